@@ -1,0 +1,168 @@
+"""`bundle.json`: everything that the service must know of a model, and nothing that it must guess.
+
+A bundle is a directory `NAME/VERSION/` with `bundle.json` (this schema), `step.onnx` (one causal step:
+`(input, *state) -> (logits, *next_state)`, batch first and dynamic), `vector.npz` (stored test vector) and `card.md`.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from models.clock import GapPolicy
+from models.skeletons import Skeleton
+
+SCHEMA_VERSION = 1
+OPSETS = range(17, 24)
+"""ONNX opsets that this release reads."""
+
+STEP_FILE = "step.onnx"
+VECTOR_FILE = "vector.npz"
+CARD_FILE = "card.md"
+SPEC_FILE = "bundle.json"
+
+Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
+Version = Annotated[str, Field(pattern=r"^\d+(\.\d+){0,2}$")]
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class Part(BaseModel):
+    """Base of every piece of the schema: unknown keys are errors, values do not change after loading."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class PoseInput(Part):
+    """Poses of one person: `(B, J, D + 1)` float32, D coordinates in source units (pixels, metres) and a confidence.
+
+    Confidence 0 marks a missing joint; its coordinates are 0. Everything else is inside the graph.
+    """
+
+    kind: Literal["pose"]
+    name: str = "pose"
+    skeleton: Skeleton
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return (len(self.skeleton.joints), self.skeleton.dimensions + 1)
+
+    @property
+    def dtype(self) -> str:
+        return "float32"
+
+
+class FrameInput(Part):
+    """Images: `(B, height, width, 3)` uint8 RGB (`NHWC`); normalisation is inside the graph."""
+
+    kind: Literal["frame"]
+    name: str = "frame"
+    height: Annotated[int, Field(gt=0, le=4096)]
+    width: Annotated[int, Field(gt=0, le=4096)]
+    layout: Literal["NHWC"] = "NHWC"
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return (self.height, self.width, 3)
+
+    @property
+    def dtype(self) -> str:
+        return "uint8"
+
+
+class StateTensor(Part):
+    """One named tensor that the model remembers between steps; `shape` is without the batch axis."""
+
+    input: str
+    output: str
+    shape: tuple[Annotated[int, Field(gt=0)], ...]
+    dtype: Literal["float32", "int64"] = "float32"
+    initial: float = 0.0
+
+
+class Gaps(Part):
+    """What ticks without a frame mean: `hold` repeats the last frame, `skip` lets the model's time stand still.
+
+    A gap longer than `max_gap_s` sets the state back to its initial value.
+    """
+
+    policy: GapPolicy = "hold"
+    max_gap_s: Positive = 1.0
+
+
+class Temperature(Part):
+    """Calibration by one temperature: probabilities are softmax(logits / temperature)."""
+
+    kind: Literal["temperature"] = "temperature"
+    temperature: Positive = 1.0
+
+
+class DecisionRule(Part):
+    """`on` or more for `min_steps` steps in a row begins an event; below `off` ends it."""
+
+    on: Share = 0.6
+    off: Share = 0.4
+    min_steps: Annotated[int, Field(ge=1)] = 3
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.off > self.on:
+            raise ValueError(f"off ({self.off}) must not exceed on ({self.on})")
+        return self
+
+
+class Provenance(Part):
+    """How the model came to be: enough to train it again."""
+
+    data: tuple[str, ...]
+    recipe: str
+    seed: int
+    git_commit: str
+    created: str
+    libraries: dict[str, str]
+
+
+class BundleSpec(Part):
+    """The whole of `bundle.json`."""
+
+    schema_version: Literal[1]
+    name: Name
+    version: Version
+    task: Literal["recognition", "anticipation"]
+    labels: Annotated[tuple[str, ...], Field(min_length=2)]
+    background: str | None = None
+    """The label that means 'nothing is happening'; it never becomes an event."""
+    input: Annotated[PoseInput | FrameInput, Field(discriminator="kind")]
+    rate_hz: Positive
+    gaps: Gaps = Gaps()
+    logits: str = "logits"
+    state: tuple[StateTensor, ...]
+    opset: int
+    calibration: Temperature = Temperature()
+    decision: DecisionRule = DecisionRule()
+    quality: dict[str, Any]
+    """Measured quality, free in form: set name -> figures, each reproducible by a command on the card."""
+    provenance: Provenance
+    files: dict[str, Sha256]
+    """sha256 of every other file of the bundle."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if len(set(self.labels)) != len(self.labels):
+            raise ValueError("labels must be unique")
+        if self.background is not None and self.background not in self.labels:
+            raise ValueError(f"background {self.background!r} is not one of the labels")
+        tensors = [self.input.name, self.logits]
+        for state in self.state:
+            tensors += [state.input, state.output]
+        if len(set(tensors)) != len(tensors):
+            raise ValueError("input, logits and state tensors must all have different names")
+        for name in (STEP_FILE, VECTOR_FILE, CARD_FILE):
+            if name not in self.files:
+                raise ValueError(f"files has no sha256 of {name}")
+        for name in self.files:
+            if "/" in name or "\\" in name or name.startswith("."):
+                raise ValueError(f"files names {name!r}: only plain names inside the bundle are allowed")
+        return self
