@@ -1,0 +1,32 @@
+"""The bundle: the only meeting point of training and service. See `schema` for what it is.
+
+Its readers and writers:
+
+    bundle = load(Registry([zoo_directory()]).get("body-actions"))
+    verify_graph(bundle, engine)
+"""
+
+from __future__ import annotations
+
+from models.bundle.loader import Bundle, load
+from models.bundle.registry import Found, Registry, zoo_directory
+from models.bundle.schema import BundleSpec
+from models.bundle.vector import TestVector
+from models.bundle.verify import StepGraph, TensorInfo, initial_state, run_vector, verify_graph
+from models.bundle.writer import write
+
+__all__ = [
+    "Bundle",
+    "BundleSpec",
+    "Found",
+    "Registry",
+    "StepGraph",
+    "TensorInfo",
+    "TestVector",
+    "initial_state",
+    "load",
+    "run_vector",
+    "verify_graph",
+    "write",
+    "zoo_directory",
+]

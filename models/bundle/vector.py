@@ -1,0 +1,66 @@
+"""The stored test vector: what a bundle's graph must reproduce before anybody trusts it."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+import zlib
+from dataclasses import dataclass
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.bundle.schema import BundleSpec
+
+MIN_STEPS, MIN_BATCH = 3, 2
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TestVector:
+    """A few steps of a few rows, from the initial state on.
+
+    inputs: (S, B, *input shape) in the input's dtype. logits: (S, B, K) float32, raw outputs before calibration.
+    S >= 3, so that state is carried; B >= 2, with different rows, so that a mixed-up batch shows.
+    """
+
+    __test__: ClassVar[bool] = False  # a name that pytest would collect
+
+    inputs: NDArray[Any]
+    logits: NDArray[np.float32]
+
+    def to_npz(self) -> bytes:
+        """The file's bytes: arrays `input` and `logits`; equal vectors give equal bytes."""
+        buffer = io.BytesIO()
+        np.savez(buffer, input=self.inputs, logits=self.logits)
+        return buffer.getvalue()
+
+    @classmethod
+    def from_npz(cls, data: bytes) -> Self:
+        """Read `to_npz` bytes, never unpickling. Raises ValueError with a sentence when they are not that."""
+        try:
+            with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
+                return cls(np.asarray(arrays["input"]), np.asarray(arrays["logits"]))
+        except KeyError as error:
+            raise ValueError("the test vector needs the arrays 'input' and 'logits'") from error
+        except (
+            AttributeError, EOFError, IndexError, NotImplementedError, OSError, SyntaxError, TypeError,
+            ValueError, zipfile.BadZipFile, zlib.error,
+        ) as error:  # fmt: skip
+            raise ValueError(f"the test vector cannot be read: {error}") from error
+
+    def check(self, spec: BundleSpec) -> None:
+        """Raises ValueError unless shapes and dtypes are those that `spec` declares and every logit is finite."""
+        steps, batch = self.inputs.shape[:2] if self.inputs.ndim >= 2 else (0, 0)
+        if steps < MIN_STEPS or batch < MIN_BATCH:
+            raise ValueError(f"the test vector needs {MIN_STEPS} steps of {MIN_BATCH} rows, it has {steps} of {batch}")
+        for name, array, dtype, shape in (
+            ("input", self.inputs, spec.input.dtype, (steps, batch, *spec.input.shape)),
+            ("logits", self.logits, "float32", (steps, batch, len(spec.labels))),
+        ):
+            if array.dtype != dtype or array.shape != shape:
+                raise ValueError(
+                    f"the test vector's {name!r} must be {dtype} {shape}, it is {array.dtype} {array.shape}"
+                )
+        if not np.isfinite(self.logits).all():
+            raise ValueError("the test vector's logits must be finite")

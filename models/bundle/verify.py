@@ -1,0 +1,103 @@
+"""Check a graph against its bundle, through whatever runtime: names, shapes, and the numbers of the test vector."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.bundle.loader import Bundle
+from models.bundle.schema import BundleSpec
+from models.errors import BundleDisagrees, BundleInvalid
+
+Array = NDArray[Any]
+TensorInfo = tuple[str, tuple[int | None, ...]]
+"""numpy dtype name, and shape with None for an axis that is free (the batch)."""
+
+TOLERANCE = 1e-4
+"""Largest difference of a logit between runtimes; raw logits are of order 1 to 10."""
+
+
+class StepGraph(Protocol):
+    """A loaded `step.onnx`, as the runtime sees it."""
+
+    @property
+    def inputs(self) -> Mapping[str, TensorInfo]: ...
+
+    @property
+    def outputs(self) -> Mapping[str, TensorInfo]: ...
+
+    def run(self, feeds: Mapping[str, Array], /) -> Mapping[str, Array]:
+        """All outputs by name, for all inputs by name."""
+        ...
+
+
+def initial_state(spec: BundleSpec, batch: int) -> dict[str, Array]:
+    """State of `batch` rows that have seen nothing: input name -> (batch, *shape)."""
+    return {s.input: np.full((batch, *s.shape), s.initial, dtype=s.dtype) for s in spec.state}
+
+
+def run_vector(spec: BundleSpec, graph: StepGraph, inputs: Array) -> NDArray[np.float32]:
+    """Step the graph from its initial state over inputs (S, B, *input shape) -> logits (S, B, K)."""
+    state = initial_state(spec, inputs.shape[1])
+    logits = np.empty((*inputs.shape[:2], len(spec.labels)), np.float32)
+    for step, x in enumerate(inputs):
+        outputs = graph.run({spec.input.name: x, **state})
+        if outputs[spec.logits].shape != logits.shape[1:]:  # assignment would broadcast
+            raise ValueError(f"logits are {outputs[spec.logits].shape}, not {logits.shape[1:]}")
+        logits[step] = outputs[spec.logits]
+        state = {s.input: outputs[s.output] for s in spec.state}
+    return logits
+
+
+def verify_graph(bundle: Bundle, graph: StepGraph) -> None:
+    """Raise BundleInvalid unless the graph has the tensors of the spec, each with a free batch axis, and
+    BundleDisagrees unless it reproduces the stored vector, all rows together and each row alone."""
+    spec = bundle.spec
+    check_tensors(bundle, graph)
+    inputs, expected = bundle.vector.inputs, bundle.vector.logits
+    batch = inputs.shape[1]
+    runs = [("together", slice(0, batch))]  # rows alone must agree too: no row may see another
+    runs += [(f"in row {row} alone", slice(row, row + 1)) for row in range(batch)]
+    for what, rows in runs:
+        try:
+            logits = run_vector(spec, graph, inputs[:, rows])
+        except Exception as error:  # each runtime has errors of its own
+            raise BundleInvalid(bundle.path, f"the graph fails on its test vector {what}: {error}") from error
+        if not np.isfinite(logits).all():
+            raise BundleDisagrees(bundle.path, f"the test vector {what} gives logits that are not finite")
+        worst = float(np.abs(logits - expected[:, rows]).max())
+        if worst > TOLERANCE:
+            raise BundleDisagrees(
+                bundle.path, f"the test vector {what} is off by {worst:.2g}; {TOLERANCE:g} is allowed"
+            )
+
+
+def check_tensors(bundle: Bundle, graph: StepGraph) -> None:
+    """Raise BundleInvalid unless inputs and outputs are those of the spec: names, dtypes, shapes, free batch axis."""
+    spec = bundle.spec
+    wanted_in: dict[str, tuple[str, str, tuple[int, ...]]] = {
+        spec.input.name: ("input", spec.input.dtype, spec.input.shape)
+    }
+    wanted_out: dict[str, tuple[str, str, tuple[int, ...]]] = {spec.logits: ("logits", "float32", (len(spec.labels),))}
+    for s in spec.state:
+        wanted_in[s.input] = wanted_out[s.output] = ("state", s.dtype, s.shape)
+    for side, wanted, found in (("inputs", wanted_in, graph.inputs), ("outputs", wanted_out, graph.outputs)):
+        for name, (role, dtype, shape) in wanted.items():
+            what = role if role == name else f"{role} {name!r}"
+            if name not in found:
+                raise BundleInvalid(bundle.path, f"{what} is missing from the graph's {side}")
+            if found[name] != (dtype, (None, *shape)):
+                raise BundleInvalid(
+                    bundle.path,
+                    f"{what} must be {_show(dtype, (None, *shape))} in the graph's {side}, it is {_show(*found[name])}",
+                )
+        for name in found:
+            if name not in wanted:
+                raise BundleInvalid(bundle.path, f"the graph's {side} have {name!r}, which the spec does not name")
+
+
+def _show(dtype: str, shape: tuple[int | None, ...]) -> str:
+    return f"{dtype} ({', '.join('batch' if size is None else str(size) for size in shape)})"

@@ -1,0 +1,87 @@
+"""Write a bundle: all of it or nothing, and never over another one."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from models.bundle.loader import first_problem, read_files, read_spec
+from models.bundle.onnx_header import read_header
+from models.bundle.schema import CARD_FILE, SCHEMA_VERSION, SPEC_FILE, STEP_FILE, VECTOR_FILE, BundleSpec
+from models.bundle.vector import TestVector
+from models.errors import BundleInvalid
+
+
+def write(root: Path | str, fields: Mapping[str, Any], step_onnx: bytes, vector: TestVector, card: str) -> Path:
+    """Write `root/NAME/VERSION` and return that path.
+
+    fields: those of `BundleSpec`, plain or as its parts; `schema_version`, `opset` and `files` are filled in from
+    the contents. step_onnx carries metadata `name` and `version`. A crash leaves no half-written version behind.
+    Raises BundleInvalid or BundleUnsupported for what `load` would refuse, and when the version exists already.
+    """
+    root = Path(root)
+    contents = {STEP_FILE: step_onnx, VECTOR_FILE: vector.to_npz(), CARD_FILE: card.encode()}
+    spec = _spec(root, fields, contents)
+    final = root / spec.name / spec.version
+    if final.exists():
+        raise BundleInvalid(final, "exists already; a published version never changes, give this one a higher number")
+    try:
+        text = json.dumps(spec.model_dump(mode="json"), indent=2, allow_nan=False, ensure_ascii=False) + "\n"
+    except ValueError as error:
+        raise BundleInvalid(final, f"{SPEC_FILE} would not be JSON: {error}") from error
+
+    final.parent.mkdir(parents=True, exist_ok=True)
+    # A name with a dot in front is no bundle to the registry.
+    draft = Path(tempfile.mkdtemp(prefix=f".{spec.version}-", dir=final.parent))
+    try:
+        for name, data in (*contents.items(), (SPEC_FILE, text.encode())):
+            _write_through(draft / name, data)
+        read_files(draft, read_spec(draft))  # what is published has been read back as `load` will read it
+        draft.chmod(0o755)
+        _sync_directory(draft)
+        try:
+            draft.rename(final)
+        except OSError as error:  # somebody else published this version meanwhile
+            raise BundleInvalid(final, "exists already") from error
+        _sync_directory(final.parent)
+    except BaseException:
+        shutil.rmtree(draft, ignore_errors=True)
+        raise
+    return final
+
+
+def _spec(root: Path, fields: Mapping[str, Any], contents: Mapping[str, bytes]) -> BundleSpec:
+    path = root / str(fields.get("name")) / str(fields.get("version"))
+    try:
+        opset = read_header(contents[STEP_FILE]).opset
+    except ValueError as error:
+        raise BundleInvalid(path, f"{STEP_FILE}: {error}") from error
+    files = {name: hashlib.sha256(data).hexdigest() for name, data in contents.items()}
+    try:
+        return BundleSpec.model_validate({"schema_version": SCHEMA_VERSION, "opset": opset, **fields, "files": files})
+    except ValidationError as error:
+        raise BundleInvalid(path, f"{SPEC_FILE}: {first_problem(error)}") from error
+
+
+def _write_through(path: Path, data: bytes) -> None:
+    with path.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _sync_directory(path: Path) -> None:
+    """Make the names in a directory survive a power cut."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
