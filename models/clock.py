@@ -37,8 +37,8 @@ class Resampler:
     __slots__ = ("_last_pts", "_last_tick", "_origin", "max_gap_s", "policy", "rate_hz")
 
     def __init__(self, rate_hz: float, policy: GapPolicy = "hold", max_gap_s: float = 1.0) -> None:
-        if not rate_hz > 0 or not max_gap_s > 0:
-            raise ValueError(f"rate_hz and max_gap_s must be positive, not {rate_hz} and {max_gap_s}")
+        if not 0 < rate_hz < math.inf or not max_gap_s > 0:
+            raise ValueError(f"rate_hz and max_gap_s must be positive, rate_hz finite, not {rate_hz} and {max_gap_s}")
         self.rate_hz = rate_hz
         self.policy = policy
         self.max_gap_s = max_gap_s
@@ -89,5 +89,5 @@ def step_frames(
     for frame, pts in enumerate(pts_s):
         verdict = resampler.push(pts)
         if verdict.steps:
-            steps += [steps[-1]] * (verdict.steps - 1) + [frame]
+            steps += [*steps[-1:] * (verdict.steps - 1), frame]  # the first frame has nothing to repeat
     return steps
