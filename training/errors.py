@@ -1,0 +1,55 @@
+"""Errors of training: bad data, bad recipes, models that must not be shipped.
+
+TrainingError
+├── DataError     a data set or an official download cannot be used; carries every problem found
+├── ConfigError   a recipe does not parse, or contradicts itself or an earlier run
+└── ExportError   the ONNX step does not do what the torch network does
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from models.errors import InklingError
+
+SHOWN_PROBLEMS = 20
+
+
+class TrainingError(InklingError):
+    """Base of what training refuses on purpose. Its text tells the user what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing wrong with a data set. `row` is the line of `file` (the header is line 1), None for the whole file."""
+
+    file: Path
+    row: int | None
+    reason: str
+
+    def __str__(self) -> str:
+        where = str(self.file) if self.row is None else f"{self.file}:{self.row}"
+        return f"{where}: {self.reason}"
+
+
+class DataError(TrainingError):
+    """Data that cannot be trained on. `problems` holds all of them, the text the first `SHOWN_PROBLEMS`."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        if not problems:
+            raise ValueError("a DataError needs at least one problem")
+        lines = [str(problem) for problem in problems[:SHOWN_PROBLEMS]]
+        if len(problems) > SHOWN_PROBLEMS:
+            lines.append(f"and {len(problems) - SHOWN_PROBLEMS} more problems")
+        super().__init__("\n".join(lines))
+        self.problems = tuple(problems)
+
+
+class ConfigError(TrainingError):
+    """A recipe that does not parse or contradicts itself, or a run directory that belongs to another recipe."""
+
+
+class ExportError(TrainingError):
+    """The exported step is not the trained network, or cannot become a bundle. Nothing was written."""

@@ -1,0 +1,1 @@
+"""From official downloads to the data set format, one module per data set."""

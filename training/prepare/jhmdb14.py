@@ -1,0 +1,63 @@
+"""JHMDB, puppet joints of the 14 classes that skeleton methods use (Jhuang et al., ICCV 2013) -> data set format.
+
+One `.npz`: `keypoints` (sum of T, 15, 2), already centred and scaled; `offsets` (clips + 1,): clip i is
+`keypoints[offsets[i]:offsets[i + 1]]`; `labels` (clips,); `split1`, `split2`, `split3` (clips,) of 'train' and 'test'.
+"""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from training.dataset import DatasetFile, NewClip, write
+from training.errors import DataError, Problem
+
+SPLITS = (1, 2, 3)
+ABOUT = DatasetFile(
+    skeleton="jhmdb15",
+    fps=25,
+    about="JHMDB: puppet joints annotated in 609 video clips of 14 everyday actions "
+    "(Jhuang, Gall, Zuffi, Schmid, Black: Towards understanding action recognition, ICCV 2013).",
+    terms="Published for research; no licence is stated with the annotations.",
+)
+
+
+def prepare(source: Path | str, out: Path | str, split: Literal[1, 2, 3] = 1) -> int:
+    """Write the data set folder `out` with one of the three official splits; returns the number of clips.
+
+    Raises DataError.
+    """
+    source = Path(source)
+    names = ("keypoints", "offsets", "labels", *(f"split{number}" for number in SPLITS))
+    try:
+        with np.load(source, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in names}
+    except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile, TypeError) as error:
+        reason = f"is no file of JHMDB-14, which has {', '.join(names)} ({error})"
+        raise DataError([Problem(source, None, reason)]) from error
+    keypoints, offsets, clips = arrays["keypoints"], arrays["offsets"], len(arrays["labels"])
+    if keypoints.ndim != 3 or keypoints.shape[1:] != (15, 2):
+        raise DataError([Problem(source, None, f"keypoints have shape {keypoints.shape}, not (frames, 15, 2)")])
+    consistent = len(offsets) == clips + 1 and offsets[0] == 0 and offsets[-1] == len(keypoints)
+    if not consistent or (np.diff(offsets) < 1).any() or any(len(arrays[name]) != clips for name in names[3:]):
+        raise DataError([Problem(source, None, "offsets, labels and splits do not fit each other")])
+    return write(out, ABOUT, _clips(arrays, split))
+
+
+def _clips(arrays: dict[str, NDArray[Any]], split: int) -> Iterator[NewClip]:
+    # The file gives no video ids. Clips of one video always share a side in all three splits, so neighbours of one
+    # label that agree in all three are taken as one group: it may join two videos, and rarely parts one.
+    previous: tuple[str, ...] = ()
+    group = 0
+    for i, label in enumerate(str(label) for label in arrays["labels"]):
+        run = (label, *(str(arrays[f"split{number}"][i]) for number in SPLITS))
+        group += run != previous
+        previous = run
+        poses = arrays["keypoints"][arrays["offsets"][i] : arrays["offsets"][i + 1]]
+        side: Literal["train", "test"] = "train" if run[split] == "train" else "test"
+        yield NewClip(f"{i:04d}", poses.astype(np.float32), label, side, f"{label}-{group:03d}")
