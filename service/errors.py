@@ -19,6 +19,9 @@ class ServiceError(InklingError):
     http: ClassVar[int] = 500
     retryable: ClassVar[bool] = True
 
+    seq: int | None = None
+    """The frame that the error is about, where it is about one."""
+
 
 # -- the message was refused, the stream goes on ------------------------------------------------------------------
 class BadPose(ServiceError):

@@ -1,160 +1,151 @@
-"""The messages of `/v1/stream`, as pydantic models, and nothing else: no sockets, no clocks, no state.
-
-JSON text carries control, poses and results. Binary frames carry packed poses behind a 32-byte header (see `PACKED`).
-"""
+"""The protocol of `/v1/stream`: text or bytes to messages, messages to text. No sockets, no clocks, no state."""
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+import numpy as np
+from pydantic import TypeAdapter, ValidationError
+from pydantic_core import to_json
 
-Seq = Annotated[int, Field(ge=0, lt=2**53)]
-Track = Annotated[int, Field(ge=0, lt=2**31)]
-Keypoint = tuple[float, ...] | None
-"""(x, y, confidence) or (x, y, z, confidence), or without confidence (taken as 1); null or confidence 0: missing."""
+from service import packed
+from service.errors import BadMessage, BadPose, ServiceError
+from service.messages import (
+    Credit,
+    End,
+    ErrorMessage,
+    Event,
+    Flush,
+    Flushed,
+    Incoming,
+    Keypoint,
+    Message,
+    Outgoing,
+    Person,
+    Pose,
+    Prediction,
+    Ready,
+    Reset,
+    Start,
+    Summary,
+)
+from service.packed import PackedPose, about, checked_pose, pack_pose, unpack_pose
 
-
-class Message(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-# -- from the client ----------------------------------------------------------------------------------------------
-class Start(Message):
-    """The first message of a stream."""
-
-    type: Literal["start"] = "start"
-    bundle: str
-    version: str | None = None
-    input: Literal["pose", "frame"] = "pose"
-    skeleton: str | None = None
-    width: Annotated[int, Field(gt=0)] | None = None
-    height: Annotated[int, Field(gt=0)] | None = None
-    top_k: Annotated[int, Field(gt=0)] | None = None
-    policy: Literal["drop_oldest", "block"] = "drop_oldest"
-    resume: str | None = None
-
-
-class Person(Message):
-    track: Track
-    keypoints: list[Keypoint]
-
-
-class Pose(Message):
-    """One frame's people. Without `pts_s` the frame is stamped on arrival."""
-
-    type: Literal["pose"] = "pose"
-    seq: Seq
-    pts_s: float | None = None
-    people: list[Person]
-
-
-class Reset(Message):
-    """Set a track's state (or every track's) to its initial value; the next result says so."""
-
-    type: Literal["reset"] = "reset"
-    track: Track | None = None
-
-
-class Flush(Message):
-    """Ask for `flushed` after everything sent before it has been answered."""
-
-    type: Literal["flush"] = "flush"
-    id: int
-
-
-class End(Message):
-    """Finish: everything pending is answered, then `summary`, then close 1000."""
-
-    type: Literal["end"] = "end"
-
-
-Incoming = Annotated[Start | Pose | Reset | Flush | End, Field(discriminator="type")]
-
-
-# -- from the server ----------------------------------------------------------------------------------------------
-class Ready(Message):
-    """The stream is admitted. `credits`: frames that may be unanswered at a time."""
-
-    type: Literal["ready"] = "ready"
-    stream: str
-    bundle: str
-    version: str
-    labels: tuple[str, ...]
-    rate_hz: float
-    credits: int
-
-
-class Prediction(Message):
-    """Running probabilities of one track after one frame. Every frame up to `seq` is settled.
-
-    probabilities: in the order of `labels`; with `top_k` only the best k, then `classes` holds their indices.
-    epoch: counts the resets of the track; reset: why it was just reset. skipped, dropped: frames of this stream so far.
-    backlog: frames of this stream that wait.
-    """
-
-    type: Literal["prediction"] = "prediction"
-    seq: int
-    pts_s: float
-    track: int
-    label: str
-    probabilities: list[float]
-    classes: list[int] | None = None
-    epoch: int
-    reset: str | None = None
-    skipped: int
-    dropped: int
-    backlog: int
-
-
-class Credit(Message):
-    """Every frame up to `seq` is settled without further predictions (skipped or dropped), so more may be sent."""
-
-    type: Literal["credit"] = "credit"
-    seq: int
-    skipped: int
-    dropped: int
-
-
-class Event(Message):
-    """A calibrated, debounced decision: the action began or ended."""
-
-    type: Literal["event"] = "event"
-    seq: int
-    pts_s: float
-    track: int
-    label: str
-    phase: Literal["begin", "end"]
-    probability: float
-
-
-class Flushed(Message):
-    type: Literal["flushed"] = "flushed"
-    id: int
-
-
-class ErrorMessage(Message):
-    type: Literal["error"] = "error"
-    code: str
-    message: str
-    retryable: bool
-    seq: int | None = None
-
-
-class Summary(Message):
-    """The last message of a stream that ended in order."""
-
-    type: Literal["summary"] = "summary"
-    received: int
-    stepped: int
-    skipped: int
-    dropped: int
-    refused: int
-    tracks: int
-    resets: dict[str, int]
-    duration_s: float
-
-
-Outgoing = Annotated[
-    Ready | Prediction | Credit | Event | Flushed | ErrorMessage | Summary, Field(discriminator="type")
+__all__ = [
+    "Credit",
+    "End",
+    "ErrorMessage",
+    "Event",
+    "Flush",
+    "Flushed",
+    "Incoming",
+    "Keypoint",
+    "Message",
+    "Outgoing",
+    "PackedPose",
+    "Person",
+    "Pose",
+    "Prediction",
+    "Ready",
+    "Reset",
+    "Start",
+    "Summary",
+    "decode",
+    "decode_reply",
+    "encode",
+    "error_message",
+    "pack_pose",
+    "schema",
 ]
+
+_incoming: TypeAdapter[Incoming] = TypeAdapter(Incoming)
+_outgoing: TypeAdapter[Outgoing] = TypeAdapter(Outgoing)
+
+
+def decode(data: str | bytes) -> Start | PackedPose | Reset | Flush | End:
+    """One message of a client: JSON from text, packed poses from bytes.
+
+    Raises BadMessage; or BadPose and BadTime, which refuse one frame (`seq` says which) and leave the stream open.
+    """
+    if isinstance(data, bytes):
+        return unpack_pose(data)
+    try:
+        message = _incoming.validate_json(data)
+    except ValidationError as error:
+        raise BadMessage(_sentence(error)) from None
+    except RecursionError:
+        raise BadMessage("the message is nested too deeply") from None
+    return _to_arrays(message) if isinstance(message, Pose) else message
+
+
+def encode(message: Message) -> str:
+    """The JSON text of any message; fields that are None are left out."""
+    # Through the instance's dict: a third faster than model_dump_json, which walks the schema again.
+    return to_json(message if isinstance(message, Pose) else message.__dict__, exclude_none=True).decode()
+
+
+def decode_reply(text: str | bytes) -> Outgoing:
+    """One message of the server, for clients. Raises pydantic's ValidationError."""
+    return _outgoing.validate_json(text)
+
+
+def error_message(error: ServiceError, seq: int | None = None) -> ErrorMessage:
+    """What a client is told of an error."""
+    return ErrorMessage(
+        code=error.code, message=str(error), retryable=error.retryable, seq=error.seq if seq is None else seq
+    )
+
+
+def schema() -> dict[str, Any]:
+    """The protocol as JSON: schemas of both directions, and every error with its close code (None: stream goes on)."""
+    return {
+        "incoming": _incoming.json_schema(),
+        "outgoing": _outgoing.json_schema(mode="serialization"),
+        "packed": packed.__doc__,
+        "errors": {
+            kind.code: {
+                "meaning": (kind.__doc__ or "").strip(),
+                "close": kind.close,
+                "http": kind.http,
+                "retryable": kind.retryable,
+            }
+            for kind in ServiceError.__subclasses__()
+        },
+        "close": {"1000": "after summary", "1001": "the client went away"},
+    }
+
+
+def _to_arrays(pose: Pose) -> PackedPose:
+    tracks = [person.track for person in pose.people]
+    rows = [person.keypoints for person in pose.people]
+    try:
+        keypoints = np.array(rows, np.float64)
+    except (TypeError, ValueError):  # a null among the joints, or unequal lengths
+        return _with_missing(pose, tracks, rows)
+    if keypoints.ndim != 3:
+        if any(rows):  # nulls only
+            return _with_missing(pose, tracks, rows)
+        keypoints = np.zeros((len(rows), 0, 0))
+    return checked_pose(pose.seq, pose.pts_s, tracks, keypoints)
+
+
+def _with_missing(pose: Pose, tracks: list[int], rows: list[list[Keypoint]]) -> PackedPose:
+    """A frame with nulls: as arrays, with NaN where a joint is missing. Raises BadPose for unequal lengths."""
+    joints = {len(row) for row in rows}
+    if len(joints) > 1:
+        raise about(pose.seq, BadPose(f"people of one frame must have equally many joints, not {sorted(joints)}"))
+    numbers = {len(joint) for row in rows for joint in row if joint is not None}
+    if len(numbers) > 1:
+        raise about(pose.seq, BadPose(f"joints of one frame must have equally many numbers, not {sorted(numbers)}"))
+    nothing = (0.0,) * (numbers.pop() if numbers else 1)  # nulls only: how many numbers a joint has does not matter
+    filled = np.array([[nothing if joint is None else joint for joint in row] for row in rows], np.float64)
+    frame = checked_pose(pose.seq, pose.pts_s, tracks, filled)
+    frame.keypoints[[[joint is None for joint in row] for row in rows]] = np.nan
+    return frame
+
+
+def _sentence(error: ValidationError) -> str:
+    """The first problem that pydantic found, on one line, without echoing the input."""
+    first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+    where = ".".join(str(part) for part in first["loc"])
+    return f"{where}: {first['msg']}" if where else str(first["msg"])
