@@ -1,4 +1,8 @@
-"""From a client's keypoints to the array that a pose bundle's step takes: the mapper of a session with pose input."""
+"""From a client's keypoints to the array that a pose bundle's step takes: the mapper of a session with pose input.
+
+In two halves: `accept` refuses what does not fit, on the event loop, for one frame; `prepare` does the arithmetic, on
+the engine's thread, for a whole batch at once (a few microseconds a batch instead of thirty a frame).
+"""
 
 from __future__ import annotations
 
@@ -9,12 +13,12 @@ from models.bundle.schema import BundleSpec, PoseInput
 from models.errors import SkeletonError
 from models.skeletons import get, mapping
 from service.errors import BadPose, UnsupportedInput
+from service.messages import Start
 from service.packed import PackedPose
-from service.protocol import Start
 
 
 class PoseMapper:
-    """Maps the people of one frame onto the bundle's skeleton, all at once."""
+    """Poses as one client sends them, onto one bundle's skeleton. Shared by streams of the same kind."""
 
     __slots__ = ("_joints", "_mapping", "_numbers", "_source")
 
@@ -24,17 +28,16 @@ class PoseMapper:
             raise UnsupportedInput(f"bundle {spec.name} takes input {spec.input.kind!r}, not {start.input!r}")
         target = spec.input.skeleton
         try:
-            source = target if start.skeleton in (None, target.name) else get(start.skeleton or "")
-            joints = mapping(source, target)
+            source = target if start.skeleton is None or start.skeleton == target.name else get(start.skeleton)
+            self._mapping = mapping(source, target)
         except SkeletonError as error:
             raise UnsupportedInput(str(error)) from None
-        self._mapping = None if source.joints == target.joints else joints
         self._source = source.name
         self._joints = len(source.joints)
         self._numbers = source.dimensions + 1
 
-    def __call__(self, frame: PackedPose) -> NDArray[np.float32]:
-        """(P, J, C) as sent -> float32 (P, J', D + 1): missing joints all zero, confidence in [0, 1].
+    def accept(self, frame: PackedPose) -> NDArray[np.float32]:
+        """(P, J, C) as sent -> (P, J, D + 1) with a confidence, one row for each person, for `prepare`.
 
         Raises BadPose (with `seq`) for another number of joints, or of numbers per joint, than the skeleton's.
         """
@@ -43,24 +46,19 @@ class PoseMapper:
         if people and joints != self._joints:
             raise self._refuse(frame, f"{self._source} has {self._joints} joints, {joints} were sent")
         if numbers == self._numbers:
-            confidence = np.minimum(keypoints[:, :, -1], 1)
-        elif numbers == self._numbers - 1:
-            confidence = np.ones((people, joints), np.float32)
-        elif np.isnan(keypoints).all():  # nobody is seen, or nulls only
-            return self._map(np.zeros((people, self._joints, self._numbers), np.float32))
-        else:
-            wanted = f"{self._numbers - 1} coordinates and a confidence"
-            raise self._refuse(frame, f"each joint of {self._source} has {wanted}, {numbers} numbers were sent")
-        pose = np.empty((people, joints, self._numbers), np.float32)
-        pose[:, :, :-1] = keypoints[:, :, : self._numbers - 1]
-        pose[:, :, -1] = confidence
-        seen = (confidence > 0) & ~np.isnan(pose[:, :, 0])
-        if not seen.all():
-            pose[~seen] = 0
-        return self._map(pose)
+            return keypoints
+        if numbers == self._numbers - 1:
+            return np.concatenate([keypoints, np.ones((people, joints, 1), np.float32)], axis=-1)
+        if np.isnan(keypoints).all():  # nobody in the frame, or nulls only
+            return np.full((people, self._joints, self._numbers), np.nan, np.float32)
+        wanted = f"{self._numbers - 1} coordinates and a confidence"
+        raise self._refuse(frame, f"a joint of {self._source} is {wanted}, {numbers} numbers were sent")
 
-    def _map(self, pose: NDArray[np.float32]) -> NDArray[np.float32]:
-        return pose if self._mapping is None else self._mapping.apply(pose)
+    def prepare(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Accepted rows (B, J, D + 1) -> the step's input (B, J', D + 1): missing joints zero, confidence at most 1."""
+        poses = self._mapping.apply(batch)
+        np.minimum(poses[..., -1], 1, out=poses[..., -1])
+        return poses
 
     @staticmethod
     def _refuse(frame: PackedPose, reason: str) -> BadPose:

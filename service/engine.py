@@ -1,0 +1,82 @@
+"""Run a bundle's step with onnxruntime. The only file that imports it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.bundle import Bundle, TensorInfo, initial_state, verify_graph
+from models.errors import BundleInvalid, InklingError
+
+try:
+    import onnxruntime
+except ImportError as missing:
+    raise InklingError(
+        "the service needs onnxruntime: pip install 'inkling[cpu]', or 'inkling[gpu]' with an NVIDIA driver"
+    ) from missing
+
+Array = NDArray[Any]
+
+_DTYPES = {"tensor(float)": "float32", "tensor(int64)": "int64", "tensor(uint8)": "uint8"}
+
+
+class Engine:
+    """A loaded and verified step graph (a `models.bundle.StepGraph`), for one thread at a time."""
+
+    def __init__(self, bundle: Bundle, threads: int | None = None) -> None:
+        """threads: for one step; None: the cores that this process may use.
+
+        Raises BundleInvalid when onnxruntime cannot read the graph or it does not fit the spec, BundleDisagrees when it
+        does not reproduce the bundle's test vector.
+        """
+        self.spec = bundle.spec
+        providers = ["CPUExecutionProvider"]
+        try:
+            self._session = onnxruntime.InferenceSession(bundle.step, _options(threads), providers=providers)
+        except Exception as error:  # onnxruntime's own errors share no base class
+            raise BundleInvalid(bundle.path, f"onnxruntime cannot load the graph: {error}") from error
+        if self._session.get_providers() != providers:
+            raise InklingError(f"onnxruntime runs on {self._session.get_providers()}, not on {providers} as asked")
+        self.inputs: dict[str, TensorInfo] = {arg.name: _info(arg) for arg in self._session.get_inputs()}
+        self.outputs: dict[str, TensorInfo] = {arg.name: _info(arg) for arg in self._session.get_outputs()}
+        self._names = list(self.outputs)
+        verify_graph(bundle, self)
+
+    def run(self, feeds: Mapping[str, Array], /) -> dict[str, Array]:
+        """All outputs by name, for all inputs by name."""
+        return dict(zip(self._names, self._session.run(self._names, feeds), strict=True))
+
+    def step(self, x: Array, state: Mapping[str, Array]) -> tuple[NDArray[np.float32], dict[str, Array]]:
+        """x (B, *input shape), state by input name (B, *shape) -> logits (B, K), next state by output name.
+
+        The batch's rows do not influence each other. Raises what onnxruntime raises.
+        """
+        outputs = self.run({self.spec.input.name: x, **state})
+        return outputs.pop(self.spec.logits), outputs
+
+    def warm(self, batches: Iterable[int]) -> None:
+        """Step once at each batch size, so that the first client does not pay for what onnxruntime sets up then."""
+        shape, dtype = self.spec.input.shape, self.spec.input.dtype
+        for batch in batches:
+            self.step(np.zeros((batch, *shape), dtype), initial_state(self.spec, batch))
+
+
+def _options(threads: int | None) -> Any:
+    options = onnxruntime.SessionOptions()
+    # 0, onnxruntime's default, pins threads to cores by number and fails inside a cpuset.
+    options.intra_op_num_threads = threads or len(os.sched_getaffinity(0))
+    options.inter_op_num_threads = 1
+    options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
+    # Threads that spin for work take the event loop's core.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.log_severity_level = 3
+    return options
+
+
+def _info(arg: Any) -> TensorInfo:
+    shape = tuple(size if isinstance(size, int) else None for size in arg.shape)
+    return _DTYPES.get(arg.type, arg.type), shape
