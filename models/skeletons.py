@@ -215,8 +215,6 @@ class Mapping:
             raise SkeletonError(f"{self.source.name} poses are (..., {shape[0]}, {shape[1]}), not {keypoints.shape}")
         there = np.isfinite(keypoints).all(axis=-1, keepdims=True) & (keypoints[..., -1:] > 0)
         clean = np.where(there, keypoints, 0).astype(np.float32)
-        if self.source.joints == self.target.joints:
-            return clean
         mapped = clean[..., [groups[0][0] if groups else 0 for groups in self.groups], :]
         for joint, groups in enumerate(self.groups):
             if len(groups) == 1 and len(groups[0]) == 1:
@@ -241,6 +239,8 @@ def mapping(source: Skeleton, target: Skeleton) -> Mapping:
         raise SkeletonError(
             f"{source.name} poses have {source.dimensions} coordinates, {target.name} needs {target.dimensions}{hint}"
         )
+    if source.joints == target.joints:  # stand-ins are for other bodies: here a missing joint stays missing
+        return Mapping(source, target, tuple(((i,),) for i in range(len(source.joints))))
     index = {joint: i for i, joint in enumerate(source.joints)}
     groups = tuple(
         tuple(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -49,8 +50,10 @@ def write(root: Path | str, fields: Mapping[str, Any], step_onnx: bytes, vector:
         _sync_directory(draft)
         try:
             draft.rename(final)
-        except OSError as error:  # somebody else published this version meanwhile
-            raise BundleInvalid(final, "exists already") from error
+        except OSError as error:
+            if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
+                raise
+            raise BundleInvalid(final, "was written by somebody else meanwhile") from error
         _sync_directory(final.parent)
     except BaseException:
         shutil.rmtree(draft, ignore_errors=True)
