@@ -1,0 +1,54 @@
+"""Losses of progressive distillation as pure functions (Tran, Balasubramanian, Hoai: 'Progressive Knowledge
+Distillation for Early Action Recognition', equations 1 to 4).
+
+Everywhere logits (B, T, K), weight (B, T): 0 in padding, else how much the step counts. Each clip's mean over its
+weighted steps comes first, then the mean over the clips that have any weight: long clips count as much as short ones.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor
+from torch.nn import functional as F
+
+
+def clip_mean(values: Tensor, weight: Tensor) -> Tensor:
+    """Mean over a clip's steps, then over clips. values and weight (B, T) -> scalar; 0 when nothing has weight."""
+    total = weight.sum(1)
+    per_clip = (values * weight).sum(1) / total.clamp(min=1e-9)
+    counted = (total > 0).to(values.dtype)
+    return (per_clip * counted).sum() / counted.sum().clamp(min=1.0)
+
+
+def _divergence(target: Tensor, student: Tensor, temperature: float) -> Tensor:
+    """KL(target || student) of tempered distributions per step (B, T); times T^2 so gradients keep their size."""
+    log_target = F.log_softmax(target / temperature, dim=-1)
+    log_student = F.log_softmax(student / temperature, dim=-1)
+    return (log_target.exp() * (log_target - log_student)).sum(-1) * temperature**2
+
+
+def teacher_student_loss(student: Tensor, teacher: Tensor, weight: Tensor, temperature: float = 1.0) -> Tensor:
+    """Equation 1: mean over steps of KL(T(x_n) || S(x_n)); no gradient reaches the teacher."""
+    return clip_mean(_divergence(teacher.detach(), student, temperature), weight)
+
+
+def self_distillation_loss(student: Tensor, weight: Tensor, lead: int, temperature: float = 1.0) -> Tensor:
+    """Equation 2: KL(S(x_{n + lead}) || S(x_n)); the later output is the target and gets no gradient.
+
+    lead: steps (or progress levels) that the student peeks into its own future, at least 1. A pair counts when both of
+    its steps do. Clips not longer than `lead` contribute nothing.
+    """
+    if lead < 1:
+        raise ValueError(f"lead must be at least 1 step, not {lead}")
+    if student.shape[1] <= lead:
+        return student.sum() * 0.0
+    later, earlier = student[:, lead:].detach(), student[:, :-lead]
+    return clip_mean(_divergence(later, earlier, temperature), weight[:, lead:] * weight[:, :-lead])
+
+
+def classification_loss(student: Tensor, target: Tensor, weight: Tensor, smoothing: float = 0.0) -> Tensor:
+    """Equation 3: mean over steps of cross-entropy. target (B, T) class indices, -1 where a step has no label."""
+    labelled = weight * (target >= 0)
+    values = F.cross_entropy(
+        student.flatten(0, 1), target.clamp(min=0).flatten(), reduction="none", label_smoothing=smoothing
+    )
+    return clip_mean(values.view_as(labelled), labelled)
