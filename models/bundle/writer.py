@@ -35,8 +35,9 @@ def write(root: Path | str, fields: Mapping[str, Any], step_onnx: bytes, vector:
     if final.exists():
         raise BundleInvalid(final, "exists already; a published version never changes, give this one a higher number")
     try:
-        text = json.dumps(spec.model_dump(mode="json"), indent=2, allow_nan=False, ensure_ascii=False) + "\n"
-    except ValueError as error:
+        # Not pydantic's JSON mode: it would write a figure that is not a number as null, without a word.
+        text = json.dumps(spec.model_dump(), indent=2, allow_nan=False, ensure_ascii=False) + "\n"
+    except (TypeError, ValueError) as error:
         raise BundleInvalid(final, f"{SPEC_FILE} would not be JSON: {error}") from error
 
     final.parent.mkdir(parents=True, exist_ok=True)

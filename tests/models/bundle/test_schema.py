@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from models.bundle import BundleSpec
+from models.bundle.loader import read_spec
+from models.bundle.schema import FrameInput, StateTensor
+from tests.support import make_bundle
+
+
+@pytest.fixture
+def spec(tmp_path: Path) -> BundleSpec:
+    return read_spec(make_bundle(tmp_path))
+
+
+def changed(spec: BundleSpec, **changes: Any) -> BundleSpec:
+    return BundleSpec.model_validate(spec.model_dump() | changes)
+
+
+def test_a_spec_survives_json(spec: BundleSpec) -> None:
+    assert BundleSpec.model_validate_json(spec.model_dump_json()) == spec
+
+
+def test_a_pose_input_counts_a_confidence_beside_the_coordinates(spec: BundleSpec) -> None:
+    assert (spec.input.shape, spec.input.dtype) == ((13, 3), "float32")
+
+
+def test_a_frame_input_is_an_rgb_image(spec: BundleSpec) -> None:
+    frames = changed(spec, input={"kind": "frame", "height": 120, "width": 160})
+    assert isinstance(frames.input, FrameInput)
+    assert (frames.input.shape, frames.input.dtype) == ((120, 160, 3), "uint8")
+
+
+def test_tensors_must_all_have_names_of_their_own(spec: BundleSpec) -> None:
+    for clash in ("pose", "logits", "previous", "h"):
+        states = (StateTensor(input="h", output=clash, shape=(8,)), spec.state[1])
+        with pytest.raises(ValidationError, match="must all have different names"):
+            changed(spec, state=[state.model_dump() for state in states])
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"name": "../up"}, "name"),
+        ({"name": ""}, "name"),
+        ({"version": "1.2.3.4"}, "version"),
+        ({"version": "-1"}, "version"),
+        ({"rate_hz": float("inf")}, "rate_hz"),
+        ({"task": "guess"}, "task"),
+        ({"input": {"kind": "sound"}}, "input"),
+        ({"gaps": {"policy": "invent"}}, "policy"),
+        ({"gaps": {"max_gap_s": 0}}, "max_gap_s"),
+        ({"calibration": {"temperature": 0}}, "temperature"),
+        ({"decision": {"on": 0.3, "off": 0.5}}, r"off \(0.5\) must not exceed on \(0.3\)"),
+        ({"decision": {"min_steps": 0}}, "min_steps"),
+        ({"state": [{"input": "h", "output": "g", "shape": [0]}]}, "shape"),
+        ({"files": {"step.onnx": "abc"}}, "files"),
+    ],
+)
+def test_values_outside_the_contract_are_refused(spec: BundleSpec, changes: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(ValidationError, match=sentence):
+        changed(spec, **changes)
+
+
+def test_a_loaded_spec_does_not_change(spec: BundleSpec) -> None:
+    with pytest.raises(ValidationError, match="frozen"):
+        spec.rate_hz = 30.0
