@@ -30,7 +30,7 @@ _TRUNK = {"head": (0.0, -0.40, 0.02), "shoulder": (0.11, -0.29, 0.0), "hip": (0.
 
 
 def idle_clips(count: int, skeleton: Skeleton, rate_hz: float, random: torch.Generator) -> list[Tensor]:
-    """`count` clips (T, J, D + 1) of 2 to 8 seconds, in pixels. Raises SkeletonError for bodies unlike `body13` in 2D."""
+    """`count` clips (T, J, D + 1) of 2 to 8 seconds, in pixels. SkeletonError for bodies unlike `body13` in 2D."""
     to_target = mapping(BODY13, skeleton)
     return [torch.from_numpy(to_target.apply(_clip(rate_hz, random).numpy())) for _ in range(count)]
 

@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+from typing import Literal
+
+import pytest
+import torch
+from torch import Tensor
+
+from models.networks import StudentConfig, TeacherConfig, pose_student, pose_teacher
+from models.skeletons import BODY13
+from tests.models.networks.test_pose_features import walk
+
+Cell = Literal["gru", "lstm"]
+CELLS: tuple[Cell, ...] = ("gru", "lstm")
+
+
+def stepped(student: torch.nn.Module, x: Tensor) -> Tensor:
+    """Logits (B, T, K) by stepping frame after frame."""
+    state = student.initial_state(len(x))  # type: ignore[operator]
+    found = []
+    for t in range(x.shape[1]):
+        logits, *state = student.step(x[:, t], *state)  # type: ignore[operator]
+        found.append(logits)
+    return torch.stack(found, 1)
+
+
+@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("widths", [(), (32, 16)])
+def test_stepping_equals_the_sequence_over_500_steps(cell: Cell, widths: tuple[int, ...]) -> None:
+    torch.manual_seed(0)
+    student = pose_student(StudentConfig(cell=cell, hidden=24, widths=widths), BODY13, 15.0, 5).eval()
+    x = walk(500, batch=3)
+    with torch.no_grad():
+        torch.testing.assert_close(stepped(student, x), student(x), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_a_future_frame_changes_no_past_logit_of_a_student_but_does_of_a_teacher(cell: Cell) -> None:
+    torch.manual_seed(0)
+    student = pose_student(StudentConfig(cell=cell, hidden=24), BODY13, 15.0, 5).eval()
+    teacher = pose_teacher(TeacherConfig(cell=cell, hidden=24), BODY13, 15.0, 5).eval()
+    x, lengths = walk(), torch.tensor([20, 20])
+    other = x.clone()
+    other[:, 10:] = walk(10, seed=4)
+    with torch.no_grad():
+        torch.testing.assert_close(student(other)[:, :10], student(x)[:, :10])
+        assert (teacher(other, lengths)[:, :10] - teacher(x, lengths)[:, :10]).abs().max() > 1e-3
+
+
+def test_padding_changes_nothing_for_a_teacher() -> None:
+    torch.manual_seed(0)
+    teacher = pose_teacher(TeacherConfig(hidden=24), BODY13, 15.0, 5).eval()
+    x = walk()
+    padded = torch.cat([x, torch.zeros(2, 7, 13, 3)], dim=1)
+    with torch.no_grad():
+        alone = teacher(x, torch.tensor([20, 20]))
+        torch.testing.assert_close(teacher(padded, torch.tensor([20, 20]))[:, :20], alone)
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_the_declared_state_is_what_a_step_takes_and_gives(cell: Cell) -> None:
+    student = pose_student(StudentConfig(cell=cell, hidden=24), BODY13, 15.0, 5).eval()
+    state = student.initial_state(3)
+    with torch.no_grad():
+        logits, *after = student.step(walk(1, batch=3)[:, 0], *state)
+    assert logits.shape == (3, 5)
+    assert [tuple(tensor.shape) for tensor in after] == [(3, *tensor.shape) for tensor in student.state_tensors()]
+
+
+def test_missing_joints_give_finite_logits_from_the_first_frame_on() -> None:
+    student = pose_student(StudentConfig(hidden=24), BODY13, 15.0, 5).eval()
+    with torch.no_grad():
+        assert torch.isfinite(student(torch.zeros(1, 50, 13, 3))).all()

@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from models.skeletons import BODY13, SKELETONS
+from tests.models.networks.test_pose_features import walk
+from training.augment import Augmentation, body_height, mirrored
+
+
+def generator(seed: int) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.integers(0, 10_000), st.integers(1, 40), st.sampled_from(["body13", "coco17", "kinect20"]))
+def test_an_augmented_clip_is_finite_and_its_missing_joints_are_zero(seed: int, steps: int, name: str) -> None:
+    skeleton = SKELETONS[name]
+    clip = walk(steps, 1, len(skeleton.joints), skeleton.dimensions, seed)[0]
+    found = Augmentation()(clip, skeleton, generator(seed))
+    assert found.shape[1:] == clip.shape[1:]
+    assert min(steps, 2) <= len(found) <= 1.25 * steps + 1
+    assert torch.isfinite(found).all()
+    d = skeleton.dimensions
+    assert (found[..., :d][found[..., d] == 0] == 0).all()
+
+
+def test_the_same_randomness_gives_the_same_clip_and_other_randomness_another() -> None:
+    clip = walk(30)[0]
+    first = Augmentation()(clip, BODY13, generator(1))
+    assert torch.equal(first, Augmentation()(clip, BODY13, generator(1)))
+    second = Augmentation()(clip, BODY13, generator(2))
+    assert first.shape != second.shape or not torch.equal(first, second)
+
+
+def test_none_changes_nothing() -> None:
+    clip = walk(30)[0]
+    torch.testing.assert_close(Augmentation.none()(clip, BODY13, generator(0)), clip)
+
+
+def test_a_mirror_image_exchanges_left_and_right_and_mirrors_back() -> None:
+    clip = walk(3)[0]
+    other = mirrored(clip, BODY13)
+    left, right = BODY13.joints.index("left_wrist"), BODY13.joints.index("right_wrist")
+    torch.testing.assert_close(other[:, left, 0], -clip[:, right, 0])
+    torch.testing.assert_close(other[:, left, 1:], clip[:, right, 1:])
+    assert torch.equal(mirrored(other, BODY13), clip)
+
+
+def test_as_many_joints_are_lost_as_asked_for_at_most() -> None:
+    clip = walk(40)[0]
+    wish = Augmentation.none().model_copy(update={"lost": 0.4, "losing": 1.0})
+    shares = [float((wish(clip, BODY13, generator(seed))[..., 2] == 0).float().mean()) for seed in range(60)]
+    assert 0.02 < sum(shares) / len(shares) < 0.3
+    assert max(shares) < 0.6
+
+
+def test_height_ignores_missing_joints_and_is_zero_without_any() -> None:
+    clip = torch.tensor([[[0.0, 0.0, 1.0], [10.0, 200.0, 1.0], [900.0, 900.0, 0.0]]])
+    assert float(body_height(clip)) == 200.0
+    assert float(body_height(torch.zeros(4, 3, 3))) == 0.0
+
+
+def test_impossible_wishes_are_refused() -> None:
+    with pytest.raises(ValidationError):
+        Augmentation(lost=1.0)
+    with pytest.raises(ValidationError):
+        Augmentation(speed=0.5)
