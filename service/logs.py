@@ -64,10 +64,9 @@ class PlainFormatter(logging.Formatter):
             line += f" [stream={stream}]"
         if extras := _extras(record):
             line += " (" + ", ".join(f"{name}={value}" for name, value in extras.items()) + ")"
-        if record.exc_info:
-            line += "\n" + self.formatException(record.exc_info)
         # A client's text must not be able to begin a line of its own.
-        return line.replace("\r", "\\r") if record.exc_info else line.replace("\r", "\\r").replace("\n", "\\n")
+        line = line.replace("\r", "\\r").replace("\n", "\\n")
+        return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
 
 
 class JsonFormatter(logging.Formatter):

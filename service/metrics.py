@@ -1,117 +1,176 @@
 """What an operator can ask the server: Prometheus counters, gauges and histograms, units in their names.
 
-Counters are moved where things happen. Gauges are read from the hub at the time of the scrape, so they cannot drift.
+Nothing is counted twice: figures of streams and bundles are read from the hub at the time of the scrape, so the two
+cannot drift apart. Only what the hub does not keep is kept here: histograms, refused streams, clips.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from prometheus_client import (
-    CollectorRegistry,
-    Counter,
-    Gauge,
-    Histogram,
-    PlatformCollector,
-    ProcessCollector,
-    generate_latest,
-)
-from prometheus_client.core import GaugeMetricFamily
+import numpy as np
+import numpy.typing as npt
+from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from models.bundle.schema import BundleSpec
+from service.hub import BatchReport, BundleStats
 
-SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
-SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
-
-@dataclass(frozen=True, slots=True)
-class Usage:
-    """How much of one bundle's capacity is taken right now."""
-
-    bundle: str
-    streams: int
-    tracks: int
-    slots_used: int
-    slots_free: int
+SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
+SIZES = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0)
 
 
-class Metrics:
-    """One server's metrics in a registry of their own, so that several servers fit into one process."""
+class Distribution:
+    """A histogram that takes many values in one call: a batch of 256 steps is one update, not 256."""
+
+    def __init__(self, bounds: Sequence[float]) -> None:
+        self.bounds = np.asarray(bounds)
+        self.counts = np.zeros(len(bounds) + 1, np.int64)
+        self.total = 0.0
+
+    def observe(self, values: Sequence[float] | npt.NDArray[np.float64]) -> None:
+        """Count each value into the first bucket whose upper bound is not below it."""
+        array = np.asarray(values, np.float64)
+        if array.size:
+            self.counts += np.bincount(np.searchsorted(self.bounds, array), minlength=len(self.counts))
+            self.total += float(array.sum())
+
+    def buckets(self) -> list[tuple[str, float]]:
+        """(upper bound, how many values up to it), as Prometheus has it: cumulative, the last one without bound."""
+        names = [*map(str, self.bounds.tolist()), "+Inf"]
+        return list(zip(names, np.cumsum(self.counts).tolist(), strict=True))
+
+
+class Metrics(Collector):
+    """One server's metrics in a registry of their own, so that several servers fit into one process.
+
+    Used on the event loop's thread only. `batch` makes it the hub's observer; `watch` tells it what to read.
+    """
 
     def __init__(self, version: str) -> None:
+        self.version = version
+        self.ready = False
+        self.errors: Counter[str] = Counter()
+        """Errors told to clients by the shells: refused streams and clips, by code."""
+        self.clips: Counter[str] = Counter()
+        """Clips scored, by bundle."""
+        self.broken: list[tuple[str, str]] = []
+        """Bundles that were found and could not be used, with the kind of error."""
+        self._steps: Counter[str] = Counter()
+        self._failed: Counter[str] = Counter()
+        self._stats: Callable[[], Iterable[BundleStats]] = tuple
+        self._histograms: dict[str, tuple[str, tuple[float, ...], dict[str, Distribution]]] = {
+            "batch_size": ("Steps in one run of the model.", SIZES, {}),
+            "queue_seconds": ("From a step's submission to its run.", SECONDS, {}),
+            "step_seconds": ("One run of the model on one batch.", SECONDS, {}),
+            "latency_seconds": ("From a frame's arrival to its prediction.", SECONDS, {}),
+        }
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
         PlatformCollector(registry=self.registry)
-        Gauge("inkling_build_info", "The server's version; always 1.", ["version"], registry=self.registry).labels(
-            version
-        ).set(1)
-        self._bundles = Gauge(
-            "inkling_bundle_info", "A loaded bundle; always 1.", ["bundle", "version", "task"], registry=self.registry
-        )
-        self.ready = Gauge("inkling_ready", "1 while new streams are taken.", registry=self.registry)
+        self.registry.register(self)
 
-        self.streams_opened = self._counter("streams_opened", "Streams admitted.", "bundle")
-        self.streams_closed = self._counter("streams_closed", "Streams ended, by how they ended.", "bundle", "cause")
-        self.clips = self._counter("clips", "Clips scored.", "bundle")
-        self.frames_received = self._counter("frames_received", "Frames received.", "bundle")
-        self.frames_stepped = self._counter("frames_stepped", "Frames that advanced a model.", "bundle")
-        self.frames_skipped = self._counter("frames_skipped", "Frames between two ticks of the bundle.", "bundle")
-        self.frames_dropped = self._counter("frames_dropped", "Frames lost, by cause.", "bundle", "cause")
-        self.steps = self._counter("steps", "Steps of the model: one for each track and tick.", "bundle")
-        self.resets = self._counter("resets", "States set to their initial value, by reason.", "bundle", "reason")
-        self.events = self._counter("events", "Events begun.", "bundle", "label")
-        self.errors = self._counter("errors", "Errors told to clients, by code.", "code")
+    def watch(self, stats: Callable[[], Iterable[BundleStats]]) -> None:
+        """Read streams, tracks, slots and frames from `stats` (`Hub.stats`) at every scrape."""
+        self._stats = stats
 
-        self.batch_size = self._histogram("batch_size", "Steps in one run of the model.", SIZES)
-        self.queue_seconds = self._histogram("queue_seconds", "From a step's submission to its run.", SECONDS)
-        self.step_seconds = self._histogram("step_seconds", "One run of the model on one batch.", SECONDS)
-        self.latency_seconds = self._histogram("latency_seconds", "From a frame's arrival to its prediction.", SECONDS)
-
-    def _counter(self, name: str, text: str, *labels: str) -> Counter:
-        return Counter(f"inkling_{name}", text, labels, registry=self.registry)
-
-    def _histogram(self, name: str, text: str, buckets: Iterable[float]) -> Histogram:
-        return Histogram(f"inkling_{name}", text, ["bundle"], buckets=tuple(buckets), registry=self.registry)
-
-    def add_bundle(self, spec: BundleSpec) -> None:
-        """Announce a loaded bundle, and show its counters as 0 from the first scrape on."""
-        self._bundles.labels(spec.name, spec.version, spec.task).set(1)
-        for metric in (self.streams_opened, self.frames_received, self.frames_stepped, self.frames_skipped, self.steps):
-            metric.labels(spec.name)
-
-    def watch(self, usage: Callable[[], Iterable[Usage]]) -> None:
-        """Read the gauges of streams, tracks and slots from `usage` at every scrape."""
-        self.registry.register(_UsageCollector(usage))
+    def batch(self, report: BatchReport) -> None:
+        """One engine batch is done, well or badly (`service.hub.Observer`)."""
+        (self._failed if report.failed else self._steps)[report.bundle] += 1 if report.failed else report.size
+        self._observe("batch_size", report.bundle, [report.size])
+        self._observe("queue_seconds", report.bundle, report.queue_s)
+        self._observe("step_seconds", report.bundle, [report.step_s])
+        self._observe("latency_seconds", report.bundle, report.latency_s)
 
     def render(self) -> bytes:
         """Everything in Prometheus' text format (`CONTENT_TYPE`)."""
         return generate_latest(self.registry)
 
+    def collect(self) -> Iterator[Metric]:
+        """Called by the registry at a scrape."""
+        stats = list(self._stats())
+        yield _family(
+            GaugeMetricFamily, "build_info", "The server's version; always 1.", ["version"], [(self.version, 1)]
+        )
+        yield _family(GaugeMetricFamily, "ready", "1 while new streams are taken.", [], [((), self.ready)])
+        yield from self._bundles(stats)
+        yield from self._frames(stats)
+        yield from self._work()
 
-class _UsageCollector(Collector):
-    def __init__(self, usage: Callable[[], Iterable[Usage]]) -> None:
-        self._usage = usage
+    def _bundles(self, stats: list[BundleStats]) -> Iterator[Metric]:
+        info = {(label(stat.spec), stat.spec.name, stat.spec.version, stat.spec.task): 1.0 for stat in stats}
+        names = ["bundle", "name", "version", "task"]
+        yield _family(GaugeMetricFamily, "bundle_info", "A loaded bundle; always 1.", names, info.items())
+        broken = [(entry, 1) for entry in self.broken]
+        text = "A bundle that was found and cannot be used; always 1."
+        yield _family(GaugeMetricFamily, "bundle_broken", text, ["bundle", "error"], broken)
+        for name, text in (
+            ("streams", "Streams open now."),
+            ("tracks", "People watched now."),
+            ("slots_used", "Rows of the state pool in use."),
+            ("slots_free", "Rows of the state pool that are free."),
+        ):
+            values = {label(stat.spec): float(getattr(stat, name)) for stat in stats}
+            yield _family(GaugeMetricFamily, name, text, ["bundle"], values.items())
 
-    def describe(self) -> Iterator[GaugeMetricFamily]:
-        return iter(self._families())
+    def _frames(self, stats: list[BundleStats]) -> Iterator[Metric]:
+        for name, text in (
+            ("received", "Frames received."),
+            ("stepped", "Frames that advanced a model."),
+            ("skipped", "Frames between two ticks of the bundle's clock."),
+            ("refused", "Frames that were not usable."),
+        ):
+            values = {label(stat.spec): float(getattr(stat.counts, name)) for stat in stats}
+            yield _family(CounterMetricFamily, f"frames_{name}", text, ["bundle"], values.items())
+        dropped = {(label(s.spec), cause): float(n) for s in stats for cause, n in s.counts.dropped.items()}
+        yield _family(
+            CounterMetricFamily, "frames_dropped", "Frames lost, by cause.", ["bundle", "cause"], dropped.items()
+        )
+        resets = {(label(s.spec), reason): float(n) for s in stats for reason, n in s.counts.resets.items()}
+        text = "States set to their initial value, by reason."
+        yield _family(CounterMetricFamily, "resets", text, ["bundle", "reason"], resets.items())
+        seen = {label(stat.spec): float(stat.counts.tracks) for stat in stats}
+        yield _family(CounterMetricFamily, "tracks_seen", "People ever watched.", ["bundle"], seen.items())
+        errors = sum((Counter(stat.counts.errors) for stat in stats), self.errors)
+        yield _family(CounterMetricFamily, "errors", "Errors told to clients, by code.", ["code"], errors.items())
 
-    def collect(self) -> Iterator[GaugeMetricFamily]:
-        families = self._families()
-        for use in self._usage():
-            values = (use.streams, use.tracks, use.slots_used, use.slots_free)
-            for family, value in zip(families, values, strict=True):
-                family.add_metric([use.bundle], value)
-        return iter(families)
+    def _work(self) -> Iterator[Metric]:
+        text = "Steps of the model: one for each track and tick."
+        yield _family(CounterMetricFamily, "steps", text, ["bundle"], self._steps.items())
+        yield _family(
+            CounterMetricFamily, "batches_failed", "Runs of the model that failed.", ["bundle"], self._failed.items()
+        )
+        yield _family(CounterMetricFamily, "clips", "Clips scored.", ["bundle"], self.clips.items())
+        for name, (text, _, distributions) in self._histograms.items():
+            family = HistogramMetricFamily(f"inkling_{name}", text, labels=["bundle"])
+            for bundle, distribution in distributions.items():
+                family.add_metric([bundle], distribution.buckets(), distribution.total)
+            yield family
 
-    @staticmethod
-    def _families() -> list[GaugeMetricFamily]:
-        texts = {
-            "streams": "Streams open now.",
-            "tracks": "People watched now.",
-            "slots_used": "Rows of the state pool in use.",
-            "slots_free": "Rows of the state pool that are free.",
-        }
-        return [GaugeMetricFamily(f"inkling_{name}", text, labels=["bundle"]) for name, text in texts.items()]
+    def _observe(self, name: str, bundle: str, values: Sequence[float]) -> None:
+        _, bounds, distributions = self._histograms[name]
+        if bundle not in distributions:
+            distributions[bundle] = Distribution(bounds)
+        distributions[bundle].observe(values)
+
+
+def label(spec: BundleSpec) -> str:
+    """How a bundle is called in the metrics: two versions of one name are two bundles."""
+    return f"{spec.name}/{spec.version}"
+
+
+def _family(
+    kind: type[GaugeMetricFamily] | type[CounterMetricFamily],
+    name: str,
+    text: str,
+    labels: Sequence[str],
+    values: Iterable[tuple[str | tuple[str, ...], float]],
+) -> Metric:
+    family = kind(f"inkling_{name}", text, labels=labels)
+    for key, value in values:
+        family.add_metric([key] if isinstance(key, str) else list(key), value)
+    return family

@@ -1,0 +1,130 @@
+"""The JSON that the REST endpoints answer, as pydantic models, and how it is made from what the core knows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from models.bundle.schema import PoseInput
+from service.hub import BundleStats
+from service.protocol import Event, Prediction
+from service.scoring import Timeline
+
+
+class ErrorAnswer(BaseModel):
+    """Why a request was refused. `retryable`: the same request may succeed later."""
+
+    code: str
+    message: str
+    retryable: bool
+
+
+class BundleInfo(BaseModel):
+    """A loaded bundle: what it recognises, what it takes, how good it is, how much of its capacity is taken."""
+
+    name: str
+    version: str
+    task: str
+    labels: tuple[str, ...]
+    background: str | None
+    input: dict[str, Any]
+    rate_hz: float
+    quality: dict[str, Any]
+    provenance: dict[str, Any]
+    streams: int
+    tracks: int
+    slots_free: int
+
+
+class FrameCounts(BaseModel):
+    """Frames and resets of a stream so far; dropped by cause, resets by reason."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    received: int
+    stepped: int
+    skipped: int
+    refused: int
+    dropped: dict[str, int]
+    resets: dict[str, int]
+
+
+class StreamRow(BaseModel):
+    """An open stream. since_s: for how long. waiting: frames that are not answered yet."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    stream: str
+    bundle: str
+    version: str
+    policy: str
+    since_s: float
+    tracks: int
+    waiting: int
+    counts: FrameCounts
+
+
+class Entry(BaseModel):
+    """One prediction of a clip; `probabilities` in the order of `labels`. seq: the frame's number in the clip."""
+
+    seq: int
+    pts_s: float
+    track: int
+    label: str
+    probabilities: list[float]
+    epoch: int
+    reset: str | None = None
+
+
+class ClipAnswer(BaseModel):
+    """The timeline of a clip: one entry for each track and step, in the order of time."""
+
+    bundle: str
+    version: str
+    labels: tuple[str, ...]
+    rate_hz: float
+    timeline: list[Entry]
+    events: list[Event]
+    warnings: list[str]
+
+
+def bundle_info(stats: BundleStats) -> BundleInfo:
+    """What `/v1/bundles` says of one bundle."""
+    spec = stats.spec
+    takes: dict[str, Any] = {"kind": spec.input.kind, "shape": spec.input.shape}
+    if isinstance(spec.input, PoseInput):
+        takes |= {"skeleton": spec.input.skeleton.name, "joints": spec.input.skeleton.joints}
+    return BundleInfo(
+        name=spec.name,
+        version=spec.version,
+        task=spec.task,
+        labels=spec.labels,
+        background=spec.background,
+        input=takes,
+        rate_hz=spec.rate_hz,
+        quality=spec.quality,
+        provenance=spec.provenance.model_dump(),
+        streams=stats.streams,
+        tracks=stats.tracks,
+        slots_free=stats.slots_free,
+    )
+
+
+def clip_answer(timeline: Timeline) -> bytes:
+    """The body of `/v1/clips`."""
+    spec = timeline.spec
+    answer = ClipAnswer(
+        bundle=spec.name,
+        version=spec.version,
+        labels=spec.labels,
+        rate_hz=spec.rate_hz,
+        timeline=[_entry(prediction) for prediction in timeline.predictions],
+        events=timeline.events,
+        warnings=timeline.warnings,
+    )
+    return answer.model_dump_json(exclude_none=True).encode()
+
+
+def _entry(prediction: Prediction) -> Entry:
+    return Entry.model_construct(**{name: getattr(prediction, name) for name in Entry.model_fields})

@@ -1,0 +1,191 @@
+"""The HTTP side: one FastAPI application around one core."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Annotated, Any
+
+from fastapi import FastAPI, Query, Request, WebSocket
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, PlainTextResponse, Response
+from pydantic import TypeAdapter
+from starlette.exceptions import HTTPException
+
+from service.answers import BundleInfo, ClipAnswer, ErrorAnswer, StreamRow, bundle_info, clip_answer
+from service.clips import parse_clip
+from service.core import Core, build
+from service.errors import BadMessage, Draining, Internal, ServiceError, TooLarge
+from service.metrics import CONTENT_TYPE, label
+from service.protocol import Start, schema
+from service.scoring import score
+from service.settings import Settings, load_settings
+from service.version import version
+
+_stream_rows = TypeAdapter(list[StreamRow])
+
+CLIP_BODY = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/json": {"schema": {"type": "object"}},
+            "application/octet-stream": {"schema": {"type": "string", "format": "binary"}},
+        },
+    }
+}
+
+
+def create_app(settings: Settings | None = None, core: Core | None = None) -> FastAPI:
+    """The ASGI application. Without `core` one is built from `settings` (None: the environment's) at start-up.
+
+    `inkling serve` passes a core that is loaded already, so that what is wrong with a bundle is one sentence on the
+    terminal. `uvicorn --factory service.app:create_app` works too, without the drain of open streams at shutdown.
+    """
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        loaded: Core = core or await asyncio.to_thread(build, settings or load_settings())
+        loaded.start()
+        app.state.core = loaded
+        try:
+            yield
+        finally:
+            await loaded.stop()
+
+    app = FastAPI(
+        title="Inkling",
+        version=version(),
+        description="Which action is under way, and which one is coming. Streams: WebSocket `/v1/stream`.",
+        lifespan=lifespan,
+    )
+    _add_errors(app)
+    _add_probes(app)
+    _add_information(app)
+    _add_clips(app)
+
+    @app.websocket("/v1/stream")
+    async def stream(websocket: WebSocket) -> None:
+        await _core(app).sockets.serve(websocket)
+
+    return app
+
+
+def _core(app: FastAPI) -> Core:
+    core: Core = app.state.core
+    return core
+
+
+def _add_probes(app: FastAPI) -> None:
+    @app.get("/livez", tags=["operation"])
+    async def alive() -> dict[str, str]:
+        """200 while the event loop runs."""
+        return {"status": "alive"}
+
+    @app.get("/readyz", tags=["operation"], responses={503: {"model": ErrorAnswer}})
+    async def ready() -> dict[str, str]:
+        """200 while new streams are taken: after every bundle is warm, until the server is told to stop."""
+        if not _core(app).ready:
+            raise Draining("the server is shutting down")
+        return {"status": "ready"}
+
+    @app.get("/metrics", tags=["operation"], response_class=PlainTextResponse)
+    async def metrics() -> Response:
+        """Prometheus' text format."""
+        return Response(_core(app).metrics.render(), media_type=CONTENT_TYPE)
+
+
+def _add_information(app: FastAPI) -> None:
+    @app.get("/v1/bundles", tags=["information"])
+    async def bundles() -> list[BundleInfo]:
+        """The loaded bundles, the newest version of a name first."""
+        return [bundle_info(stats) for stats in _core(app).hub.stats()]
+
+    @app.get("/v1/streams", tags=["information"])
+    async def streams() -> list[StreamRow]:
+        """The open streams, the oldest first."""
+        return _stream_rows.validate_python(_core(app).hub.streams(), from_attributes=True)
+
+    @app.get("/v1/protocol", tags=["information"])
+    async def protocol() -> dict[str, Any]:
+        """The messages of `/v1/stream` as JSON schema, the binary layout, every error and its close code."""
+        return schema()
+
+
+def _add_clips(app: FastAPI) -> None:
+    @app.post(
+        "/v1/clips",
+        tags=["clips"],
+        openapi_extra=CLIP_BODY,
+        response_model=ClipAnswer,
+        responses={status: {"model": ErrorAnswer} for status in (404, 413, 415, 422, 503)},
+    )
+    async def clips(
+        request: Request,
+        bundle: str,
+        version: str | None = None,
+        skeleton: Annotated[str | None, Query(description="else the clip's own, else the bundle's")] = None,
+        fps: Annotated[float | None, Query(description="else the clip's own times", gt=0)] = None,
+    ) -> Response:
+        """Score a pose clip, JSON or `.npz`: the predictions that a stream of its frames would have got."""
+        core = _core(app)
+        limit = core.settings.max_clip_bytes
+        body = await _read_body(request, limit)
+        frames = core.settings.max_clip_frames
+        # In a thread: a large clip must not hold up the streams.
+        clip = (await asyncio.to_thread(parse_clip, body, max_bytes=limit, max_frames=frames)).at(fps)
+        start = Start(
+            bundle=bundle,
+            version=version,
+            skeleton=skeleton or clip.skeleton,
+            width=clip.width,
+            height=clip.height,
+            policy="block",
+        )
+        timeline = await score(core.hub, start, clip)
+        core.metrics.clips[label(timeline.spec)] += 1
+        return Response(await asyncio.to_thread(clip_answer, timeline), media_type="application/json")
+
+
+async def _read_body(request: Request, limit: int) -> bytes:
+    """The request's body. Raises TooLarge as soon as it is known to be, whatever the client says of its length."""
+    length = request.headers.get("content-length", "")
+    body = bytearray()
+    if not (length.isdecimal() and int(length) > limit):
+        async for chunk in request.stream():
+            body += chunk
+            if len(body) > limit:
+                break
+        else:
+            return bytes(body)
+    raise TooLarge(f"a clip may have at most {limit} bytes")
+
+
+def _add_errors(app: FastAPI) -> None:
+    """Every error, also the framework's own, as `ErrorAnswer`."""
+
+    def answer(status: int, code: str, message: str, retryable: bool) -> JSONResponse:
+        content = ErrorAnswer(code=code, message=message, retryable=retryable).model_dump()
+        return JSONResponse(content, status, {"retry-after": "1"} if retryable else None)
+
+    @app.exception_handler(ServiceError)
+    async def typed(request: Request, error: ServiceError) -> JSONResponse:
+        _core(app).metrics.errors[error.code] += 1
+        return answer(error.http, error.code, str(error), error.retryable)
+
+    @app.exception_handler(RequestValidationError)
+    async def invalid(request: Request, error: RequestValidationError) -> JSONResponse:
+        first = error.errors()[0]
+        message = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+        _core(app).metrics.errors[BadMessage.code] += 1
+        return answer(BadMessage.http, BadMessage.code, message, BadMessage.retryable)
+
+    @app.exception_handler(HTTPException)
+    async def unknown(request: Request, error: HTTPException) -> JSONResponse:
+        code = str(error.detail).lower().replace(" ", "_")
+        return answer(error.status_code, code, f"{request.method} {request.url.path}: {error.detail}", False)
+
+    @app.exception_handler(Exception)
+    async def defect(request: Request, error: Exception) -> JSONResponse:  # logged by the server, which gets it next
+        _core(app).metrics.errors[Internal.code] += 1
+        return answer(500, Internal.code, "the server failed; the operator finds the cause in its log", True)

@@ -1,0 +1,111 @@
+"""One server's parts, put together from its settings: hub, metrics, socket shell. No web framework."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from models.bundle import Found, Registry, load, zoo_directory
+from models.errors import BundleError, BundleNotFound
+from service.hub import Hub, Limits
+from service.metrics import Metrics
+from service.settings import Settings
+from service.socket import SocketShell
+from service.version import version
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Core:
+    """Everything that the HTTP application and the server process share."""
+
+    settings: Settings
+    hub: Hub
+    metrics: Metrics
+    sockets: SocketShell
+
+    @property
+    def ready(self) -> bool:
+        """Whether new streams are taken: loaded, warm, started and not shutting down."""
+        return self.metrics.ready and not self.hub.draining
+
+    def start(self) -> None:
+        """Take streams on the running event loop."""
+        self.hub.start(asyncio.get_running_loop())
+        self.metrics.ready = True
+
+    async def drain(self) -> None:
+        """Refuse new streams, let the open ones finish for at most `drain_s` seconds."""
+        self.metrics.ready = False
+        self.hub.drain()
+        try:
+            async with asyncio.timeout(self.settings.drain_s):
+                await self.hub.drained()
+                await self.sockets.closed()
+        except TimeoutError:
+            log.warning("%d streams did not end within %g s", len(self.hub.streams()), self.settings.drain_s)
+
+    async def stop(self) -> None:
+        """End what is still open, and the engines."""
+        self.metrics.ready = False
+        await self.hub.stop()
+
+
+def build(settings: Settings) -> Core:
+    """Load the bundles, verify and warm them. Blocks for as long as that takes.
+
+    A bundle that is named in `settings.load` must load; of those that were merely found, a broken one is logged, shown
+    in the metrics and left out, as long as another one is there. Raises BundleError.
+    """
+    metrics = Metrics(version())
+    limits = Limits(
+        max_streams=settings.max_streams,
+        slots=settings.slots,
+        max_people=settings.max_people,
+        inbox=settings.inbox,
+        max_batch=settings.max_batch,
+        track_timeout_s=settings.track_timeout_s,
+    )
+    hub = Hub(limits, metrics, threads=settings.threads)
+    metrics.watch(hub.stats)
+    for found in select(_found(settings), settings.load):
+        try:
+            hub.load(load(found.path))
+        except BundleError as error:
+            if settings.load:
+                raise
+            log.error("bundle left out: %s", error)
+            metrics.broken.append((f"{found.name}/{found.version}", type(error).__name__))
+    if not hub.bundles():
+        raise BundleNotFound(_searched(settings), "no bundle here can be used; put one there as NAME/VERSION")
+    return Core(settings, hub, metrics, SocketShell(hub, metrics, settings.idle_timeout_s, settings.outbox))
+
+
+def select(found: Sequence[Found], names: Iterable[str]) -> list[Found]:
+    """Those that `names` (NAME or NAME/VERSION) ask for; without names the newest version of every name.
+
+    `found` has older versions first, as `Registry.scan` gives them. Raises BundleNotFound for a name that is not there.
+    """
+    newest = {entry.name: entry for entry in found}
+    if not (names := list(names)):
+        return list(newest.values())
+    known = newest | {f"{entry.name}/{entry.version}": entry for entry in found}
+    for name in names:
+        if name not in known:
+            raise BundleNotFound(name, f"no such bundle to load; found {', '.join(sorted(known)) or 'none at all'}")
+    return list({known[name].path: known[name] for name in names}.values())
+
+
+def _found(settings: Settings) -> list[Found]:
+    for directory in settings.bundles:
+        if directory.is_dir() and not os.access(directory, os.R_OK | os.X_OK):
+            raise BundleNotFound(directory, "this process may not read the directory")
+    return Registry([zoo_directory(), *settings.bundles]).scan()
+
+
+def _searched(settings: Settings) -> str:
+    return os.pathsep.join(map(str, settings.bundles)) or str(zoo_directory())

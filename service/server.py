@@ -1,0 +1,138 @@
+"""Run the server: bind, load, serve, and on a signal let the open streams finish first."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+import socket
+from collections.abc import Callable
+from types import FrameType
+
+import uvicorn
+
+from models.errors import InklingError
+from service.app import create_app
+from service.core import Core, build
+from service.settings import Settings
+from service.transport import StreamTransport
+
+log = logging.getLogger(__name__)
+
+GRACE_S = 3
+"""Seconds after the drain in which the last bytes may reach their clients."""
+
+BACKLOG = 2048
+
+
+class CannotListen(InklingError):
+    """The address or port cannot be had."""
+
+
+def serve(settings: Settings, announce: Callable[[str], None] = log.info) -> None:
+    """Serve until SIGINT or SIGTERM and the drain that follows. `announce` gets one line when the server is ready.
+
+    Raises CannotListen, BundleError.
+    """
+    with bind(settings.host, settings.port) as listener:  # first: loading is in vain when the port is taken
+        core = build(settings)
+        names = ", ".join(f"{spec.name}/{spec.version}" for spec in core.hub.bundles())
+        url = address(listener)
+        Server(core, lambda: announce(f"Inkling is ready on {url} with {names}")).run([listener])
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """A bound TCP socket; nobody is heard before the server listens on it. Raises CannotListen."""
+    try:
+        family, *_, where = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+    except OSError as error:
+        raise CannotListen(f"host {host!r} is no address of this machine: {error.strerror}") from error
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        listener.bind(where)
+    except OSError as error:
+        listener.close()
+        raise _cannot_listen(error, host, port) from error
+    return listener
+
+
+def _cannot_listen(error: OSError, host: str, port: int) -> CannotListen:
+    if error.errno == errno.EADDRINUSE:
+        return CannotListen(f"port {port} on {host} is in use; choose another with --port")
+    return CannotListen(f"cannot listen on port {port} of {host}: {error.strerror}")
+
+
+def address(listener: socket.socket) -> str:
+    """The URL of a bound socket."""
+    host, port = listener.getsockname()[:2]
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}"
+
+
+class Server(uvicorn.Server):
+    """uvicorn with another way to stop: refuse new streams, tell the open ones, wait for their summaries, then exit."""
+
+    def __init__(self, core: Core, when_ready: Callable[[], None] = lambda: None) -> None:
+        config = uvicorn.Config(
+            create_app(core=core),
+            loop="uvloop",
+            http="httptools",
+            ws=StreamTransport,
+            ws_max_size=core.settings.max_message_bytes,
+            ws_per_message_deflate=False,  # costs ten times what it saves: results are small, images compressed
+            ws_ping_interval=20.0,
+            ws_ping_timeout=None,  # a loaded client answers late; silence has a limit of its own
+            lifespan="on",
+            log_config=None,
+            access_log=False,
+            backlog=BACKLOG,
+            timeout_graceful_shutdown=GRACE_S,
+        )
+        super().__init__(config)
+        self._core = core
+        self._when_ready = when_ready
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._drain: asyncio.Task[None] | None = None
+
+    async def serve(self, sockets: list[socket.socket] | None = None) -> None:
+        self._loop = asyncio.get_running_loop()
+        await super().serve(sockets)
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        try:
+            await super().startup(sockets)
+        except OSError as error:  # another process bound the same port and listened first
+            await self.lifespan.shutdown()
+            settings = self._core.settings
+            raise _cannot_listen(error, settings.host, settings.port) from error
+        if not self.should_exit:
+            self._when_ready()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().shutdown(sockets)
+        if self.force_exit:  # then uvicorn leaves this out, but the engine threads must end
+            await self.lifespan.shutdown()
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """SIGINT or SIGTERM. uvicorn's own would stop at once, and end the process by the signal instead of code 0."""
+        self.stop()
+
+    def stop(self) -> None:
+        """Drain, then exit; called a second time: exit now. From any thread, or a signal handler."""
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._stop)
+
+    def _stop(self) -> None:
+        if self._drain is None:
+            log.info("stopping: %d streams may finish first", len(self._core.hub.streams()))
+            self._drain = asyncio.create_task(self._core.drain())
+            self._drain.add_done_callback(self._drained)
+        else:
+            self.should_exit = self.force_exit = True
+
+    def _drained(self, task: asyncio.Task[None]) -> None:
+        self.should_exit = True
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("the drain failed", exc_info=error)
