@@ -1,0 +1,64 @@
+# make serve          install the service into .venv and run it (ARGS="--port 9000" and so on go to `inkling serve`)
+# make test           install everything, then lint and all tests (PYTEST="-k clock" narrows them)
+# make lint           ruff and mypy
+# make bench          measure the service; the last line is JSON
+# make train-default  train the embedded model again, from the data sets under DATA
+
+PYTHON ?= python3
+VENV ?= .venv
+DATA ?= ../shared/data
+ARGS ?=
+PYTEST ?=
+
+BIN := $(VENV)/bin
+# onnxruntime comes once: for an NVIDIA driver that answers, else for the CPU.
+ENGINE := $(shell nvidia-smi -L >/dev/null 2>&1 && echo gpu || echo cpu)
+SERVICE := $(VENV)/.service-$(ENGINE)
+EVERYTHING := $(VENV)/.everything-$(ENGINE)
+
+.PHONY: help serve test lint bench train-default
+.DELETE_ON_ERROR:
+
+help:
+	@sed -n 's/^# make/make/p' $(MAKEFILE_LIST)
+
+serve: $(SERVICE)
+	$(BIN)/inkling serve $(ARGS)
+
+test: lint
+	$(BIN)/python -m pytest $(PYTEST)
+
+lint: $(EVERYTHING)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(EVERYTHING)
+	@$(BIN)/python -m tests.benchmarks $(ARGS)
+
+# Prepared data sets and finished runs are kept: delete datasets/ and runs/body-actions to begin from nothing.
+train-default: $(EVERYTHING) datasets/penn/clips.csv datasets/jhmdb14/clips.csv
+	$(BIN)/inkling train fit body-actions --data datasets
+	$(BIN)/inkling train evaluate runs/body-actions --data datasets
+
+# clips.csv is written last: a folder that has one is complete.
+datasets/penn/clips.csv: | $(EVERYTHING)
+	$(BIN)/inkling train prepare penn $(DATA)/penn_action/labels.zip $(@D)
+
+datasets/jhmdb14/clips.csv: | $(EVERYTHING)
+	$(BIN)/inkling train prepare jhmdb14 $(DATA)/jhmdb14_pose/jhmdb14_pose.npz $(@D)
+
+# -- the environment ---------------------------------------------------------------------------------------------
+# Each stamp says that pyproject.toml was installed as it is now.
+$(SERVICE): pyproject.toml | $(BIN)/pip
+	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[$(ENGINE)]'
+	@touch $@
+
+$(EVERYTHING): pyproject.toml | $(BIN)/pip
+	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[$(ENGINE),train,dev]'
+	@touch $@ $(SERVICE)
+
+$(BIN)/pip:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Inkling needs Python 3.11 or later: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
