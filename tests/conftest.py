@@ -1,0 +1,29 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import hypothesis
+import pytest
+
+from tests.support import skip_unless
+
+hypothesis.settings.register_profile("developer", deadline=None)
+hypothesis.settings.register_profile("build", deadline=None, derandomize=True, print_blob=True)
+hypothesis.settings.load_profile("build" if os.environ.get("INKLING_CI") else "developer")
+
+CHECKOUT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of public data sets: INKLING_TEST_DATA, or `../shared/data` beside the checkout."""
+    path = Path(os.environ.get("INKLING_TEST_DATA") or CHECKOUT.parent / "shared" / "data")
+    skip_unless(path.is_dir(), f"no public data sets in {path}")
+    return path
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if "shared_data" in getattr(item, "fixturenames", ()):
+            item.add_marker("shared_data")
