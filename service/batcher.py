@@ -176,7 +176,7 @@ def _inputs(steps: list[Step]) -> Array:
     inputs: Array | None = None
     for prepare in kinds:
         where = [i for i, step in enumerate(steps) if step.lane.prepare == prepare]
-        part = prepare(np.stack([xs[i] for i in where]))  # type: ignore[misc]
+        part = prepare(np.stack([xs[i] for i in where]))
         if inputs is None:
             inputs = np.empty((len(steps), *part.shape[1:]), part.dtype)
         inputs[where] = part

@@ -16,39 +16,52 @@ back through one `call_soon_threadsafe`.
 from __future__ import annotations
 
 import asyncio
+import logging
+import secrets
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from models.bundle import Bundle
 from models.bundle.schema import BundleSpec
-from service.errors import ServiceError
-from service.protocol import End, Flush, Outgoing, PackedPose, Reset, Start
+from models.errors import BundleInvalid
+from service.batcher import Batcher, Outcome
+from service.counts import BundleStats, Counts, Limits, StreamInfo
+from service.engine import Engine
+from service.errors import Draining, OverCapacity, UnknownBundle
+from service.frames import Work
+from service.handle import Handle
+from service.pool import StatePool
+from service.poses import PoseMapper
+from service.protocol import Start
+from service.replies import Outbox
+from service.schedule import Step
+from service.session import Session
 
-Outbox = Callable[[Outgoing], None]
-"""Takes a stream's messages in order, on the loop's thread. Must not block, await or raise.
+__all__ = [
+    "BatchReport",
+    "BundleStats",
+    "Counts",
+    "Handle",
+    "Hub",
+    "Limits",
+    "Observer",
+    "Outbox",
+    "StreamInfo",
+]
 
-The first message is `Ready`; after `Summary` (or after `close`) none follows."""
+log = logging.getLogger(__name__)
 
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What one server takes on. inbox: unanswered frames of a stream (= its credits). slots: tracks per bundle."""
-
-    max_streams: int = 256
-    slots: int = 1024
-    max_people: int = 32
-    inbox: int = 8
-    max_batch: int = 256
-    track_timeout_s: float = 10.0
+_STOP_S = 5.0
+"""How long `stop` waits for an engine that is in the middle of a batch."""
 
 
 @dataclass(slots=True)
 class BatchReport:
-    """One engine batch, for metrics. queue_s, latency_s: one value per step (submitted to taken; received to answered).
+    """One engine batch, for metrics. queue_s: one value per step, from received to taken.
 
-    `latency_s` has entries only for steps that gave a prediction. `failed`: the batch raised, nothing was stepped.
+    latency_s: from received to answered, only of steps that gave a prediction. failed: nothing was stepped.
     """
 
     bundle: str
@@ -66,94 +79,40 @@ class Observer(Protocol):
 
 
 @dataclass(slots=True)
-class Counts:
-    """Frames and resets since the start, of a stream or a bundle; they only rise.
-
-    received = stepped + skipped + refused + sum(dropped) + waiting. dropped: by cause (`overflow`, `failed`, `no_slot`,
-    `closed`). resets: by reason (`gap`, `backward`, `requested`, `evicted`). errors: sent through outboxes, by code.
-    """
-
-    received: int
-    stepped: int
-    skipped: int
-    refused: int
-    dropped: dict[str, int]
-    resets: dict[str, int]
-    errors: dict[str, int]
-    tracks: int
-    """Tracks ever seen."""
-
-
-@dataclass(frozen=True, slots=True)
-class BundleStats:
-    """A loaded bundle's figures now, for /metrics and /v1/bundles."""
+class _Runtime:
+    """A loaded bundle with what runs it."""
 
     spec: BundleSpec
-    streams: int
-    tracks: int
-    slots_used: int
-    slots_free: int
-    counts: Counts
-    """Of open and closed streams together."""
+    pool: StatePool
+    batcher: Batcher
+    sessions: dict[str, Session] = field(default_factory=dict)
+    closed: Counts = field(default_factory=Counts)
+    mappers: dict[str | None, PoseMapper] = field(default_factory=dict)
 
+    def mapper(self, start: Start) -> PoseMapper:
+        """One for all streams of a skeleton: the batcher prepares the rows of one mapper in one call."""
+        mapper = self.mappers.get(start.skeleton)
+        if mapper is None or start.input != "pose":
+            mapper = self.mappers[start.skeleton] = PoseMapper(self.spec, start)
+        return mapper
 
-@dataclass(frozen=True, slots=True)
-class StreamInfo:
-    """One open stream, for /v1/streams."""
+    def forget(self, session: Session) -> None:
+        del self.sessions[session.stream]
+        self.closed.add(session.tally())
 
-    stream: str
-    bundle: str
-    version: str
-    policy: str
-    since_s: float
-    """Seconds that it has been open."""
-    tracks: int
-    waiting: int
-    counts: Counts
-
-
-class Handle:
-    """An open stream, as a shell holds it."""
-
-    stream: str
-    """Its id, as in `Ready.stream`."""
-    spec: BundleSpec
-    """The bundle that it runs on."""
-
-    def receive(self, message: Start | PackedPose | Reset | Flush | End) -> None:
-        """Take one decoded message; answers go to the outbox, now or later.
-
-        Refusals that the stream survives (BadPose, TooManyPeople, NoSlot, ...) go to the outbox as `error` messages.
-        Raises OutOfOrder (a second start, anything after end): send it and close. After `close` it does nothing.
-        """
-        raise NotImplementedError
-
-    def refuse(self, error: ServiceError) -> None:
-        """Count and answer a frame that `protocol.decode` refused (an error whose `close` is None)."""
-        raise NotImplementedError
-
-    async def writable(self) -> None:
-        """Policy `block`: wait until the inbox has room (or the stream is closed). `drop_oldest`: return at once."""
-        raise NotImplementedError
-
-    @property
-    def closed(self) -> bool:
-        """True after `close`, and after the summary was sent."""
-        raise NotImplementedError
-
-    async def finished(self) -> None:
-        """Wait until the stream is closed, e.g. for everything after `End` to be answered."""
-        raise NotImplementedError
-
-    def close(self, reason: str) -> None:
-        """Drop what is pending, give the slots back, send nothing more. Idempotent; a no-op after the summary."""
-        raise NotImplementedError
+    def stats(self) -> BundleStats:
+        counts = Counts()
+        counts.add(self.closed)
+        tracks = 0
+        for session in self.sessions.values():
+            counts.add(session.tally())
+            tracks += len(session.tracks)
+        used = self.pool.used
+        return BundleStats(self.spec, len(self.sessions), tracks, used, self.pool.slots - used, counts)
 
 
 class Hub:
     """Loaded bundles, their engine threads, and the open streams."""
-
-    draining: bool
 
     def __init__(
         self,
@@ -164,46 +123,153 @@ class Hub:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """threads: onnxruntime's threads per bundle; None: the cores this process may use."""
-        raise NotImplementedError
+        self.limits = limits or Limits()
+        self.draining = False
+        self._observer = observer
+        self._threads = threads
+        self._clock = clock
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._runtimes: dict[tuple[str, str], _Runtime] = {}  # by name, newest version first
+        self._handles: dict[str, Handle] = {}
 
     def load(self, bundle: Bundle) -> None:
         """Build the engine, verify the stored vector and warm up. Blocks (call before serving, or in a thread).
 
         Raises BundleError when the graph does not hold its contract, or the name and version are already loaded.
         """
-        raise NotImplementedError
+        spec = bundle.spec
+        if (spec.name, spec.version) in self._runtimes:
+            raise BundleInvalid(bundle.path, f"{spec.name}/{spec.version} is loaded already")
+        engine = Engine(bundle, self._threads)
+        limit = self.limits.max_batch
+        engine.warm(sorted({min(1 << power, limit) for power in range(limit.bit_length() + 1)}))
+        pool = StatePool(spec.state, self.limits.slots, limit)
+        runtime = _Runtime(
+            spec, pool, Batcher(engine, pool, lambda outcome: self._post(runtime, outcome), limit, self._clock)
+        )
+        runtimes = {**self._runtimes, (spec.name, spec.version): runtime}
+        newest_first = sorted(runtimes.items(), key=lambda item: _numbers(item[1].spec.version), reverse=True)
+        self._runtimes = dict(sorted(newest_first, key=lambda item: item[1].spec.name))
+        if self._loop is not None:
+            runtime.batcher.start()
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Start the engine threads; results are delivered on `loop`."""
-        raise NotImplementedError
+        """Start the engine threads; results are delivered on `loop`. Once."""
+        if self._loop is not None:
+            raise RuntimeError("the hub was started before")
+        self._loop = loop
+        for runtime in self._runtimes.values():
+            runtime.batcher.start()
 
     def open(self, start: Start, outbox: Outbox) -> Handle:
         """Admit a stream; sends `Ready` through `outbox` before it returns.
 
         Raises Draining, OverCapacity, UnknownBundle (version None: the newest loaded), UnsupportedInput.
         """
-        raise NotImplementedError
+        if self.draining:
+            raise Draining("the server is shutting down: connect to another one, or again in a moment")
+        if len(self._handles) >= self.limits.max_streams:
+            raise OverCapacity(f"all {self.limits.max_streams} streams are in use: try again later")
+        runtime = self._find(start.bundle, start.version)
+        stream = secrets.token_urlsafe(9)
+        session = Session(
+            stream,
+            runtime.spec,
+            start,
+            self.limits,
+            runtime.mapper(start),
+            runtime.pool,
+            runtime.batcher,
+            outbox,
+            self._clock(),
+        )
+        runtime.sessions[stream] = session
+        handle = self._handles[stream] = Handle(session, self._clock)
+
+        def forget() -> None:
+            del self._handles[stream]
+            runtime.forget(session)
+
+        session.on_close.append(forget)
+        return handle
 
     def bundles(self) -> list[BundleSpec]:
         """Loaded bundles by name, newest version first."""
-        raise NotImplementedError
+        return [runtime.spec for runtime in self._runtimes.values()]
 
     def stats(self) -> list[BundleStats]:
         """Figures of each loaded bundle, in the order of `bundles`."""
-        raise NotImplementedError
+        return [runtime.stats() for runtime in self._runtimes.values()]
 
     def streams(self) -> list[StreamInfo]:
         """Open streams, oldest first."""
-        raise NotImplementedError
+        now_s = self._clock()
+        return [handle.info(now_s) for handle in self._handles.values()]
 
     def drain(self) -> None:
         """No new streams; each open one gets an `error` message `draining`, its pending results and its summary."""
-        raise NotImplementedError
+        self.draining = True
+        now_s = self._clock()
+        for runtime in self._runtimes.values():
+            for session in list(runtime.sessions.values()):
+                session.drain(now_s)
 
     async def drained(self) -> None:
         """Wait until no stream is open. Bound the wait yourself (`asyncio.timeout`)."""
-        raise NotImplementedError
+        while self._handles:
+            await next(iter(self._handles.values())).finished()
 
     async def stop(self) -> None:
         """Close what is still open and join the engine threads. Idempotent."""
-        raise NotImplementedError
+        self.draining = True
+        for handle in list(self._handles.values()):
+            handle.close("the server stops")
+        for runtime in self._runtimes.values():
+            if not await asyncio.to_thread(runtime.batcher.stop, _STOP_S):
+                log.error("the engine of %s did not stop within %g s", runtime.spec.name, _STOP_S)
+
+    def _find(self, name: str, version: str | None) -> _Runtime:
+        versions = [runtime for runtime in self._runtimes.values() if runtime.spec.name == name]
+        for runtime in versions:
+            if version is None or runtime.spec.version == version:
+                return runtime
+        if versions:
+            known = ", ".join(runtime.spec.version for runtime in versions)
+            raise UnknownBundle(f"bundle {name!r} has no version {version!r} here; loaded: {known}")
+        known = ", ".join(dict.fromkeys(spec.name for spec in self.bundles()))
+        raise UnknownBundle(f"no bundle {name!r} here; loaded: {known or 'none'}")
+
+    def _post(self, runtime: _Runtime, outcome: Outcome) -> None:
+        """From the engine's thread to the loop's: once per batch."""
+        if self._loop is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._deliver, runtime, outcome)
+
+    def _deliver(self, runtime: _Runtime, outcome: Outcome) -> None:
+        now_s = self._clock()
+        for step, probabilities, best in zip(outcome.answered, outcome.probabilities, outcome.best, strict=True):
+            try:
+                step.answered(probabilities, best, now_s)
+            except Exception:  # a defect in one stream's path: it ends, the rest of the batch is delivered
+                log.exception("a result could not be delivered: its stream is closed")
+                _abandon(step)
+        for step in outcome.failed:
+            try:
+                step.failed(now_s)
+            except Exception:  # a defect in one stream's path: it ends, the rest of the batch is delivered
+                log.exception("a result could not be delivered: its stream is closed")
+                _abandon(step)
+        if self._observer is not None:
+            latency_s = [now_s - step.submitted_s for step in outcome.answered]
+            failed = len(outcome.failed) == outcome.size
+            self._observer.batch(
+                BatchReport(runtime.spec.name, outcome.size, outcome.queue_s, outcome.step_s, latency_s, failed)
+            )
+
+
+def _abandon(step: Step) -> None:
+    if isinstance(step, Work):
+        step.frame.session.close()
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split("."))

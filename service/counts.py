@@ -1,0 +1,79 @@
+"""What a server takes on, and what it counts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from models.bundle.schema import BundleSpec
+from service.tracks import RESETS
+
+DROPS = ("overflow", "failed", "no_slot", "closed")
+"""Why a frame was dropped."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one server takes on. inbox: unanswered frames of a stream (= its credits). slots: tracks per bundle."""
+
+    max_streams: int = 256
+    slots: int = 1024
+    max_people: int = 32
+    inbox: int = 8
+    max_batch: int = 256
+    track_timeout_s: float = 10.0
+
+
+@dataclass(slots=True)
+class Counts:
+    """Frames and resets since the start, of a stream or a bundle; they only rise.
+
+    received = stepped + skipped + refused + sum(dropped) + those that wait. stepped: with a prediction. skipped: nobody
+    in it was due for a step. refused: an error was sent instead. dropped: by cause, `overflow` (of the inbox), `failed`
+    (the engine), `no_slot`, `closed` (the stream was, before the answer). resets: by reason. errors: sent, by code.
+    """
+
+    received: int = 0
+    stepped: int = 0
+    skipped: int = 0
+    refused: int = 0
+    dropped: dict[str, int] = field(default_factory=lambda: dict.fromkeys(DROPS, 0))
+    resets: dict[str, int] = field(default_factory=lambda: dict.fromkeys(RESETS, 0))
+    errors: dict[str, int] = field(default_factory=dict)
+    tracks: int = 0
+    """Tracks ever seen."""
+
+    def add(self, other: Counts) -> None:
+        self.received += other.received
+        self.stepped += other.stepped
+        self.skipped += other.skipped
+        self.refused += other.refused
+        self.tracks += other.tracks
+        for mine, others in ((self.dropped, other.dropped), (self.resets, other.resets), (self.errors, other.errors)):
+            for key, count in others.items():
+                mine[key] = mine.get(key, 0) + count
+
+
+@dataclass(frozen=True, slots=True)
+class BundleStats:
+    """A loaded bundle's figures now, for /metrics and /v1/bundles. counts: of open and closed streams together."""
+
+    spec: BundleSpec
+    streams: int
+    tracks: int
+    slots_used: int
+    slots_free: int
+    counts: Counts
+
+
+@dataclass(frozen=True, slots=True)
+class StreamInfo:
+    """One open stream, for /v1/streams. since_s: seconds that it has been open. waiting: frames."""
+
+    stream: str
+    bundle: str
+    version: str
+    policy: str
+    since_s: float
+    tracks: int
+    waiting: int
+    counts: Counts

@@ -1,0 +1,333 @@
+"""One stream, from its messages to its answers. Pure: steps go to a queue, answers to a callable, time comes in.
+
+    receive -> Tracks (clock, epoch, slot) -> Queue (the batcher) -> Work.answered -> settle -> Replies
+
+Frames are answered in the order in which they came, whatever order their steps end in. A frame is settled when each of
+its people is; then its predictions and events are sent together, and only then those of the next frame.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from models.bundle.schema import BundleSpec
+from service.counts import Counts, Limits
+from service.errors import BadMessage, BadTime, Draining, NoSlot, OutOfOrder, ServiceError, StepFailed, TooManyPeople
+from service.frames import Frame, Marker, Work
+from service.pool import StatePool
+from service.poses import PoseMapper
+from service.protocol import End, Flush, Flushed, PackedPose, Ready, Reset, Start
+from service.replies import Outbox, Replies
+from service.schedule import Lane, Step
+from service.tracks import Track, Tracks
+
+_MARKERS = 1000
+"""Flushes that may wait at a time."""
+
+
+class Queue(Protocol):
+    """Where steps go: the batcher, or a bare Scheduler in tests."""
+
+    def submit(self, steps: Sequence[Step], /) -> None: ...
+
+    def cancel(self, steps: Sequence[Step], /) -> bool: ...
+
+    def close(self, lane: Lane, /) -> None: ...
+
+
+class Session:
+    """The server's side of one stream. Every method runs on the event loop.
+
+    waiting: frames with steps that are not answered. wake: called when the inbox has room and on closing, while
+    somebody waits for that. on_close: called once, when the session is closed or has finished.
+    """
+
+    def __init__(
+        self,
+        stream: str,
+        spec: BundleSpec,
+        start: Start,
+        limits: Limits,
+        mapper: PoseMapper,
+        pool: StatePool,
+        queue: Queue,
+        send: Outbox,
+        now_s: float,
+    ) -> None:
+        """Sends `Ready`."""
+        self.stream = stream
+        self.spec = spec
+        self.start = start
+        self.opened_s = now_s
+        self.counts = Counts()
+        self.tracks = Tracks(spec, pool, mapper.prepare, queue.close, limits.max_people, limits.track_timeout_s)
+        self.closed = False
+        self.waiting = 0
+        self.wake: Callable[[], None] | None = None
+        self.on_close: list[Callable[[], None]] = []
+        self._limits = limits
+        self._mapper = mapper
+        self._queue = queue
+        self._send = send
+        self._replies = Replies(spec, start, self.counts, send)
+        self._drop_oldest = start.policy == "drop_oldest"
+        self._pending: deque[Frame | Marker] = deque()
+        self._markers = 0  # among the pending
+        self._silent = 0  # frames settled since the client last heard of it
+        self._last = (0, 0.0)  # seq and pts_s of the frame settled last
+        self._ending = False
+        self._drained = False
+        send(
+            Ready(
+                stream=stream,
+                bundle=spec.name,
+                version=spec.version,
+                labels=spec.labels,
+                rate_hz=spec.rate_hz,
+                credits=limits.inbox,
+            )
+        )
+
+    @property
+    def full(self) -> bool:
+        """Whether the inbox is full: policy `block` takes no frame now, `drop_oldest` drops one for the next."""
+        return self.waiting >= self._limits.inbox
+
+    # -- in ---------------------------------------------------------------------------------------------------------
+    def receive(self, message: Start | PackedPose | Reset | Flush | End, now_s: float) -> None:
+        """Take one message.
+
+        Raises OutOfOrder for a second start and for anything after end, BadMessage for a flood of flushes.
+        """
+        if self.closed or self._drained:  # the client cannot know yet
+            return
+        if self._ending:
+            raise OutOfOrder("nothing may follow 'end'")
+        if isinstance(message, PackedPose):
+            self.counts.received += 1
+            try:
+                self._frame(message, now_s)
+            except ServiceError as error:
+                self.counts.refused += 1
+                self._replies.error(error, message.seq)
+        elif isinstance(message, Reset):
+            self._reset(message.track)
+        elif isinstance(message, Flush):
+            if self._markers >= _MARKERS:
+                raise BadMessage(f"{_MARKERS} flushes wait for their answers already")
+            self._markers += 1
+            self._pending.append(Marker(message.id))
+            self._drain(now_s)
+        elif isinstance(message, End):
+            self._ending = True
+            self._drain(now_s)
+        else:
+            raise OutOfOrder("the stream has started: open another connection for another stream")
+
+    def refuse(self, error: ServiceError) -> None:
+        """Count and answer a frame that could not be decoded."""
+        if not (self.closed or self._drained or self._ending):
+            self.counts.received += 1
+            self.counts.refused += 1
+            self._replies.error(error)
+
+    def drain(self, now_s: float) -> None:
+        """The server shuts down: say so, answer what is pending, then the summary. Later messages are ignored."""
+        if self.closed or self._drained:
+            return
+        self._drained = self._ending = True
+        self._replies.error(Draining("the server is shutting down: pending frames are answered, then the stream ends"))
+        self._drain(now_s)
+
+    def close(self) -> None:
+        """Drop what is pending, give the slots back, send nothing more. Idempotent."""
+        if self.closed:
+            return
+        self.closed = True
+        self.tracks.close()
+        for entry in self._pending:
+            if isinstance(entry, Frame) and entry.works:
+                self._replies.drop("closed")
+        self._pending.clear()
+        self.waiting = 0
+        if self.wake is not None:
+            self.wake()
+        for call in self.on_close:
+            call()
+        self.on_close.clear()
+
+    def tally(self) -> Counts:
+        """The counts up to now."""
+        self.counts.tracks = self.tracks.seen
+        return self.counts
+
+    def _frame(self, message: PackedPose, now_s: float) -> None:
+        pts_s = max(now_s - self.opened_s, 0.0) if message.pts_s is None else message.pts_s
+        people = message.tracks
+        if not 0 <= pts_s < math.inf:
+            raise BadTime(f"pts_s must be seconds, 0 or later, not {pts_s}")
+        if len(people) > self._limits.max_people:
+            raise TooManyPeople(f"{len(people)} people in one frame; at most {self._limits.max_people} are watched")
+        x = self._mapper.accept(message)
+        frame = Frame(self, message.seq, pts_s, now_s)
+        unseated = False
+        for row, track_id in enumerate(people):
+            track = self.tracks.find(track_id, pts_s)
+            epoch = track.epoch
+            verdict = track.resampler.push(pts_s)
+            if verdict.reset is not None:
+                track.reset(verdict.reset)
+            if verdict.steps:
+                lane = track.lane or self._seat(track, people, frame)
+                if lane is None:
+                    unseated = True
+                else:
+                    frame.works.append(Work(lane, x[row], verdict.steps - 1, frame, track))
+            if track.epoch != epoch:
+                self._count_reset(track)
+        for track in self.tracks.expire(pts_s):
+            self._end_event(track, frame)
+        if frame.works:
+            self._submit(frame)
+        elif unseated:
+            self._replies.drop("no_slot")
+            self._append_silent(frame)
+        else:
+            self.counts.skipped += 1
+            self._append_silent(frame)
+        self._drain(now_s)
+
+    def _seat(self, track: Track, people: Sequence[int], frame: Frame) -> Lane | None:
+        """A slot for a track that has none; None, and an error for the first time, when there is none to have."""
+        try:
+            lane, evicted = self.tracks.seat(track, people)
+        except (NoSlot, TooManyPeople) as error:
+            if not track.told:
+                track.told = True
+                self._replies.error(error)
+            return None
+        if evicted is not None:
+            self._end_event(evicted, frame)
+        return lane
+
+    def _end_event(self, track: Track, frame: Frame) -> None:
+        """The track gave its slot back: its action, if one is under way, ends with this frame."""
+        for change in track.decision.end():
+            frame.ended = [*(frame.ended or ()), (track, change)]
+
+    def _submit(self, frame: Frame) -> None:
+        if self._drop_oldest and self.full and not self._drop_one():
+            frame.works.clear()  # all before it have begun
+            self._replies.drop("overflow")
+            self._append_silent(frame)
+            return
+        frame.left = len(frame.works)
+        for work in frame.works:
+            work.track.waiting += 1
+        self.waiting += 1
+        self._pending.append(frame)
+        self._queue.submit(frame.works)
+
+    def _drop_one(self) -> bool:
+        """Drop the oldest frame that has not begun, if there is one. For the client, the frame after it settles it."""
+        for entry in self._pending:
+            if isinstance(entry, Frame) and entry.left and self._queue.cancel(entry.works):
+                for work in entry.works:
+                    work.track.waiting -= 1
+                entry.works.clear()
+                entry.left = 0
+                self.waiting -= 1
+                self._replies.drop("overflow")
+                if entry.ended is None:
+                    self._pending.remove(entry)
+                return True
+        return False
+
+    def _append_silent(self, frame: Frame) -> None:
+        """Put a frame without works in its place. While the engine is slow there may be any number: they merge."""
+        last = self._pending[-1] if self._pending else None
+        if isinstance(last, Frame) and not last.works and frame.ended is None:
+            last.seq, last.pts_s = frame.seq, frame.pts_s
+            last.frames += 1
+        else:
+            self._pending.append(frame)
+
+    def _reset(self, track_id: int | None) -> None:
+        """A reset waits for nothing: frames sent before it still belong to the old epoch, those after to the new."""
+        track = None if track_id is None else self.tracks.get(track_id)
+        for chosen in self.tracks if track_id is None else (track,):
+            if chosen is not None:
+                chosen.reset("requested")
+                chosen.resampler.restart()
+                self._count_reset(chosen)
+
+    def _count_reset(self, track: Track) -> None:
+        if track.reason is not None:
+            self.counts.resets[track.reason] += 1
+
+    # -- out --------------------------------------------------------------------------------------------------------
+    def settle(self, work: Work, now_s: float) -> None:
+        """A step came back, with or without probabilities. Ignored when the stream was closed meanwhile."""
+        if self.closed:
+            return
+        frame = work.frame
+        frame.left -= 1
+        if not frame.left:
+            self.waiting -= 1
+            if self._pending[0] is frame:
+                self._drain(now_s)
+
+    def _drain(self, now_s: float) -> None:
+        """Send what is settled, up to the first frame that is not."""
+        pending = self._pending
+        while pending and not pending[0].left:
+            entry = pending.popleft()
+            if isinstance(entry, Frame):
+                self._answer(entry)
+            else:
+                self._markers -= 1
+                self._send(Flushed(id=entry.id))
+        if self._silent >= max(1, self._limits.inbox // 2):
+            self._silent = 0
+            self._replies.credit(self._last[0])
+        if self._ending and not pending:
+            self._finish(now_s)
+        elif self.wake is not None and not self.full:
+            self.wake()
+
+    def _answer(self, frame: Frame) -> None:
+        self._last = (frame.seq, frame.pts_s)
+        for track, change in frame.ended or ():
+            self._replies.event(frame.seq, frame.pts_s, track, change)
+        if not frame.works:
+            self._silent += frame.frames
+            return
+        predicted = failed = False
+        for work in frame.works:
+            work.track.waiting -= 1
+            if work.probabilities is None:
+                failed = True
+            else:
+                predicted = True
+                self._replies.prediction(frame, work, work.probabilities, self.waiting)
+        if predicted:
+            self.counts.stepped += 1
+            self._silent = 0
+        else:
+            self._replies.drop("failed")
+        if failed:
+            error = StepFailed("the model could not be run on this frame; states are as they were before it")
+            self._replies.error(error, frame.seq)
+        frame.works.clear()  # each refers to the frame: spare the garbage collector the ring
+
+    def _finish(self, now_s: float) -> None:
+        """Everything is answered: what is under way ends, the slots go back, and the summary is the last word."""
+        for track in self.tracks:
+            for change in track.decision.end():
+                self._replies.event(*self._last, track, change)
+        self.tally()
+        self._replies.summary(now_s - self.opened_s)
+        self.close()
