@@ -45,7 +45,7 @@ def create_app(settings: Settings | None = None, core: Core | None = None) -> Fa
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        loaded: Core = core or await asyncio.to_thread(build, settings or load_settings())
+        loaded = await asyncio.to_thread(build, settings or load_settings()) if core is None else core
         loaded.start()
         app.state.core = loaded
         try:

@@ -42,31 +42,42 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", frozen=True)
 
-    host: str = Field("127.0.0.1", description="address to listen on; 0.0.0.0 for every interface")
-    port: int = Field(8000, ge=0, le=65535, description="port to listen on; 0 takes a free one")
+    host: str = Field(default="127.0.0.1", description="address to listen on; 0.0.0.0 for every interface")
+    port: int = Field(default=8000, ge=0, le=65535, description="port to listen on; 0 takes a free one")
     bundles: Annotated[tuple[Path, ...], NoDecode, _split(os.pathsep)] = Field(
-        (), description=f"more directories with bundles NAME/VERSION, separated by {os.pathsep!r}"
+        default=(), description=f"more directories with bundles NAME/VERSION, separated by {os.pathsep!r}"
     )
     load: Annotated[tuple[str, ...], NoDecode, _split(",")] = Field(
-        (), description="bundles to load, NAME or NAME/VERSION, separated by commas; empty: the newest of every name"
+        default=(),
+        description="bundles to load, NAME or NAME/VERSION, separated by commas; empty: the newest of every name",
     )
-    threads: Count | None = Field(None, description="threads of the engine; empty: the CPUs this process may use")
-    max_batch: Count = Field(256, description="most steps in one run of the model")
-    max_streams: Count = Field(256, description="most streams open at once; the next one is refused")
-    slots: Count = Field(1024, description="most people watched at once, for each bundle")
-    max_people: Count = Field(32, description="most people in one frame, and at once in one stream")
-    inbox: Count = Field(8, description="frames of one stream that may wait, and so its credits")
-    outbox: Count = Field(1024, description="messages to one client that may wait before it counts as a slow reader")
-    max_message_bytes: Count = Field(4 * MIB, description="largest WebSocket message")
-    max_clip_bytes: Count = Field(64 * MIB, description="largest clip, as sent and again as unpacked")
-    max_clip_frames: Count = Field(108_000, description="most frames in one clip (an hour at 30 Hz)")
-    idle_timeout_s: Seconds = Field(60.0, description="seconds without a message after which a stream is closed")
+    threads: Count | None = Field(
+        default=None, description="threads of the engine; empty: the CPUs this process may use"
+    )
+    max_batch: Count = Field(default=256, description="most steps in one run of the model")
+    max_streams: Count = Field(default=256, description="most streams open at once; the next one is refused")
+    slots: Count = Field(default=1024, description="most people watched at once, for each bundle")
+    max_people: Count = Field(default=32, description="most people in one frame, and at once in one stream")
+    inbox: Count = Field(default=8, description="frames of one stream that may wait, and so its credits")
+    outbox: Count = Field(
+        default=1024, description="messages to one client that may wait before it counts as a slow reader"
+    )
+    max_message_bytes: Count = Field(default=4 * MIB, description="largest WebSocket message")
+    max_clip_bytes: Count = Field(default=64 * MIB, description="largest clip, as sent and again as unpacked")
+    max_clip_frames: Count = Field(default=108_000, description="most frames in one clip (an hour at 30 Hz)")
+    idle_timeout_s: Seconds = Field(
+        default=60.0, description="seconds without a message after which a stream is closed"
+    )
     track_timeout_s: Seconds = Field(
-        10.0, description="seconds unseen, in the stream's time, before a track is forgotten"
+        default=10.0, description="seconds unseen, in the stream's time, before a track is forgotten"
     )
-    drain_s: Seconds = Field(10.0, description="seconds that open streams get to finish when the server is stopped")
-    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="least severity that is logged")
-    log_format: Literal["plain", "json"] = Field("plain", description="plain lines, or one JSON object a line")
+    drain_s: Seconds = Field(
+        default=10.0, description="seconds that open streams get to finish when the server is stopped"
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="least severity that is logged"
+    )
+    log_format: Literal["plain", "json"] = Field(default="plain", description="plain lines, or one JSON object a line")
 
     @classmethod
     def settings_customise_sources(
