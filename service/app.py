@@ -17,7 +17,7 @@ from service.answers import BundleInfo, ClipAnswer, ErrorAnswer, StreamRow, bund
 from service.clips import parse_clip
 from service.core import Core, build
 from service.errors import BadMessage, Draining, Internal, ServiceError, TooLarge
-from service.metrics import CONTENT_TYPE, label
+from service.metrics import CONTENT_TYPE
 from service.protocol import Start, schema
 from service.scoring import score
 from service.settings import Settings, load_settings
@@ -143,7 +143,7 @@ def _add_clips(app: FastAPI) -> None:
             policy="block",
         )
         timeline = await score(core.hub, start, clip)
-        core.metrics.clips[label(timeline.spec)] += 1
+        core.metrics.clips[timeline.spec.full_name] += 1
         return Response(await asyncio.to_thread(clip_answer, timeline), media_type="application/json")
 
 

@@ -59,7 +59,7 @@ _STOP_S = 5.0
 
 @dataclass(slots=True)
 class BatchReport:
-    """One engine batch, for metrics. queue_s: one value per step, from received to taken.
+    """One engine batch, for metrics. bundle: its full name. queue_s: one value per step, from received to taken.
 
     latency_s: from received to answered, only of steps that gave a prediction. failed: nothing was stepped.
     """
@@ -139,7 +139,7 @@ class Hub:
         """
         spec = bundle.spec
         if (spec.name, spec.version) in self._runtimes:
-            raise BundleInvalid(bundle.path, f"{spec.name}/{spec.version} is loaded already")
+            raise BundleInvalid(bundle.path, f"{spec.full_name} is loaded already")
         engine = Engine(bundle, self._threads)
         limit = self.limits.max_batch
         engine.warm(sorted({min(1 << power, limit) for power in range(limit.bit_length() + 1)}))
@@ -262,7 +262,7 @@ class Hub:
             latency_s = [now_s - step.submitted_s for step in outcome.answered]
             failed = len(outcome.failed) == outcome.size
             self._observer.batch(
-                BatchReport(runtime.spec.name, outcome.size, outcome.queue_s, outcome.step_s, latency_s, failed)
+                BatchReport(runtime.spec.full_name, outcome.size, outcome.queue_s, outcome.step_s, latency_s, failed)
             )
 
 

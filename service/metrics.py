@@ -15,7 +15,6 @@ from prometheus_client import CollectorRegistry, PlatformCollector, ProcessColle
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from models.bundle.schema import BundleSpec
 from service.hub import BatchReport, BundleStats
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -102,7 +101,7 @@ class Metrics(Collector):
         yield from self._work()
 
     def _bundles(self, stats: list[BundleStats]) -> Iterator[Metric]:
-        info = {(label(stat.spec), stat.spec.name, stat.spec.version, stat.spec.task): 1.0 for stat in stats}
+        info = {(stat.spec.full_name, stat.spec.name, stat.spec.version, stat.spec.task): 1.0 for stat in stats}
         names = ["bundle", "name", "version", "task"]
         yield _family(GaugeMetricFamily, "bundle_info", "A loaded bundle; always 1.", names, info.items())
         broken = [(entry, 1) for entry in self.broken]
@@ -114,7 +113,7 @@ class Metrics(Collector):
             ("slots_used", "Rows of the state pool in use."),
             ("slots_free", "Rows of the state pool that are free."),
         ):
-            values = {label(stat.spec): float(getattr(stat, name)) for stat in stats}
+            values = {stat.spec.full_name: float(getattr(stat, name)) for stat in stats}
             yield _family(GaugeMetricFamily, name, text, ["bundle"], values.items())
 
     def _frames(self, stats: list[BundleStats]) -> Iterator[Metric]:
@@ -124,16 +123,16 @@ class Metrics(Collector):
             ("skipped", "Frames between two ticks of the bundle's clock."),
             ("refused", "Frames that were not usable."),
         ):
-            values = {label(stat.spec): float(getattr(stat.counts, name)) for stat in stats}
+            values = {stat.spec.full_name: float(getattr(stat.counts, name)) for stat in stats}
             yield _family(CounterMetricFamily, f"frames_{name}", text, ["bundle"], values.items())
-        dropped = {(label(s.spec), cause): float(n) for s in stats for cause, n in s.counts.dropped.items()}
+        dropped = {(s.spec.full_name, cause): float(n) for s in stats for cause, n in s.counts.dropped.items()}
         yield _family(
             CounterMetricFamily, "frames_dropped", "Frames lost, by cause.", ["bundle", "cause"], dropped.items()
         )
-        resets = {(label(s.spec), reason): float(n) for s in stats for reason, n in s.counts.resets.items()}
+        resets = {(s.spec.full_name, reason): float(n) for s in stats for reason, n in s.counts.resets.items()}
         text = "States set to their initial value, by reason."
         yield _family(CounterMetricFamily, "resets", text, ["bundle", "reason"], resets.items())
-        seen = {label(stat.spec): float(stat.counts.tracks) for stat in stats}
+        seen = {stat.spec.full_name: float(stat.counts.tracks) for stat in stats}
         yield _family(CounterMetricFamily, "tracks_seen", "People ever watched.", ["bundle"], seen.items())
         errors = sum((Counter(stat.counts.errors) for stat in stats), self.errors)
         yield _family(CounterMetricFamily, "errors", "Errors told to clients, by code.", ["code"], errors.items())
@@ -156,11 +155,6 @@ class Metrics(Collector):
         if bundle not in distributions:
             distributions[bundle] = Distribution(bounds)
         distributions[bundle].observe(values)
-
-
-def label(spec: BundleSpec) -> str:
-    """How a bundle is called in the metrics: two versions of one name are two bundles."""
-    return f"{spec.name}/{spec.version}"
 
 
 def _family(

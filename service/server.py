@@ -36,7 +36,7 @@ def serve(settings: Settings, announce: Callable[[str], None] = log.info) -> Non
     """
     with bind(settings.host, settings.port) as listener:  # first: loading is in vain when the port is taken
         core = build(settings)
-        names = ", ".join(f"{spec.name}/{spec.version}" for spec in core.hub.bundles())
+        names = ", ".join(spec.full_name for spec in core.hub.bundles())
         url = address(listener)
         Server(core, lambda: announce(f"Inkling is ready on {url} with {names}")).run([listener])
 

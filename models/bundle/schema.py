@@ -148,6 +148,11 @@ class BundleSpec(Part):
     files: dict[str, Sha256]
     """sha256 of every other file of the bundle."""
 
+    @property
+    def full_name(self) -> str:
+        """`NAME/VERSION`: two versions of one name are two bundles."""
+        return f"{self.name}/{self.version}"
+
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if len(set(self.labels)) != len(self.labels):
