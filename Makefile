@@ -2,11 +2,11 @@
 # make test           install everything, then lint and all tests (PYTEST="-k clock" narrows them)
 # make lint           ruff and mypy
 # make bench          measure the service; the last line is JSON
-# make train-default  train the embedded model again, from the data sets under DATA
+# make train-default  train the embedded models again, from the downloads under DATA
 
 PYTHON ?= python3
 VENV ?= .venv
-DATA ?= ../shared/data
+DATA ?= downloads
 ARGS ?=
 PYTEST ?=
 
