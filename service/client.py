@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
 from types import TracebackType
 from typing import Self, Unpack
 
@@ -80,8 +81,10 @@ class Stream:
     def __init__(self, target: Target, core: ClientStream) -> None:
         self._core = core
         self._timeout_s = target.timeout_s
+        self._open = ExitStack()
         try:
-            self._socket = connect(target.stream, open_timeout=target.timeout_s, **CONNECT)
+            connection = connect(target.stream, open_timeout=target.timeout_s, **CONNECT)
+            self._socket = self._open.enter_context(connection)
         except UNANSWERED as error:
             raise target.unreachable(error) from error
         try:
@@ -159,7 +162,7 @@ class Stream:
 
     def close(self) -> None:
         """Close the connection, without waiting for what is pending."""
-        self._socket.close()
+        self._open.close()
 
     def __enter__(self) -> Self:
         return self

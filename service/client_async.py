@@ -174,11 +174,12 @@ class AsyncStream:
 
     async def _read(self) -> None:
         """Take in one message, or the end of the connection. Raises ConnectionLost when an owed one does not come."""
+        owed = self._core.owed
         try:
             async with asyncio.timeout(self._target.timeout_s):
                 message = await self._socket.recv()
         except TimeoutError:
-            if self._core.owed:
+            if owed and self._core.owed:  # all that time
                 raise ConnectionLost(f"the server has not answered for {self._target.timeout_s:g} s") from None
         except ConnectionClosed as error:
             self._core.closed(error)

@@ -7,10 +7,12 @@
 from __future__ import annotations
 
 import zipfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+from numpy.lib.npyio import NpzFile
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from service.client_core import ClientError
@@ -27,6 +29,9 @@ BY_JOINTS = {
     33: "blazepose33",
 }
 """The usual skeleton of so many joints, when nobody says which."""
+
+UNREADABLE = (OSError, ValueError, EOFError, NotImplementedError, zipfile.BadZipFile, zlib.error)
+"""What numpy raises for a file that is no .npz, or a broken one."""
 
 
 class _Line(BaseModel):
@@ -67,11 +72,11 @@ def guess_skeleton(path: Path, fps: float = 30.0) -> str | None:
 
 def _read_npz(path: Path) -> Iterator[Frame]:
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        with path.open("rb") as file, _named(np.load(file, allow_pickle=False)) as arrays:
             if "keypoints" not in arrays:
                 raise ClientError(f"{path}: there is no array 'keypoints' in it")
             keypoints, pts_s = arrays["keypoints"], arrays.get("pts_s")
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
+    except UNREADABLE as error:
         raise ClientError(f"{path}: cannot be read: {_reason(error)}") from error
     if keypoints.ndim != 3 or keypoints.dtype.kind not in "fiu":
         raise ClientError(f"{path}: keypoints must be numbers (frames, joints, 2 to 4), not {keypoints.shape}")
@@ -79,6 +84,12 @@ def _read_npz(path: Path) -> Iterator[Frame]:
         raise ClientError(f"{path}: {len(keypoints)} frames need as many pts_s, not {pts_s.shape}")
     for index, frame in enumerate(keypoints):
         yield None if pts_s is None else float(pts_s[index]), frame
+
+
+def _named(loaded: object) -> NpzFile:
+    if not isinstance(loaded, NpzFile):
+        raise ValueError("it is one array without a name, not what numpy.savez writes")
+    return loaded
 
 
 def _read_jsonl(path: Path) -> Iterator[Frame]:
@@ -111,4 +122,4 @@ def _filled(person: Person) -> np.ndarray:
 
 
 def _reason(error: Exception) -> str:
-    return (error.strerror or "") if isinstance(error, OSError) and error.strerror else str(error)
+    return str((error.strerror if isinstance(error, OSError) else None) or error)
