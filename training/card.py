@@ -1,0 +1,50 @@
+"""`card.md`: what a bundle recognises, how well, trained on what under which terms, and where it fails."""
+
+from __future__ import annotations
+
+from training.config import Recipe
+from training.evaluate import Evaluation
+from training.report import table
+from training.run import SeedResult
+
+
+def card(recipe: Recipe, result: SeedResult, name: str, version: str, evaluation: Evaluation | None) -> str:
+    """The card of a bundle, as Markdown; `evaluation` None says that quality was not measured on test clips."""
+    texts = recipe.bundle
+    background = f" `{recipe.background_label}` means that nothing is happening." if recipe.background_label else ""
+    teacher = f" (its teacher, which sees the whole clip: {100 * result.teacher_auc:.1f})" if result.teacher_auc else ""
+    measured = "It was not measured on test clips."
+    if evaluation is not None:
+        measured = "\n".join(
+            (
+                "Accuracy (%) by observed share of the clip; AUC is the mean of the ten. Answers 'all': any label of",
+                "the model may be answered; 'its own': only those that the data set has.\n",
+                table(evaluation),
+                "Calibration on clean clips, expected calibration error before and after the temperature:",
+                *(f"- {s}: {r.raw.error:.3f}, {r.calibrated.error:.3f}" for s, r in evaluation.sets.items()),
+                f"\nThese are what `inkling train evaluate {name}/{version} --data DIR` prints, DIR holding the data sets.",
+            )
+        )
+    parts = [
+        f"# {name} {version}",
+        texts.title or f"Recognises {len(result.labels)} actions from a stream of body joints, while they happen.",
+        "## What it answers",
+        ", ".join(f"`{label}`" for label in result.labels) + f".{background}",
+        f"Input: poses of the skeleton `{result.skeleton.name}` ({len(result.skeleton.joints)} joints, "
+        f"{result.skeleton.dimensions}D), at {recipe.rate_hz:g} steps a second. One step sees the present and the past "
+        "only.",
+        "## How well",
+        measured,
+        f"Validation clips, kept out of training by group: AUC {100 * result.student_auc:.1f}{teacher}, "
+        f"{result.val_clips} clips.",
+        "## Trained on",
+        "\n".join(f"- {origin}" for origin in result.origins),
+        f"{result.train_clips} training clips. Recipe `{recipe.name}`, seed {result.seed}, made {result.created}"
+        + (f" at commit {result.git_commit}." if result.git_commit else "."),
+        "Trained with progressive distillation (Tran, Balasubramanian, Hoai): from a teacher that sees the whole clip, "
+        f"and from the student's own later answers (alpha {recipe.distillation.alpha:g}, "
+        f"beta {recipe.distillation.beta:g}, {recipe.distillation.tau_s:g} s ahead).",
+    ]
+    if texts.limits:
+        parts += ["## Where it fails", texts.limits]
+    return "\n\n".join(part.strip() for part in parts) + "\n"

@@ -1,0 +1,174 @@
+"""A recipe: everything that decides what a fit learns, in one TOML file.
+
+    name = "my-actions"
+    rate_hz = 15.0
+    [[datasets]]
+    path = "my-clips"
+
+is a whole one; every other key has a default. Relative data set paths start at the directory given to `fit`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import tomllib
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from models.bundle.schema import DecisionRule, Gaps, Name, Positive
+from models.networks import StudentConfig, TeacherConfig
+from training.augment import Augmentation
+from training.errors import ConfigError
+from training.poses import Occluded
+
+RECIPES = Path(__file__).parent / "recipes"
+
+Count = Annotated[int, Field(ge=1)]
+NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+OpenShare = Annotated[float, Field(gt=0, lt=1)]
+
+
+class Section(BaseModel):
+    """Base of every part of a recipe: unknown keys are errors, values do not change after reading."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Source(Section):
+    """One data set folder. Its joints are mapped onto the recipe's skeleton, its labels renamed."""
+
+    path: Path
+    rename: dict[str, str] = {}
+    """Old label -> new label, to merge classes of several sets; an empty new label makes the clips unlabelled."""
+    repeat: Count = 1
+    """How often an epoch sees each of its training clips."""
+    occluded: Occluded = "missing"
+    """What to do with annotators' guesses of hidden joints (confidence 0 with coordinates)."""
+
+    @property
+    def name(self) -> str:
+        return self.path.name
+
+
+class Background(Section):
+    """The label that means 'nothing is happening', and how many synthetic clips of it to add to the training clips."""
+
+    label: Annotated[str, Field(min_length=1)] = "idle"
+    clips: Annotated[int, Field(ge=0)] = 0
+
+
+class Distillation(Section):
+    """Weights of paper A: L = L_cls + alpha L_ts + beta L_self, the self target being `tau_s` seconds later.
+
+    alpha 0 trains no teacher.
+    """
+
+    alpha: NotNegative = 0.5
+    beta: NotNegative = 0.5
+    tau_s: Positive = 0.4
+    temperature: Positive = 1.0
+    """Softens both distributions of both distillation losses."""
+
+
+class Fit(Section):
+    """How one network is optimised; the defaults suit some hundred to some thousand clips."""
+
+    epochs: Count = 40
+    batch_size: Count = 32
+    optimiser: Literal["adamw", "sgd"] = "adamw"
+    learning_rate: Positive = 3e-3
+    weight_decay: NotNegative = 0.05
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    """Of sgd only."""
+    schedule: Literal["cosine", "constant"] = "cosine"
+    """Both after a linear warm-up over the first `warmup` share of the batches."""
+    warmup: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    clip_norm: Positive = 1.0
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    ema: Annotated[float, Field(ge=0, lt=1)] = 0.99
+    """Decay of the averaged weights, which are the ones validated and kept; 0 turns averaging off."""
+
+
+class Validation(Section):
+    """Training clips kept out, whole groups at a time, to choose the epoch and to calibrate on.
+
+    Rows of the split `val` are always kept out; where a data set has some, no further ones are drawn from it.
+    """
+
+    share: OpenShare = 0.15
+    select: Literal["best", "last"] = "best"
+    """Which epoch is kept: the one with the best validation AUC, or the last."""
+
+
+class Shipping(Section):
+    """What the bundle says that training cannot know."""
+
+    title: str = ""
+    """The card's first sentence: what it recognises, for whom."""
+    limits: str = ""
+    """Where it fails, in sentences."""
+    gaps: Gaps = Gaps()
+    decision: DecisionRule = DecisionRule()
+
+
+class Recipe(Section):
+    """The whole file."""
+
+    name: Name
+    datasets: Annotated[tuple[Source, ...], Field(min_length=1)]
+    rate_hz: Positive
+    skeleton: str | None = None
+    """A skeleton that Inkling knows; by default that of the first data set."""
+    seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)] = (0,)
+    labelled: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Share of the labelled training clips whose label is used, drawn per seed and class; the rest is unlabelled."""
+    student: StudentConfig = StudentConfig()
+    teacher: TeacherConfig = TeacherConfig()
+    distillation: Distillation = Distillation()
+    fit: Fit = Fit()
+    fit_teacher: Fit | None = None
+    """By default as `fit`."""
+    augmentation: Augmentation = Augmentation()
+    validation: Validation = Validation()
+    background: Background | None = None
+    bundle: Shipping = Shipping()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        names = [source.name for source in self.datasets]
+        if len(set(names)) != len(names):
+            raise ValueError("two data sets have the same folder name; results are reported by it")
+        if len(set(self.seeds)) != len(self.seeds):
+            raise ValueError("seeds must be different")
+        return self
+
+    @property
+    def background_label(self) -> str | None:
+        return self.background.label if self.background else None
+
+    def digest(self) -> str:
+        """sha256 over what decides the result of one seed: all but the list of seeds and what only the bundle says."""
+        ignored: dict[str, bool | set[str]] = {"seeds": True, "bundle": {"title", "limits", "decision"}}
+        return hashlib.sha256(self.model_dump_json(exclude=ignored).encode()).hexdigest()
+
+
+def read_recipe(path: Path | str) -> Recipe:
+    """Read a recipe file, or one of the shipped recipes by its bare name. Raises ConfigError with all problems."""
+    path = Path(path)
+    if not path.suffix and not path.exists():
+        shipped = RECIPES / f"{path}.toml"
+        if not shipped.exists():
+            names = ", ".join(sorted(recipe.stem for recipe in RECIPES.glob("*.toml")))
+            raise ConfigError(f"{path}: no such file, and no shipped recipe ({names})")
+        path = shipped
+    try:
+        return Recipe.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+    except ValidationError as error:
+        problems = [f"{'.'.join(str(part) for part in e['loc'])}: {e['msg']}" for e in error.errors()]
+        raise ConfigError("\n".join(f"{path}: {problem.removeprefix(': ')}" for problem in problems)) from error
+    except FileNotFoundError as error:
+        raise ConfigError(f"{path}: no such file") from error
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError(f"{path}: {error}") from error

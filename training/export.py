@@ -1,0 +1,202 @@
+"""From a trained student to a bundle: one step as an ONNX graph, proven equal to the torch network, then published."""
+
+from __future__ import annotations
+
+import io
+import logging
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import torch
+from torch import Tensor, nn
+
+from models.bundle import TestVector, load, verify_graph, write
+from models.bundle.schema import PoseInput, Provenance, Temperature
+from models.networks import Student
+from models.skeletons import Skeleton
+from training.card import card
+from training.errors import ExportError
+from training.evaluate import Evaluation
+from training.onnx_graph import OnnxGraph
+from training.run import Run
+
+OPSET = 20
+LOGITS = "logits"
+POSE = "pose"
+PARITY_STEPS, PARITY_ROWS = 500, 4
+TOLERANCE = 1e-4
+"""Largest difference of a logit between torch and ONNX at any of the steps."""
+VECTOR_STEPS, VECTOR_ROWS = 24, 3
+
+
+class Step(nn.Module):
+    """A student's `step` as `forward`: (pose, *state) -> (logits, *next_state)."""
+
+    def __init__(self, student: Student) -> None:
+        super().__init__()
+        self.student = student
+
+    def forward(self, pose: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
+        return self.student.step(pose, *state)
+
+
+def step_onnx(student: Student, skeleton: Skeleton, name: str, version: str) -> bytes:
+    """One causal step as an ONNX file: named states, dynamic batch axis, metadata `name` and `version`."""
+    states = student.state_tensors()
+    pose = torch.zeros(2, len(skeleton.joints), skeleton.dimensions + 1)
+    example = (pose, *student.initial_state(2))
+    batch = torch.export.Dim("batch", min=1, max=1 << 16)
+    exporter = logging.getLogger("torch.onnx._internal.exporter")
+    level = exporter.level
+    exporter.setLevel(logging.ERROR)  # it warns that torchvision is absent, and below of deprecations inside itself
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        program = torch.onnx.export(
+            Step(student).eval(),
+            example,
+            input_names=[POSE, *(s.input for s in states)],
+            output_names=[LOGITS, *(s.output for s in states)],
+            opset_version=OPSET,
+            dynamo=True,
+            external_data=False,
+            verbose=False,
+            dynamic_shapes=({0: batch}, tuple({0: batch} for _ in states)),
+        )
+    exporter.setLevel(level)
+    assert program is not None, "dynamo=True returns a program"  # noqa: S101
+    return _tidied(program.model_proto, name, version)
+
+
+def _tidied(model: onnx.ModelProto, name: str, version: str) -> bytes:
+    """The model without the exporter's notes (source paths and stack traces of this machine), with our metadata."""
+    del model.metadata_props[:]
+    onnx.helper.set_model_props(model, {"name": name, "version": version})
+    model.doc_string = model.graph.doc_string = ""
+    model.graph.name = name
+    for part in (*model.graph.node, *model.graph.input, *model.graph.output, *model.graph.value_info, *model.functions):
+        part.doc_string = ""
+        del part.metadata_props[:]
+    del model.graph.metadata_props[:]
+    for value in (*model.graph.input, *model.graph.output):
+        axis = value.type.tensor_type.shape.dim[0]
+        axis.Clear()
+        axis.dim_param = "batch"
+    onnx.checker.check_model(model, full_check=True)
+    buffer = io.BytesIO()
+    onnx.save(model, buffer)
+    return buffer.getvalue()
+
+
+def rough_poses(skeleton: Skeleton, steps: int, rows: int, seed: int = 0) -> np.ndarray[Any, np.dtype[np.float32]]:
+    """Made-up streams that visit what a real one does: (steps, rows, J, D + 1) float32.
+
+    Bodies of different place and size in the picture that move, with joints that flicker, whole stretches without
+    anybody, one row that begins with nothing, and sudden jumps.
+    """
+    rng = np.random.default_rng(seed)
+    joints, dimensions = len(skeleton.joints), skeleton.dimensions
+    body = rng.normal(size=(1, rows, joints, dimensions))
+    swing = rng.normal(size=(1, rows, joints, dimensions)) * 0.3
+    phase = np.linspace(0, steps / 6, steps)[:, None, None, None] * rng.uniform(0.5, 2, (1, rows, joints, 1))
+    drift = np.cumsum(rng.normal(size=(steps, rows, 1, dimensions)) * 0.02, 0)
+    drift += (rng.random((steps, rows, 1, 1)) < 0.01) * rng.normal(size=(steps, rows, 1, dimensions)) * 3
+    size = rng.uniform(40, 200, (1, rows, 1, 1))
+    points = (body + swing * np.sin(phase) + drift) * size + rng.uniform(200, 800, (1, rows, 1, dimensions))
+    present = rng.random((steps, rows, joints)) > 0.1
+    present[steps // 3 : steps // 3 + max(1, steps // 10)] = False
+    present[: steps // 8, -1] = False
+    confidence = present * rng.uniform(0.3, 1, present.shape)
+    return np.concatenate([points * present[..., None], confidence[..., None]], -1).astype(np.float32)
+
+
+def check_parity(student: Student, graph: OnnxGraph, poses: np.ndarray[Any, np.dtype[np.float32]]) -> float:
+    """Largest difference of logits between the ONNX graph and torch, over poses (S, B, J, D + 1).
+
+    Torch is run both step by step and as a sequence, since it is the sequence that was trained. Raises ExportError
+    when a difference is beyond `TOLERANCE`, or anything is not finite.
+    """
+    states = student.state_tensors()
+    with torch.no_grad():
+        sequence = student(torch.from_numpy(poses).transpose(0, 1)).transpose(0, 1).numpy()
+        torch_state: Sequence[Tensor] = student.initial_state(poses.shape[1])
+        onnx_state = {s.input: tensor.numpy() for s, tensor in zip(states, torch_state, strict=True)}
+        worst = 0.0
+        for i, pose in enumerate(poses):
+            logits, *torch_state = student.step(torch.from_numpy(pose), *torch_state)
+            found = graph.run({POSE: pose, **onnx_state})
+            onnx_state = {s.input: found[s.output] for s in states}
+            off_step = float(np.abs(found[LOGITS] - logits.numpy()).max())
+            off_sequence = float(np.abs(found[LOGITS] - sequence[i]).max())
+            for what, off in (("one step", off_step), ("the sequence", off_sequence)):
+                if not off <= TOLERANCE:  # not a number is not within it either
+                    raise ExportError(
+                        f"step {i}: the ONNX graph is off torch's {what} by {off:.2g}; nothing was written"
+                    )
+            worst = max(worst, off_step, off_sequence)
+    return worst
+
+
+def export(
+    run: Run,
+    out: Path | str,
+    version: str,
+    *,
+    name: str | None = None,
+    seed: int | None = None,
+    evaluation: Evaluation | None = None,
+) -> Path:
+    """Write the bundle `out/NAME/VERSION` of a run's student and return that path.
+
+    name: by default the recipe's. seed: by default the one with the best validation AUC. evaluation: what the bundle
+    says of its quality. Raises ExportError when ONNX and torch differ anywhere over 500 steps, ConfigError when the run
+    is not done, BundleError when the version exists.
+    """
+    result, recipe = run.chosen(seed), run.recipe
+    student, name = run.student(result), name or recipe.name
+    if evaluation is not None and evaluation.labels != result.labels:
+        raise ExportError("the evaluation is of a model with other labels")
+    step = step_onnx(student, result.skeleton, name, version)
+    graph = OnnxGraph(step)
+    check_parity(student, graph, rough_poses(result.skeleton, PARITY_STEPS, PARITY_ROWS))
+    inputs = rough_poses(result.skeleton, VECTOR_STEPS, VECTOR_ROWS, seed=1)
+    with torch.no_grad():
+        logits = student(torch.from_numpy(inputs).transpose(0, 1)).transpose(0, 1).contiguous().numpy()
+    quality: dict[str, Any] = {"validation": {"auc": round(result.student_auc, 5), "clips": result.val_clips}}
+    if evaluation is not None:
+        quality |= {
+            set_name: {"clips": report.clips}
+            | {what: c.model_dump(mode="json") for what, c in report.conditions.items()}
+            for set_name, report in evaluation.sets.items()
+        }
+    fields: dict[str, Any] = {
+        "name": name,
+        "version": version,
+        "task": "recognition",
+        "labels": result.labels,
+        "background": recipe.background_label,
+        "input": PoseInput(kind="pose", name=POSE, skeleton=result.skeleton),
+        "rate_hz": recipe.rate_hz,
+        "gaps": recipe.bundle.gaps,
+        "logits": LOGITS,
+        "state": student.state_tensors(),
+        "calibration": Temperature(temperature=result.temperature),
+        "decision": recipe.bundle.decision,
+        "quality": quality,
+        "provenance": Provenance(
+            data=result.origins,
+            recipe=recipe.name,
+            seed=result.seed,
+            git_commit=result.git_commit,
+            created=result.created,
+            libraries=result.libraries,
+        ),
+    }
+    text = card(recipe, result, name, version, evaluation)
+    path = write(Path(out), fields, step, TestVector(inputs, logits), text)
+    bundle = load(path)
+    verify_graph(bundle, OnnxGraph(bundle.step))
+    return path

@@ -1,0 +1,156 @@
+"""Fit a recipe: for each seed a teacher that sees the whole clip, then the causal student distilled from it.
+
+A fit that was killed continues where its last epoch ended, and ends with the weights of an uninterrupted one.
+"""
+
+from __future__ import annotations
+
+import datetime
+import importlib.metadata
+import platform
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from models.networks import Teacher, pose_student, pose_teacher
+from training.calibrate import fit_temperature
+from training.config import Recipe
+from training.data import Corpus, Fold, draw_fold, load_corpus, mixed_seed
+from training.learner import Learner, StudentLearner, TeacherLearner, train
+from training.metrics import ratio_logits
+from training.run import RESULT_FILE, Run, SeedResult, load_weights, save_weights, write_text
+
+Report = Callable[[str], None]
+"""Receives a line about the progress of a fit."""
+
+TEACHER, STUDENT = 1, 2  # streams of randomness
+
+
+def fit(
+    recipe: Recipe,
+    out: Path | str,
+    data: Path | str = ".",
+    *,
+    device: str = "auto",
+    report: Report = lambda line: None,
+    progress_bar: bool = False,
+) -> Run:
+    """Train every seed of a recipe into the run directory `out`; finished seeds are kept, a broken off one continues.
+
+    data: where relative data set paths of the recipe start. device: an accelerator of Lightning (auto, cpu, gpu).
+    Raises DataError before anything is trained, ConfigError when `out` belongs to another recipe.
+    """
+    corpus = load_corpus(recipe, data)
+    folds = {seed: draw_fold(corpus, recipe, seed) for seed in recipe.seeds}
+    run = Run.begin(out, recipe, corpus.digest())
+    for seed, fold in folds.items():
+        if run.result(seed) is not None:
+            report(f"seed {seed}: done already")
+            continue
+        report(f"seed {seed}: {len(fold.train)} training clips, {len(fold.val)} for validation")
+        with torch.random.fork_rng():  # the caller's randomness stays as it was
+            _fit_seed(run, corpus, fold, seed, _Training(device, report, progress_bar))
+    return run
+
+
+class _Training:
+    """How stages are run, whatever they train."""
+
+    def __init__(self, device: str, report: Report, progress_bar: bool) -> None:
+        self.device, self.report, self.progress_bar = device, report, progress_bar
+
+    def stage(self, learner: Learner, directory: Path, name: str) -> float:
+        """Train the learner's network, or load it where that is done already; returns its validation AUC."""
+        weights, score = directory / f"{name}.pt", directory / f"{name}.auc"
+        if not score.exists():
+            checkpoints = directory / name
+            auc = train(
+                learner,
+                checkpoints,
+                directory / "tensorboard" / name,
+                device=self.device,
+                progress_bar=self.progress_bar,
+                report=lambda line: self.report(f"{directory.name} {name}: {line}"),
+            )
+            save_weights(learner.network, weights)
+            write_text(score, f"{auc!r}\n")
+            shutil.rmtree(checkpoints)
+        load_weights(learner.network, weights)
+        learner.network.eval()
+        return float(score.read_text(encoding="utf-8"))
+
+
+def _fit_seed(run: Run, corpus: Corpus, fold: Fold, seed: int, training: _Training) -> None:
+    recipe, directory = run.recipe, run.seed_directory(seed)
+    directory.mkdir(exist_ok=True)
+
+    def augment(pose: Tensor, random: torch.Generator) -> Tensor:
+        return recipe.augmentation(pose, corpus.skeleton, random)
+
+    teacher: Teacher | None = None
+    teacher_auc: float | None = None
+    if recipe.distillation.alpha > 0:
+        torch.manual_seed(mixed_seed(seed, TEACHER))
+        teacher = pose_teacher(recipe.teacher, corpus.skeleton, recipe.rate_hz, len(corpus.labels))
+        fit_teacher = recipe.fit_teacher or recipe.fit
+        learner: Learner = TeacherLearner(
+            teacher, fold, fit_teacher, augment, mixed_seed(seed, TEACHER, 1), recipe.validation.select
+        )
+        teacher_auc = training.stage(learner, directory, "teacher")
+    torch.manual_seed(mixed_seed(seed, STUDENT))
+    student = pose_student(recipe.student, corpus.skeleton, recipe.rate_hz, len(corpus.labels))
+    learner = StudentLearner(
+        student,
+        fold,
+        recipe.fit,
+        augment,
+        mixed_seed(seed, STUDENT, 1),
+        recipe.validation.select,
+        teacher=teacher,
+        distillation=recipe.distillation,
+        rate_hz=recipe.rate_hz,
+    )
+    student_auc = training.stage(learner, directory, "student")
+    temperature = fit_temperature(*ratio_logits(student, fold.val))
+    training.report(f"seed {seed}: validation AUC {100 * student_auc:.1f}, temperature {temperature:.2f}")
+    result = SeedResult(
+        seed=seed,
+        labels=corpus.labels,
+        skeleton=corpus.skeleton,
+        student_auc=student_auc,
+        teacher_auc=teacher_auc,
+        temperature=temperature,
+        train_clips=len(fold.train),
+        val_clips=len(fold.val),
+        origins=corpus.origins,
+        created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        git_commit=_git_commit(),
+        libraries=_libraries(),
+    )
+    write_text(directory / RESULT_FILE, result.model_dump_json(indent=2) + "\n")
+
+
+def _git_commit() -> str:
+    """The commit of the checkout that this file lies in, marked when files differ from it; empty outside of one."""
+    git = ["git", "-C", str(Path(__file__).parent)]
+    try:
+        commit = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
+        changed = subprocess.run([*git, "status", "--porcelain", "-uno"], capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+    return commit + ("+changes" if changed.stdout.strip() else "")
+
+
+def _libraries() -> dict[str, str]:
+    names = ("inkling", "torch", "lightning", "numpy", "onnx")
+    found = {"python": platform.python_version()}
+    for name in names:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found

@@ -1,0 +1,260 @@
+"""One network being optimised, in Lightning: losses, averaged weights, validation, checkpoints.
+
+The averaged weights are the ones validated and kept. Every epoch draws its batches and its dropout from (seed, epoch)
+alone, which makes a resumed run equal to an uninterrupted one.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal
+
+import lightning
+import torch
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint
+from lightning.pytorch.loggers import TensorBoardLogger
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
+from torch.utils.data import DataLoader
+
+from models.networks import Student, Teacher
+from training.config import Distillation, Fit
+from training.data import Augment, Batch, Example, Fold, mixed_seed, plain_batches, training_batches
+from training.losses import classification_loss, self_distillation_loss, teacher_student_loss
+from training.metrics import RATIOS, at_ratios
+
+Select = Literal["best", "last"]
+
+
+class Learner(lightning.LightningModule):
+    """Optimises `network` on a fold. Subclasses say what is lost; `answer` runs a network over a batch."""
+
+    def __init__(self, network: nn.Module, fold: Fold, fit: Fit, augment: Augment, seed: int, select: Select) -> None:
+        super().__init__()
+        self.network = network
+        self.average = AveragedModel(network, multi_avg_fn=_ramped(fit.ema)).requires_grad_(False)
+        self.examples: Sequence[Example] = fold.train
+        self.validation = [batch for _, batch in plain_batches(fold.val)]
+        self.fit_config, self.augment, self.seed, self.select = fit, augment, seed, select
+        self.register_buffer("score", torch.zeros((), dtype=torch.float64))  # in each checkpoint, its own AUC
+        self._right: list[Tensor] = []
+
+    def answer(self, network: nn.Module, batch: Batch) -> Tensor:
+        """Logits (B, T, K) of a network for a batch."""
+        raise NotImplementedError
+
+    def losses(self, batch: Batch) -> dict[str, Tensor]:
+        """Named parts of the loss, weighted; their sum is minimised."""
+        raise NotImplementedError
+
+    # -- Lightning's hooks ------------------------------------------------------------------------------------
+    def train_dataloader(self) -> DataLoader[Example]:
+        return training_batches(
+            self.examples, self.augment, self.fit_config.batch_size, self.seed, self.trainer.current_epoch
+        )
+
+    def val_dataloader(self) -> DataLoader[Batch]:
+        return DataLoader(self.validation, batch_size=None, collate_fn=lambda batch: batch)  # type: ignore[arg-type]
+
+    def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
+        return batch.to(device)
+
+    def on_train_epoch_start(self) -> None:
+        torch.manual_seed(mixed_seed(self.seed, self.trainer.current_epoch, 3))
+
+    def training_step(self, batch: Batch, index: int) -> Tensor:
+        parts = self.losses(batch)
+        total = torch.stack(list(parts.values())).sum()
+        shown = {f"loss/{name}": value.detach() for name, value in parts.items()} | {"loss": total.detach()}
+        self.log_dict(shown, on_step=False, on_epoch=True, batch_size=len(batch.lengths))
+        return total
+
+    def on_train_batch_end(self, outputs: Any, batch: Any, index: int) -> None:
+        self.average.update_parameters(self.network)
+
+    def validation_step(self, batch: Batch, index: int) -> None:
+        logits = at_ratios(self.answer(self.average.module, batch), batch.lengths)
+        self._right.append(logits.argmax(-1) == batch.targets[:, None])
+
+    def on_validation_epoch_end(self) -> None:
+        right = torch.cat(self._right).double().mean(0)
+        self._right.clear()
+        self.score = right.mean()
+        self.log("auc", self.score, batch_size=1)
+        picked = {f"accuracy/{RATIOS[i]:.0%}": right[i] for i in (1, 4, 9)}
+        self.log_dict(picked, batch_size=1)
+
+    def configure_optimizers(self) -> Any:
+        fit, parameters = self.fit_config, self.network.parameters()
+        optimiser: torch.optim.Optimizer
+        if fit.optimiser == "adamw":
+            optimiser = torch.optim.AdamW(parameters, fit.learning_rate, weight_decay=fit.weight_decay)
+        else:
+            optimiser = torch.optim.SGD(parameters, fit.learning_rate, fit.momentum, weight_decay=fit.weight_decay)
+        steps = fit.epochs * math.ceil(len(self.examples) / fit.batch_size)
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: rate_at(step, steps, fit))
+        return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+
+class TeacherLearner(Learner):
+    """The teacher: classification of labelled clips, at every step with the whole clip in view."""
+
+    network: Teacher
+
+    def answer(self, network: nn.Module, batch: Batch) -> Tensor:
+        logits: Tensor = network(batch.x, batch.lengths)
+        return logits
+
+    def losses(self, batch: Batch) -> dict[str, Tensor]:
+        logits = self.answer(self.network, batch)
+        smoothing = self.fit_config.label_smoothing
+        return {"classification": classification_loss(logits, batch.step_targets, batch.weight, smoothing)}
+
+
+class StudentLearner(Learner):
+    """The student: L = L_cls + alpha L_ts + beta L_self (paper A, equation 4). Unlabelled clips have the last two."""
+
+    network: Student
+
+    def __init__(
+        self,
+        network: Student,
+        fold: Fold,
+        fit: Fit,
+        augment: Augment,
+        seed: int,
+        select: Select,
+        *,
+        teacher: Teacher | None,
+        distillation: Distillation,
+        rate_hz: float,
+    ) -> None:
+        super().__init__(network, fold, fit, augment, seed, select)
+        # in a list, so that the frozen teacher is no part of this module's weights and checkpoints
+        self._teacher = [teacher.eval().requires_grad_(False)] if teacher is not None else []
+        self.distillation = distillation
+        self.lead = max(1, round(distillation.tau_s * rate_hz))
+
+    def on_fit_start(self) -> None:
+        for teacher in self._teacher:
+            teacher.to(self.device)
+
+    def answer(self, network: nn.Module, batch: Batch) -> Tensor:
+        logits: Tensor = network(batch.x)
+        return logits
+
+    def losses(self, batch: Batch) -> dict[str, Tensor]:
+        features, weight = self.network.features(batch.x), batch.weight
+        logits = self.network.forward_features(features)
+        wish = self.distillation
+        smoothing = self.fit_config.label_smoothing
+        parts = {"classification": classification_loss(logits, batch.step_targets, weight, smoothing)}
+        for teacher in self._teacher:
+            with torch.no_grad():
+                target = teacher.forward_features(features, batch.lengths)
+            parts["teacher"] = wish.alpha * teacher_student_loss(logits, target, weight, wish.temperature)
+        if wish.beta > 0:
+            parts["self"] = wish.beta * self_distillation_loss(logits, weight, self.lead, wish.temperature)
+        return parts
+
+
+def rate_at(step: int, steps: int, fit: Fit) -> float:
+    """Share of the learning rate at an optimiser step: linear warm-up, then as the schedule says."""
+    warm = fit.warmup * steps
+    if step < warm:
+        return (step + 1) / (warm + 1)
+    if fit.schedule == "constant":
+        return 1.0
+    return 0.5 * (1 + math.cos(math.pi * min(1.0, (step - warm) / max(1.0, steps - warm))))
+
+
+def train(
+    learner: Learner,
+    checkpoints: Path,
+    curves: Path,
+    *,
+    device: str = "auto",
+    progress_bar: bool = False,
+    report: Callable[[str], None] = lambda line: None,
+) -> float:
+    """Train to the last epoch, from `checkpoints/last.ckpt` where there is one; returns the validation AUC.
+
+    Afterwards `learner.network` has the averaged weights of the epoch that its recipe keeps.
+    """
+    keeper = ModelCheckpoint(
+        checkpoints,
+        "best",
+        "auc",
+        mode="max",
+        save_last=True,
+        save_on_train_epoch_end=True,
+        enable_version_counter=False,
+    )
+    last = checkpoints / "last.ckpt"
+    with _quiet():
+        trainer = lightning.Trainer(
+            accelerator=device,
+            devices=1,
+            max_epochs=learner.fit_config.epochs,
+            gradient_clip_val=learner.fit_config.clip_norm,
+            reload_dataloaders_every_n_epochs=1,
+            num_sanity_val_steps=0,
+            callbacks=[keeper, _Narrator(report)],
+            logger=TensorBoardLogger(curves.parent, name=curves.name, version=""),
+            log_every_n_steps=1,
+            enable_progress_bar=progress_bar,
+            enable_model_summary=False,
+            default_root_dir=checkpoints,
+        )
+        trainer.fit(learner, ckpt_path=str(last) if last.exists() else None, weights_only=True)
+    kept = torch.load(last if learner.select == "last" else checkpoints / "best.ckpt", "cpu", weights_only=True)
+    learner.load_state_dict(kept["state_dict"])
+    learner.network.load_state_dict(learner.average.module.state_dict())
+    learner.to("cpu")
+    return float(learner.score)
+
+
+class _Narrator(Callback):
+    """A line for every epoch."""
+
+    def __init__(self, report: Callable[[str], None]) -> None:
+        self.report = report
+
+    def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        metrics = trainer.callback_metrics
+        self.report(
+            f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}"
+            f"  loss {float(metrics['loss']):.3f}  validation AUC {100 * float(metrics['auc']):.1f}"
+        )
+
+
+def _ramped(decay: float) -> Callable[[Sequence[Tensor], Sequence[Tensor], Tensor | int], None]:
+    """Exponential averaging that forgets the first steps quickly: decay min(decay, (1 + n) / (10 + n)) at update n."""
+
+    @torch.no_grad()
+    def update(average: Sequence[Tensor], current: Sequence[Tensor], count: Tensor | int) -> None:
+        n = int(count)
+        torch._foreach_lerp_(list(average), list(current), 1 - min(decay, (1 + n) / (10 + n)))
+
+    return update
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Lightning's advice about workers and logging is for other data than ours, which lies in memory."""
+    loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module=r"lightning\.")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

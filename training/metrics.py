@@ -1,0 +1,95 @@
+"""How well, and how early: accuracy at observation ratios, as functions of arrays.
+
+A clip of T steps observed to the ratio r is judged by the prediction at its step ceil(T r), counted from 1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from training.data import Example, plain_batches
+
+RATIOS = tuple(r / 10 for r in range(1, 11))
+Floats = NDArray[np.floating[Any]]
+Ints = NDArray[np.int64]
+Predict = Callable[[Tensor], Tensor]
+"""x (B, T, J, C) -> logits (B, T, K), causal, each clip from the initial state."""
+
+
+def observed_steps(lengths: Tensor) -> Tensor:
+    """(B,) clip lengths -> (B, 10) index of the step at which each ratio is reached."""
+    # in integers: ceil(T * 0.3) in floats is one too many for T = 10
+    tenths = torch.arange(1, len(RATIOS) + 1, device=lengths.device)
+    return (lengths[:, None] * tenths + 9) // 10 - 1
+
+
+def at_ratios(logits: Tensor, lengths: Tensor) -> Tensor:
+    """(B, T, K) and (B,) -> (B, 10, K): the logits of the steps at which each ratio is reached."""
+    steps = observed_steps(lengths)
+    return logits.gather(1, steps[:, :, None].expand(-1, -1, logits.shape[2]))
+
+
+def ratio_logits(predict: Predict, examples: Sequence[Example]) -> tuple[Floats, Ints]:
+    """Logits (N, 10, K) and targets (N,) of all examples, in their order."""
+    if not examples:
+        raise ValueError("there are no clips to measure on")
+    parts: dict[int, Tensor] = {}
+    with torch.no_grad():
+        for indices, batch in plain_batches(examples):
+            logits = at_ratios(predict(batch.x).cpu(), batch.lengths)
+            parts.update(zip(indices, logits, strict=True))
+    targets = np.array([e.target for e in examples], np.int64)
+    return torch.stack([parts[i] for i in range(len(examples))]).numpy(), targets
+
+
+def accuracy(logits: Floats, targets: Ints, among: Sequence[int] | None = None) -> NDArray[np.float64]:
+    """Share of right answers at each ratio, (10,), of logits (N, 10, K); `among`: the labels that may be answered."""
+    if among is not None:
+        allowed = np.full(logits.shape[-1], -np.inf)
+        allowed[list(among)] = 0.0
+        logits = logits + allowed
+    return np.asarray((logits.argmax(-1) == targets[:, None]).mean(0), np.float64)
+
+
+def auc(accuracies: Floats) -> float:
+    """Mean accuracy over the ten ratios (paper A's AUC), in [0, 1]."""
+    return float(np.mean(accuracies))
+
+
+def confusion(logits: Floats, targets: Ints) -> Ints:
+    """Counts (K, K) at the whole clip: rows are true labels, columns answers."""
+    classes = logits.shape[-1]
+    cells = targets * classes + logits[:, -1].argmax(-1)
+    return np.bincount(cells, minlength=classes * classes).reshape(classes, classes)
+
+
+def log_probabilities(logits: Floats, temperature: float = 1.0) -> NDArray[np.float64]:
+    """Log of softmax(logits / temperature) over the last axis."""
+    scaled = np.asarray(logits, np.float64) / temperature
+    scaled = scaled - scaled.max(-1, keepdims=True)
+    return np.asarray(scaled - np.log(np.exp(scaled).sum(-1, keepdims=True)), np.float64)
+
+
+def surprise(logits: Floats, targets: Ints, temperature: float = 1.0) -> float:
+    """Mean negative log-likelihood of the true labels over clips and ratios, nats."""
+    rows = np.arange(len(targets))
+    return float(-log_probabilities(logits, temperature)[rows, :, targets].mean())
+
+
+def calibration_error(logits: Floats, targets: Ints, temperature: float = 1.0, bins: int = 15) -> float:
+    """Expected calibration error over clips and ratios: mean |confidence - accuracy| in equal bins of confidence.
+
+    Guo et al., On Calibration of Modern Neural Networks, 2017.
+    """
+    probabilities = np.exp(log_probabilities(logits, temperature))
+    confidence = probabilities.max(-1).ravel()
+    right = (probabilities.argmax(-1) == targets[:, None]).ravel()
+    bin_of = np.minimum((confidence * bins).astype(int), bins - 1)
+    gaps = np.bincount(bin_of, confidence - right, bins)
+    return float(np.abs(gaps).sum() / len(confidence))

@@ -1,0 +1,155 @@
+"""The directory of a fit: what was asked, what came out of each seed, and the networks again.
+
+RUN/run.json                        the recipe and the digest of its data: only the same fit may continue here
+RUN/seed-0/teacher.pt, student.pt   averaged weights of the kept epoch
+RUN/seed-0/teacher/, student/       checkpoints while a stage is under way
+RUN/seed-0/tensorboard/             curves
+RUN/seed-0/result.json              written last: the seed is done
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import torch
+from pydantic import BaseModel, ConfigDict, ValidationError
+from torch import nn
+
+from models.networks import Student, pose_student
+from models.skeletons import Skeleton
+from training.config import Recipe
+from training.errors import ConfigError
+
+RUN_FILE = "run.json"
+RESULT_FILE = "result.json"
+
+
+class SeedResult(BaseModel):
+    """What one seed gave; AUCs are of validation clips, in [0, 1]."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    seed: int
+    labels: tuple[str, ...]
+    skeleton: Skeleton
+    student_auc: float
+    teacher_auc: float | None
+    temperature: float
+    train_clips: int
+    val_clips: int
+    origins: tuple[str, ...]
+    created: str
+    git_commit: str
+    libraries: dict[str, str]
+
+
+class RunFile(BaseModel):
+    """`run.json`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    recipe: Recipe
+    data: str
+    """Digest of the clips (`Corpus.digest`)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A run directory and its recipe."""
+
+    directory: Path
+    recipe: Recipe
+
+    @classmethod
+    def begin(cls, directory: Path | str, recipe: Recipe, data: str) -> Self:
+        """Create a run directory, or continue in one of the same recipe and data digest. Raises ConfigError."""
+        directory = Path(directory)
+        if (directory / RUN_FILE).exists():
+            before = cls._file(directory)
+            if before.recipe.digest() != recipe.digest():
+                raise ConfigError(f"{directory} holds a fit of another recipe; remove it or choose another directory")
+            if before.data != data:
+                raise ConfigError(f"the clips are not those that {directory} was begun with; choose another directory")
+        elif directory.exists() and any(directory.iterdir()):
+            raise ConfigError(f"{directory} is not empty and no run; choose another directory")
+        directory.mkdir(parents=True, exist_ok=True)
+        write_text(directory / RUN_FILE, RunFile(recipe=recipe, data=data).model_dump_json(indent=2) + "\n")
+        return cls(directory, recipe)
+
+    @classmethod
+    def open(cls, directory: Path | str) -> Self:
+        """Raises ConfigError when there is no run, or one of another release."""
+        return cls(Path(directory), cls._file(Path(directory)).recipe)
+
+    @staticmethod
+    def _file(directory: Path) -> RunFile:
+        try:
+            return RunFile.model_validate_json((directory / RUN_FILE).read_text(encoding="utf-8"))
+        except OSError as error:
+            raise ConfigError(f"{directory} is no run directory: it has no readable {RUN_FILE}") from error
+        except ValidationError as error:
+            reason = error.errors()[0]["msg"]
+            raise ConfigError(f"{directory / RUN_FILE} does not fit this release: {reason}") from error
+
+    def seed_directory(self, seed: int) -> Path:
+        return self.directory / f"seed-{seed}"
+
+    def evaluation_directory(self, seed: int) -> Path:
+        """Where the report of a seed's student lies once it was evaluated."""
+        return self.seed_directory(seed) / "evaluation"
+
+    def result(self, seed: int) -> SeedResult | None:
+        """The result of a seed, None while it is not done."""
+        path = self.seed_directory(seed) / RESULT_FILE
+        return SeedResult.model_validate_json(path.read_text(encoding="utf-8")) if path.exists() else None
+
+    def results(self) -> dict[int, SeedResult]:
+        """The results of all finished seeds."""
+        found = {seed: self.result(seed) for seed in self.recipe.seeds}
+        return {seed: result for seed, result in found.items() if result is not None}
+
+    def chosen(self, seed: int | None = None) -> SeedResult:
+        """A seed's result, by default the one with the best validation AUC. Raises ConfigError when there is none."""
+        results = self.results()
+        if seed is not None:
+            results = {s: result for s, result in results.items() if s == seed}
+        if not results:
+            raise ConfigError(f"{self.directory} has no finished fit{'' if seed is None else f' of seed {seed}'}")
+        return max(results.values(), key=lambda result: result.student_auc)
+
+    def student(self, result: SeedResult) -> Student:
+        """The trained student of a seed, on the CPU, in evaluation mode."""
+        network = pose_student(self.recipe.student, result.skeleton, self.recipe.rate_hz, len(result.labels))
+        load_weights(network, self.seed_directory(result.seed) / "student.pt")
+        return network.eval()
+
+
+def save_weights(network: nn.Module, path: Path) -> None:
+    """Write a network's weights, all or nothing."""
+    scratch = path.with_suffix(".partial")
+    torch.save(network.state_dict(), scratch)
+    scratch.replace(path)
+
+
+def load_weights(network: nn.Module, path: Path) -> None:
+    """Fill a network with `save_weights` weights, without unpickling anything but tensors."""
+    network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file, all or nothing, also across a power cut."""
+    scratch = path.with_suffix(path.suffix + ".partial")
+    with scratch.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    scratch.replace(path)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write a value as JSON, all or nothing."""
+    write_text(path, json.dumps(value, indent=2, allow_nan=False, ensure_ascii=False) + "\n")
