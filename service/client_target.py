@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, Literal, TypedDict
 from urllib.parse import urlsplit
 
@@ -52,7 +53,7 @@ class Target:
 
     def unreachable(self, error: Exception) -> Unreachable:
         """Why nobody answered, and what to do."""
-        why = "no answer in time" if isinstance(error, TimeoutError) else str(error) or type(error).__name__
+        why = re.sub(r"^\[Errno -?\d+\] ", "", str(error)) or type(error).__name__
         return Unreachable(f"no Inkling server answers at {self.http} ({why}); start one with: inkling serve")
 
     def request(self, body: bytes, kind: str, **query: str | float | None) -> dict[str, Any]:

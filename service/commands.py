@@ -66,7 +66,8 @@ def run_stream(args: argparse.Namespace) -> int:
 
 def run_score(args: argparse.Namespace) -> int:
     """Score a clip; what happened when goes to stdout, warnings to stderr."""
-    timeline = Client(args.url).score(args.file, args.bundle, skeleton=args.skeleton, fps=args.fps)
+    skeleton = args.skeleton or (guess_skeleton(args.file) if args.file.suffix.lower() == ".npz" else None)
+    timeline = Client(args.url).score(args.file, args.bundle, skeleton=skeleton, fps=args.fps)
     for warning in timeline.warnings:
         _write(f"inkling: {warning}", sys.stderr)
     if args.json:

@@ -1,6 +1,6 @@
 """Pose files as streams of frames, for `inkling stream`.
 
-`.npz`: arrays `keypoints` (T, J, C) and optionally `pts_s` (T,), as in the dataset format; one person.
+`.npz`: arrays `keypoints` (T, J, C) and optionally `pts_s` (T,), `fps` and `skeleton`; one person.
 `.jsonl`: one `pose` message of the protocol a line (`type` and `seq` may be left out, `pts_s` too).
 """
 
@@ -10,6 +10,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.lib.npyio import NpzFile
@@ -62,7 +63,12 @@ def read_frames(path: Path, fps: float = 30.0) -> Iterator[tuple[float, Frame]]:
 
 
 def guess_skeleton(path: Path, fps: float = 30.0) -> str | None:
-    """The usual skeleton of a file's poses by their number of joints; None when nobody is in it or it is unusual."""
+    """The skeleton that a file names, else the usual one of its number of joints.
+
+    None when nobody is in it, or it has an unusual number of joints. Raises ClientError as `read_frames` does.
+    """
+    if path.suffix.lower() == ".npz" and (named := _load_npz(path).get("skeleton")) is not None:
+        return str(named)
     for _, (_, people) in read_frames(path, fps):
         for keypoints in people.values() if isinstance(people, dict) else [people]:
             joints, numbers = np.asarray(keypoints).shape
@@ -70,17 +76,26 @@ def guess_skeleton(path: Path, fps: float = 30.0) -> str | None:
     return None
 
 
-def _read_npz(path: Path) -> Iterator[Frame]:
+def _load_npz(path: Path) -> dict[str, np.ndarray[Any, Any]]:
+    """The arrays of a file that are ours. Raises ClientError."""
     try:
         with path.open("rb") as file, _named(np.load(file, allow_pickle=False)) as arrays:
-            if "keypoints" not in arrays:
-                raise ClientError(f"{path}: there is no array 'keypoints' in it")
-            keypoints, pts_s = arrays["keypoints"], arrays.get("pts_s")
+            found = {name: arrays[name] for name in ("keypoints", "pts_s", "fps", "skeleton") if name in arrays}
     except UNREADABLE as error:
         raise ClientError(f"{path}: cannot be read: {_reason(error)}") from error
+    if "keypoints" not in found:
+        raise ClientError(f"{path}: there is no array 'keypoints' in it")
+    return found
+
+
+def _read_npz(path: Path) -> Iterator[Frame]:
+    arrays = _load_npz(path)
+    keypoints, pts_s, fps = arrays["keypoints"], arrays.get("pts_s"), arrays.get("fps")
     if keypoints.ndim != 3 or keypoints.dtype.kind not in "fiu":
         raise ClientError(f"{path}: keypoints must be numbers (frames, joints, 2 to 4), not {keypoints.shape}")
-    if pts_s is not None and pts_s.shape != keypoints.shape[:1]:
+    if pts_s is None and fps is not None and fps.ndim == 0 and fps.dtype.kind in "fiu" and fps > 0:
+        pts_s = np.arange(len(keypoints)) / fps
+    if pts_s is not None and (pts_s.shape != keypoints.shape[:1] or pts_s.dtype.kind not in "fiu"):
         raise ClientError(f"{path}: {len(keypoints)} frames need as many pts_s, not {pts_s.shape}")
     for index, frame in enumerate(keypoints):
         yield None if pts_s is None else float(pts_s[index]), frame

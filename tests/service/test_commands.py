@@ -84,6 +84,7 @@ def test_score_prints_what_was_when(clip: Path, capsys: pytest.CaptureFixture[st
         ["0.00", "0.00", "2", "jump", "60%", "idle", "40%"],
     ]
     assert err == "inkling: something was odd\n"
+    assert posted.path == "/v1/clips?bundle=body-actions&skeleton=coco17"
     assert posted.body == clip.read_bytes()
     assert json.loads(capsys.readouterr().out)["timeline"] == timeline
 

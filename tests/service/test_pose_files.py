@@ -31,6 +31,12 @@ def test_a_file_without_times_has_those_of_its_rate(tmp_path: Path) -> None:
     assert [pts for _, (pts, _) in read_frames(path, fps=10)] == pytest.approx([0, 0.1, 0.2])
 
 
+def test_a_file_that_says_its_rate_and_skeleton_is_believed(tmp_path: Path) -> None:
+    path = npz(tmp_path / "clip.npz", keypoints=np.ones((3, 13, 2)), fps=4, skeleton="penn13")
+    assert [pts for _, (pts, _) in read_frames(path)] == [0, 0.25, 0.5]
+    assert guess_skeleton(path) == "penn13"
+
+
 def test_a_jsonl_has_a_frame_a_line_with_people_by_track_and_null_joints_missing(tmp_path: Path) -> None:
     path = tmp_path / "poses.jsonl"
     lines = [
