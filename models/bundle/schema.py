@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from models.clock import GapPolicy
+from models.resize import FitPolicy
 from models.skeletons import Skeleton
 
 SCHEMA_VERSION = 1
@@ -62,6 +63,8 @@ class FrameInput(Part):
     height: Annotated[int, Field(gt=0, le=4096)]
     width: Annotated[int, Field(gt=0, le=4096)]
     layout: Literal["NHWC"] = "NHWC"
+    fit: FitPolicy = "letterbox"
+    """How an image of another size becomes this one (`models.resize.fit_image`)."""
 
     @property
     def shape(self) -> tuple[int, ...]:
