@@ -102,26 +102,31 @@ class Batcher:
         self._thread.join(timeout_s)
         return not self._thread.is_alive()
 
+    def run_once(self) -> bool:
+        """Run one batch of what is ready, if anything is. For the engine's thread, and for tests without one."""
+        with self._wake:
+            steps = self._scheduler.take(self._max_batch)
+        if not steps:
+            return False
+        outcome, stepped = self._step(steps)
+        try:
+            self._post(outcome)
+        except Exception:  # the thread must outlive whatever its callers do
+            log.exception("the results of a batch could not be handed over")
+        with self._wake:
+            self._scheduler.complete(steps, stepped)
+        return True
+
     def _run(self) -> None:
-        steps: list[Step] = []
-        stepped: list[bool] | None = None
         while True:
             with self._wake:
-                self._scheduler.complete(steps, stepped)
                 while not self._scheduler:
                     if self._stopping:
                         return
                     self._asleep = True
                     self._wake.wait()
                     self._asleep = False
-                steps = self._scheduler.take(self._max_batch)
-            if not steps:  # cancelled
-                continue
-            outcome, stepped = self._step(steps)
-            try:
-                self._post(outcome)
-            except Exception:  # the thread must outlive whatever its callers do; RuntimeError: the loop is closed
-                log.exception("the results of a batch could not be handed over")
+            self.run_once()
 
     def _step(self, steps: list[Step]) -> tuple[Outcome, list[bool] | None]:
         """Run one batch. Never raises: a failure fails these steps and leaves their states as they were."""

@@ -68,7 +68,7 @@ class Decision:
         if active is not None:
             self._last = probabilities[active]
             if begins or self._last < self._rule.off:
-                changes = self.end()
+                changes = self._finish()
         if begins:
             changes += (Change("begin", best, probabilities[best]),)
             self._active, self._last = best, probabilities[best]
@@ -78,6 +78,9 @@ class Decision:
     def end(self) -> tuple[Change, ...]:
         """Forget everything, as after a reset; the end of the action under way, if there is one."""
         self._candidate, self._run = -1, 0
+        return self._finish()
+
+    def _finish(self) -> tuple[Change, ...]:
         if self._active is None:
             return ()
         change = Change("end", self._active, self._last)

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 from pydantic import TypeAdapter, ValidationError
-from pydantic_core import to_json
 
 from service import packed
 from service.errors import BadMessage, BadPose, ServiceError
@@ -80,8 +79,7 @@ def decode(data: str | bytes) -> Start | PackedPose | Reset | Flush | End:
 
 def encode(message: Message) -> str:
     """The JSON text of any message; fields that are None are left out."""
-    # Through the instance's dict: a third faster than model_dump_json, which walks the schema again.
-    return to_json(message if isinstance(message, Pose) else message.__dict__, exclude_none=True).decode()
+    return message.model_dump_json(exclude_none=True)
 
 
 def decode_reply(text: str | bytes) -> Outgoing:
