@@ -48,10 +48,13 @@ class Augmentation(BaseModel):
     """Largest share of joints that go missing."""
     losing: Chance = 0.5
     """Chance that a clip loses joints, one frame at a time or a stretch at a time."""
+    fill: Chance = 0.5
+    """Chance that joints which annotators left out are put beside their other side's, where pose estimators guess them
+    in a side view."""
 
     @classmethod
     def none(cls) -> Augmentation:
-        return cls(mirror=0, speed=1, crop=0, tilt_degrees=0, stretch=0, noise=0, noisy=0, lost=0, losing=0)
+        return cls(mirror=0, speed=1, crop=0, tilt_degrees=0, stretch=0, noise=0, noisy=0, lost=0, losing=0, fill=0)
 
     def __call__(self, pose: Tensor, skeleton: Skeleton, random: torch.Generator) -> Tensor:
         """Another clip that could have been. pose (T, J, D + 1) -> (T', J, D + 1), T' >= min(T, 2)."""
@@ -61,6 +64,8 @@ class Augmentation(BaseModel):
 
         if draw() < self.mirror:
             pose = mirrored(pose, skeleton)
+        if draw() < self.fill:
+            pose = filled(pose, skeleton, random)
         steps = len(pose)
         if self.speed > 1 and steps > 2:
             rate = self.speed ** draw(-1.0, 1.0)
@@ -99,12 +104,28 @@ class Augmentation(BaseModel):
 
 def mirrored(pose: Tensor, skeleton: Skeleton) -> Tensor:
     """The same body in a mirror: first axis negated, left and right joints exchanged. pose (..., J, D + 1)."""
+    sign = torch.ones(skeleton.dimensions + 1)
+    sign[0] = -1.0
+    return pose[..., mirror_order(skeleton), :] * sign
+
+
+def filled(pose: Tensor, skeleton: Skeleton, random: torch.Generator) -> Tensor:
+    """Missing joints at the place of their other side's, a little off. pose (T, J, D + 1)."""
+    other = mirror_order(skeleton)
+    d = skeleton.dimensions
+    guess = pose[:, other]
+    # Off by the same amount throughout: the far limb is hidden behind the near one, not jumping about it.
+    off = 0.03 * body_height(pose) * torch.randn(1, pose.shape[1], d, generator=random)
+    guess = torch.cat([guess[..., :d] + off * (guess[..., d:] > 0), guess[..., d:]], dim=-1)
+    return torch.where(pose[..., d:] > 0, pose, guess)
+
+
+def mirror_order(skeleton: Skeleton) -> list[int]:
+    """For each joint its counterpart on the other side, or itself."""
     order = list(range(len(skeleton.joints)))
     for left, right in skeleton.pairs:
         order[left], order[right] = right, left
-    sign = torch.ones(skeleton.dimensions + 1)
-    sign[0] = -1.0
-    return pose[..., order, :] * sign
+    return order
 
 
 def body_height(pose: Tensor) -> Tensor:

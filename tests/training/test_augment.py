@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from models.skeletons import BODY13, SKELETONS
 from tests.models.networks.test_pose_features import walk
-from training.augment import Augmentation, body_height, mirrored
+from training.augment import Augmentation, body_height, filled, mirrored
 
 
 def generator(seed: int) -> torch.Generator:
@@ -48,6 +48,21 @@ def test_a_mirror_image_exchanges_left_and_right_and_mirrors_back() -> None:
     torch.testing.assert_close(other[:, left, 0], -clip[:, right, 0])
     torch.testing.assert_close(other[:, left, 1:], clip[:, right, 1:])
     assert torch.equal(mirrored(other, BODY13), clip)
+
+
+def test_a_missing_joint_is_filled_in_near_its_other_side_and_nothing_else_changes() -> None:
+    clip = walk(12)[0]
+    left, right = BODY13.joints.index("left_knee"), BODY13.joints.index("right_knee")
+    head = BODY13.joints.index("head")
+    clip[:, left] = clip[:, head] = 0.0
+    found = filled(clip, BODY13, generator(0))
+    off = found[:, left, :2] - clip[:, right, :2]
+    assert 0 < float(off[0].norm()) < 0.2 * float(body_height(clip))
+    torch.testing.assert_close(off, off[:1].expand_as(off))
+    assert (found[:, left, 2] == 1).all()
+    assert (found[:, head] == 0).all()  # it has no other side
+    kept = [j for j in range(13) if j != left]
+    assert torch.equal(found[:, kept], clip[:, kept])
 
 
 def test_as_many_joints_are_lost_as_asked_for_at_most() -> None:
