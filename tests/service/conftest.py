@@ -96,7 +96,7 @@ def bundles(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def server(bundles: Path) -> Iterator[Running]:
     """A server that many tests share: leave it as you found it."""
-    with running(tiny_settings(bundles, max_clip_bytes=2**20, max_message_bytes=2**20)) as shared:
+    with running(tiny_settings(bundles, max_clip_bytes=2**20)) as shared:
         yield shared
 
 
