@@ -36,6 +36,12 @@ class BadTime(ServiceError):
     code, close, http, retryable = "bad_time", None, 422, False
 
 
+class BadImage(ServiceError):
+    """Not JPEG, PNG, WebP or raw pixels of the length they should have; broken, or more pixels than the limit."""
+
+    code, close, http, retryable = "bad_image", None, 422, False
+
+
 class TooManyPeople(ServiceError):
     """More people in a frame, or tracks in a stream, than the server's limit."""
 
@@ -113,6 +119,25 @@ class BadClip(ServiceError):
     """The clip cannot be read: unknown format, broken file, arrays of the wrong shape."""
 
     code, close, http, retryable = "bad_clip", 4422, 422, False
+
+
+# -- sources: only REST gives these --------------------------------------------------------------------------------
+class BadSource(ServiceError):
+    """The URL of a source cannot be understood, or an option does not go with it."""
+
+    code, close, http, retryable = "bad_source", None, 422, False
+
+
+class SourceRefused(ServiceError):
+    """The server's settings do not allow this source: its scheme, host, directory or device."""
+
+    code, close, http, retryable = "source_refused", None, 403, False
+
+
+class UnknownSource(ServiceError):
+    """No source of that id."""
+
+    code, close, http, retryable = "unknown_source", None, 404, False
 
 
 class Internal(ServiceError):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from service.decision import Change
+from service.images import ImageFrame as ImageFrame
 from service.schedule import Lane, Rows, Step
 from service.tracks import Track
 

@@ -26,7 +26,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from service.errors import BadMessage, BadPose, BadTime
+from service.errors import BadMessage, BadPose, BadTime, ServiceError
 
 MAGIC = b"INKL"
 VERSION = 1
@@ -106,7 +106,7 @@ def checked_pose(
     return PackedPose(seq, pts_s, tracks, keypoints.astype(np.float32, copy=False))
 
 
-def about(seq: int, error: BadPose | BadTime) -> BadPose | BadTime:
+def about(seq: int, error: ServiceError) -> ServiceError:
     """The same error, naming the frame that it refuses."""
     error.seq = seq
     return error
