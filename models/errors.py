@@ -52,3 +52,7 @@ class BundleDisagrees(BundleError):
 
 class SkeletonError(InklingError):
     """Unknown skeleton name, or poses that cannot be mapped onto the bundle's skeleton."""
+
+
+class VideoError(InklingError):
+    """A video file cannot be read, or not this part of it; the text says why, without naming the file."""
