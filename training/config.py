@@ -72,6 +72,16 @@ class Distillation(Section):
     """Softens both distributions of both distillation losses."""
 
 
+class Streaming(Section):
+    """Training clips that follow the end of another one: the student then knows old state (`training.streams`)."""
+
+    chance: Annotated[float, Field(ge=0, le=1)] = 0.25
+    longest_s: Positive = 4.0
+    """Seconds of the other clip that are kept, at most."""
+    passage_s: NotNegative = 0.4
+    """Seconds from the one to the other."""
+
+
 class Fit(Section):
     """How one network is optimised; the defaults suit some hundred to some thousand clips."""
 
@@ -131,6 +141,7 @@ class Recipe(Section):
     fit_teacher: Fit | None = None
     """By default as `fit`."""
     augmentation: Augmentation = Augmentation()
+    streaming: Streaming = Streaming()
     validation: Validation = Validation()
     background: Background | None = None
     bundle: Shipping = Shipping()

@@ -26,22 +26,34 @@ from training.config import Recipe
 from training.dataset import CLIPS_FILE, DATASET_FILE, PoseDataset, Split, inspect
 from training.errors import DataError, Problem
 from training.idle import idle_clips
-
-UNLABELLED = -1
+from training.streams import UNLABELLED, join
 
 Augment = Callable[[Tensor, torch.Generator], Tensor]
 """A clip (T, J, C) and a source of randomness -> another clip that could have been, (T', J, C), T' >= 1."""
 
 
+@dataclass(frozen=True, slots=True)
+class Joining:
+    """How often a training clip follows the end of another one, in steps of the model (see `training.streams`)."""
+
+    chance: float
+    longest: int
+    passage: int
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Example:
-    """A clip as the model sees it. pose: (T, J, C) float32, a row per step. target: index into labels or UNLABELLED."""
+    """A clip as the model sees it. pose: (T, J, C) float32, a row per step. target: index into labels or UNLABELLED.
+
+    step_targets: (T,) where the target changes within the clip (training on joined clips), else None.
+    """
 
     pose: Tensor
     target: int
     source: str
     split: Split
     group: str
+    step_targets: Tensor | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,11 +85,15 @@ class Corpus:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """x: (B, T, J, C) float32, zero beyond each clip's length. lengths, targets: (B,) int64."""
+    """x: (B, T, J, C) float32, zero beyond each clip's length. lengths, targets: (B,) int64.
+
+    step_targets: (B, T) int64, each clip's target at each of its steps, UNLABELLED where it has none.
+    """
 
     x: Tensor
     lengths: Tensor
     targets: Tensor
+    step_targets: Tensor
 
     @property
     def weight(self) -> Tensor:
@@ -85,13 +101,8 @@ class Batch:
         steps = torch.arange(self.x.shape[1], device=self.lengths.device)
         return (steps < self.lengths[:, None]).to(self.x.dtype)
 
-    @property
-    def step_targets(self) -> Tensor:
-        """(B, T) int64: each clip's target at each of its steps."""
-        return self.targets[:, None].expand(-1, self.x.shape[1])
-
     def to(self, device: torch.device) -> Batch:
-        return Batch(self.x.to(device), self.lengths.to(device), self.targets.to(device))
+        return Batch(*(part.to(device) for part in (self.x, self.lengths, self.targets, self.step_targets)))
 
 
 def load_corpus(recipe: Recipe, root: Path | str = ".") -> Corpus:
@@ -227,17 +238,30 @@ def _hide_labels(examples: Sequence[Example], share: float, rng: np.random.Gener
 
 
 class Drawn(Dataset[Example]):
-    """The training clips of one epoch, each augmented from its own (seed, epoch, index)."""
+    """An epoch's training clips, augmented, some joined to another, each drawn from its (seed, epoch, index)."""
 
-    def __init__(self, examples: Sequence[Example], augment: Augment, seed: int, epoch: int) -> None:
-        self.examples, self.augment, self.seed, self.epoch = examples, augment, seed, epoch
+    def __init__(
+        self, examples: Sequence[Example], augment: Augment, joining: Joining | None, seed: int, epoch: int
+    ) -> None:
+        self.examples, self.augment, self.joining, self.seed, self.epoch = examples, augment, joining, seed, epoch
 
     def __len__(self) -> int:
         return len(self.examples)
 
     def __getitem__(self, index: int) -> Example:
-        example = self.examples[index]
         generator = torch.Generator().manual_seed(mixed_seed(self.seed, self.epoch, index))
+        example = self._augmented(index, generator)
+        joining = self.joining
+        if joining is None or float(torch.rand((), generator=generator)) >= joining.chance:
+            return example
+        other = int(torch.randint(len(self.examples), (), generator=generator))
+        before = self._augmented(other, generator)
+        kept = 1 + int(torch.randint(joining.longest, (), generator=generator))
+        pose, targets = join(before.pose[-kept:], before.target, example.pose, example.target, joining.passage)
+        return replace(example, pose=pose, step_targets=targets)
+
+    def _augmented(self, index: int, generator: torch.Generator) -> Example:
+        example = self.examples[index]
         return replace(example, pose=self.augment(example.pose, generator))
 
 
@@ -267,15 +291,21 @@ def collate(examples: Sequence[Example]) -> Batch:
     """Pad to the longest clip."""
     lengths = torch.tensor([len(e.pose) for e in examples])
     targets = torch.tensor([e.target for e in examples])
-    return Batch(pad_sequence([e.pose for e in examples], batch_first=True), lengths, targets)
+    steps = [torch.full((len(e.pose),), e.target) if e.step_targets is None else e.step_targets for e in examples]
+    return Batch(
+        pad_sequence([e.pose for e in examples], batch_first=True),
+        lengths,
+        targets,
+        pad_sequence(steps, batch_first=True, padding_value=UNLABELLED),
+    )
 
 
 def training_batches(
-    examples: Sequence[Example], augment: Augment, batch_size: int, seed: int, epoch: int
+    examples: Sequence[Example], augment: Augment, joining: Joining | None, batch_size: int, seed: int, epoch: int
 ) -> DataLoader[Example]:
     """One epoch's batches; the same arguments give the same batches."""
     sampler = Bucketed([len(e.pose) for e in examples], batch_size, seed, epoch)
-    return DataLoader(Drawn(examples, augment, seed, epoch), batch_sampler=sampler, collate_fn=collate)
+    return DataLoader(Drawn(examples, augment, joining, seed, epoch), batch_sampler=sampler, collate_fn=collate)
 
 
 def plain_batches(examples: Sequence[Example], batch_size: int = 128) -> Iterator[tuple[list[int], Batch]]:

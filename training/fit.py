@@ -19,7 +19,7 @@ from torch import Tensor
 from models.networks import Teacher, pose_student, pose_teacher
 from training.calibrate import fit_temperature
 from training.config import Recipe
-from training.data import Corpus, Fold, draw_fold, load_corpus, mixed_seed
+from training.data import Corpus, Fold, Joining, draw_fold, load_corpus, mixed_seed
 from training.learner import Learner, StudentLearner, TeacherLearner, train
 from training.metrics import ratio_logits
 from training.run import RESULT_FILE, Run, SeedResult, load_weights, save_weights, write_text
@@ -91,6 +91,9 @@ def _fit_seed(run: Run, corpus: Corpus, fold: Fold, seed: int, training: _Traini
     def augment(pose: Tensor, random: torch.Generator) -> Tensor:
         return recipe.augmentation(pose, corpus.skeleton, random)
 
+    streaming, rate_hz = recipe.streaming, recipe.rate_hz
+    longest, passage = max(1, round(streaming.longest_s * rate_hz)), round(streaming.passage_s * rate_hz)
+    joining = Joining(streaming.chance, longest, passage) if streaming.chance > 0 else None
     teacher: Teacher | None = None
     teacher_auc: float | None = None
     if recipe.distillation.alpha > 0:
@@ -98,7 +101,7 @@ def _fit_seed(run: Run, corpus: Corpus, fold: Fold, seed: int, training: _Traini
         teacher = pose_teacher(recipe.teacher, corpus.skeleton, recipe.rate_hz, len(corpus.labels))
         fit_teacher = recipe.fit_teacher or recipe.fit
         learner: Learner = TeacherLearner(
-            teacher, fold, fit_teacher, augment, mixed_seed(seed, TEACHER, 1), recipe.validation.select
+            teacher, fold, fit_teacher, augment, joining, mixed_seed(seed, TEACHER, 1), recipe.validation.select
         )
         teacher_auc = training.stage(learner, directory, "teacher")
     torch.manual_seed(mixed_seed(seed, STUDENT))
@@ -108,6 +111,7 @@ def _fit_seed(run: Run, corpus: Corpus, fold: Fold, seed: int, training: _Traini
         fold,
         recipe.fit,
         augment,
+        joining,
         mixed_seed(seed, STUDENT, 1),
         recipe.validation.select,
         teacher=teacher,

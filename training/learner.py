@@ -24,7 +24,7 @@ from torch.utils.data import DataLoader
 
 from models.networks import Student, Teacher
 from training.config import Distillation, Fit
-from training.data import Augment, Batch, Example, Fold, mixed_seed, plain_batches, training_batches
+from training.data import Augment, Batch, Example, Fold, Joining, mixed_seed, plain_batches, training_batches
 from training.losses import classification_loss, self_distillation_loss, teacher_student_loss
 from training.metrics import RATIOS, at_ratios
 
@@ -34,13 +34,22 @@ Select = Literal["best", "last"]
 class Learner(lightning.LightningModule):
     """Optimises `network` on a fold. Subclasses say what is lost; `answer` runs a network over a batch."""
 
-    def __init__(self, network: nn.Module, fold: Fold, fit: Fit, augment: Augment, seed: int, select: Select) -> None:
+    def __init__(
+        self,
+        network: nn.Module,
+        fold: Fold,
+        fit: Fit,
+        augment: Augment,
+        joining: Joining | None,
+        seed: int,
+        select: Select,
+    ) -> None:
         super().__init__()
         self.network = network
         self.average = AveragedModel(network, multi_avg_fn=_ramped(fit.ema)).requires_grad_(False)
         self.examples: Sequence[Example] = fold.train
         self.validation = [batch for _, batch in plain_batches(fold.val)]
-        self.fit_config, self.augment, self.seed, self.select = fit, augment, seed, select
+        self.fit_config, self.augment, self.joining, self.seed, self.select = fit, augment, joining, seed, select
         self.register_buffer("score", torch.zeros((), dtype=torch.float64))  # in each checkpoint, its own AUC
         self._right: list[Tensor] = []
 
@@ -55,7 +64,12 @@ class Learner(lightning.LightningModule):
     # -- Lightning's hooks ------------------------------------------------------------------------------------
     def train_dataloader(self) -> DataLoader[Example]:
         return training_batches(
-            self.examples, self.augment, self.fit_config.batch_size, self.seed, self.trainer.current_epoch
+            self.examples,
+            self.augment,
+            self.joining,
+            self.fit_config.batch_size,
+            self.seed,
+            self.trainer.current_epoch,
         )
 
     def val_dataloader(self) -> DataLoader[Batch]:
@@ -127,6 +141,7 @@ class StudentLearner(Learner):
         fold: Fold,
         fit: Fit,
         augment: Augment,
+        joining: Joining | None,
         seed: int,
         select: Select,
         *,
@@ -134,7 +149,7 @@ class StudentLearner(Learner):
         distillation: Distillation,
         rate_hz: float,
     ) -> None:
-        super().__init__(network, fold, fit, augment, seed, select)
+        super().__init__(network, fold, fit, augment, joining, seed, select)
         # in a list, so that the frozen teacher is no part of this module's weights and checkpoints
         self._teacher = [teacher.eval().requires_grad_(False)] if teacher is not None else []
         self.distillation = distillation
@@ -159,7 +174,9 @@ class StudentLearner(Learner):
                 target = teacher.forward_features(features, batch.lengths)
             parts["teacher"] = wish.alpha * teacher_student_loss(logits, target, weight, wish.temperature)
         if wish.beta > 0:
-            parts["self"] = wish.beta * self_distillation_loss(logits, weight, self.lead, wish.temperature)
+            parts["self"] = wish.beta * self_distillation_loss(
+                logits, weight, self.lead, wish.temperature, batch.step_targets
+            )
         return parts
 
 

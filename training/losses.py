@@ -31,18 +31,24 @@ def teacher_student_loss(student: Tensor, teacher: Tensor, weight: Tensor, tempe
     return clip_mean(_divergence(teacher.detach(), student, temperature), weight)
 
 
-def self_distillation_loss(student: Tensor, weight: Tensor, lead: int, temperature: float = 1.0) -> Tensor:
+def self_distillation_loss(
+    student: Tensor, weight: Tensor, lead: int, temperature: float = 1.0, segment: Tensor | None = None
+) -> Tensor:
     """Equation 2: KL(S(x_{n + lead}) || S(x_n)); the later output is the target and gets no gradient.
 
     lead: steps (or progress levels) that the student peeks into its own future, at least 1. A pair counts when both of
-    its steps do. Clips not longer than `lead` contribute nothing.
+    its steps do and, with `segment` (B, T), both lie in the same one: the next action is no hint at this one. Clips not
+    longer than `lead` contribute nothing.
     """
     if lead < 1:
         raise ValueError(f"lead must be at least 1 step, not {lead}")
     if student.shape[1] <= lead:
         return student.sum() * 0.0
     later, earlier = student[:, lead:].detach(), student[:, :-lead]
-    return clip_mean(_divergence(later, earlier, temperature), weight[:, lead:] * weight[:, :-lead])
+    pairs = weight[:, lead:] * weight[:, :-lead]
+    if segment is not None:
+        pairs = pairs * (segment[:, lead:] == segment[:, :-lead])
+    return clip_mean(_divergence(later, earlier, temperature), pairs)
 
 
 def classification_loss(student: Tensor, target: Tensor, weight: Tensor, smoothing: float = 0.0) -> Tensor:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -50,6 +51,15 @@ def test_a_clip_not_longer_than_the_lead_contributes_nothing_and_still_has_a_gra
     assert loss.item() == 0
 
 
+def test_the_next_action_of_a_stream_is_no_target_for_this_one() -> None:
+    torch.manual_seed(0)
+    student = torch.randn(1, 6, 3)
+    segment = torch.tensor([[0, 0, 0, 1, 1, 1]])
+    halves = [self_distillation_loss(student[:, half], ones(student[:, half]), 2) for half in (slice(3), slice(3, 6))]
+    expected = sum(float(loss) for loss in halves) / 2
+    assert float(self_distillation_loss(student, ones(student), 2, 1.0, segment)) == pytest.approx(expected, rel=1e-5)
+
+
 def test_padding_and_unlabelled_steps_do_not_count() -> None:
     torch.manual_seed(0)
     values = torch.randn(2, 5, 3)
@@ -59,11 +69,12 @@ def test_padding_and_unlabelled_steps_do_not_count() -> None:
     assert float(classification_loss(values, target, weight)) == pytest.approx(float(alone), rel=1e-6)
     spoilt = values.clone()
     spoilt[0, 3:] = 1e3
-    for loss in (
+    losses: tuple[Callable[[Tensor], Tensor], ...] = (
         lambda x: teacher_student_loss(x, torch.zeros_like(x), weight),
         lambda x: self_distillation_loss(x, weight, 1),
         lambda x: classification_loss(x, target, weight, 0.1),
-    ):
+    )
+    for loss in losses:
         assert float(loss(spoilt)) == pytest.approx(float(loss(values)), rel=1e-6)
 
 
