@@ -22,7 +22,7 @@ def card(recipe: Recipe, result: SeedResult, name: str, version: str, evaluation
                 table(evaluation),
                 "Calibration on clean clips, expected calibration error before and after the temperature:",
                 *(f"- {s}: {r.raw.error:.3f}, {r.calibrated.error:.3f}" for s, r in evaluation.sets.items()),
-                f"\nThese are what `inkling train evaluate {name}/{version} --data DIR` prints, DIR holding the data sets.",
+                f"\n`inkling train evaluate {name}/{version} --data DIR` prints these figures; DIR has the data sets.",
             )
         )
     parts = [

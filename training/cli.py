@@ -95,9 +95,12 @@ def _prepare(arguments: argparse.Namespace, console: Console) -> None:
 
 
 def _fit(arguments: argparse.Namespace, console: Console) -> None:
+    import torch
+
     from training.config import read_recipe
     from training.fit import fit
 
+    torch.set_num_threads(min(4, torch.get_num_threads()))  # more only wait for each other
     recipe = read_recipe(arguments.recipe)
     out = arguments.out or Path("runs") / recipe.name
     bar = console.is_terminal

@@ -26,13 +26,14 @@ def load(path: Path, skeleton: Skeleton, fps: float, occluded: Occluded = "missi
     occluded: as in `training.dataset.read`. Raises FileNotFoundError, or ValueError with a sentence.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
-            if not isinstance(file, np.lib.npyio.NpzFile):
+        with path.open("rb") as file:  # np.load leaves files open that it cannot read
+            arrays = np.load(file, allow_pickle=False)
+            if not isinstance(arrays, np.lib.npyio.NpzFile):
                 raise ValueError("is not an .npz file")
-            if "keypoints" not in file.files:
+            if "keypoints" not in arrays.files:
                 raise ValueError("has no array 'keypoints'")
-            keypoints: NDArray[Any] = file["keypoints"]
-            pts_s = file["pts_s"] if "pts_s" in file.files else np.arange(len(keypoints)) / fps
+            keypoints: NDArray[Any] = arrays["keypoints"]
+            pts_s = arrays["pts_s"] if "pts_s" in arrays.files else np.arange(keypoints.shape[0]) / fps
     except FileNotFoundError:
         raise
     except (

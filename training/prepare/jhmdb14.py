@@ -35,9 +35,10 @@ def prepare(source: Path | str, out: Path | str, split: Literal[1, 2, 3] = 1) ->
     source = Path(source)
     names = ("keypoints", "offsets", "labels", *(f"split{number}" for number in SPLITS))
     try:
-        with np.load(source, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in names}
-    except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile, TypeError) as error:
+        with source.open("rb") as file:  # np.load leaves files open that it cannot read
+            found = np.load(file, allow_pickle=False)
+            arrays = {name: found[name] for name in names}
+    except (OSError, KeyError, ValueError, EOFError, IndexError, TypeError, zipfile.BadZipFile) as error:
         reason = f"is no file of JHMDB-14, which has {', '.join(names)} ({error})"
         raise DataError([Problem(source, None, reason)]) from error
     keypoints, offsets, clips = arrays["keypoints"], arrays["offsets"], len(arrays["labels"])

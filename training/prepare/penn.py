@@ -21,6 +21,7 @@ from typing import Any, Literal
 
 import numpy as np
 from scipy.io import loadmat
+from scipy.io.matlab import MatReadError
 
 from training.dataset import DatasetFile, NewClip, write
 from training.errors import DataError, Problem
@@ -55,7 +56,7 @@ def _clips(source: Path) -> Iterator[NewClip]:
         try:
             mat = loadmat(io.BytesIO(data))  # type: ignore[arg-type]  # the stubs know paths only
             clip, size = _clip(PurePosixPath(name).stem, mat)
-        except (KeyError, ValueError, IndexError, TypeError, NotImplementedError) as error:
+        except (MatReadError, KeyError, ValueError, IndexError, TypeError, NotImplementedError) as error:
             raise DataError([Problem(source / name, None, f"is no label file of Penn Action ({error})")]) from error
         run = (clip.label, clip.split, size)
         group += run != previous
