@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
+from models.networks.frames import FrameConfig, FrameFeatures
 from models.networks.pose_features import PoseFeatures
 from models.networks.recurrent import Student, StudentConfig, Teacher, TeacherConfig
 from models.skeletons import Skeleton
 
-__all__ = ["PoseFeatures", "Student", "StudentConfig", "Teacher", "TeacherConfig", "pose_student", "pose_teacher"]
+__all__ = [
+    "FrameConfig",
+    "FrameFeatures",
+    "PoseFeatures",
+    "Student",
+    "StudentConfig",
+    "Teacher",
+    "TeacherConfig",
+    "frame_student",
+    "frame_teacher",
+    "pose_student",
+    "pose_teacher",
+]
 
 
 def pose_student(config: StudentConfig, skeleton: Skeleton, rate_hz: float, classes: int) -> Student:
@@ -17,3 +30,13 @@ def pose_student(config: StudentConfig, skeleton: Skeleton, rate_hz: float, clas
 def pose_teacher(config: TeacherConfig, skeleton: Skeleton, rate_hz: float, classes: int) -> Teacher:
     """A teacher on whole clips of poses (B, T, J, D + 1) of this skeleton."""
     return Teacher(PoseFeatures(skeleton, rate_hz), classes, config)
+
+
+def frame_student(config: StudentConfig, frames: FrameConfig, rate_hz: float, classes: int) -> Student:
+    """A causal student on frames (B, T, H, W, 3) uint8, stepped at `rate_hz`."""
+    return Student(FrameFeatures(frames, rate_hz), classes, config)
+
+
+def frame_teacher(config: TeacherConfig, frames: FrameConfig, rate_hz: float, classes: int) -> Teacher:
+    """A teacher on whole clips of frames (B, T, H, W, 3) uint8; its backbone sees no more than a student's."""
+    return Teacher(FrameFeatures(frames, rate_hz), classes, config)
