@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.training.support import tiny_recipe
+from training.config import RECIPES, read_recipe
+from training.errors import ConfigError
+
+SMALLEST = 'name = "mine"\nrate_hz = 10\n[[datasets]]\npath = "clips"\n'
+
+
+def written(root: Path, text: str) -> Path:
+    (root / "recipe.toml").write_text(text)
+    return root / "recipe.toml"
+
+
+def test_a_recipe_needs_a_name_a_rate_and_a_data_set(tmp_path: Path) -> None:
+    recipe = read_recipe(written(tmp_path, SMALLEST))
+    assert recipe.name == "mine"
+    assert recipe.datasets[0].name == "clips"
+    assert recipe.background_label is None
+
+
+def test_every_section_is_read(tmp_path: Path) -> None:
+    text = SMALLEST + (
+        'rename = { golf = "golf_swing" }\nrepeat = 2\noccluded = "keep"\n'
+        "[student]\nhidden = 32\n[teacher]\nhidden = 16\n[distillation]\nalpha = 0.25\ntau_s = 1.0\n"
+        '[fit]\nepochs = 7\n[fit_teacher]\noptimiser = "sgd"\n[augmentation]\nmirror = 0\n'
+        '[validation]\nshare = 0.2\nselect = "last"\n[background]\nclips = 5\n[bundle]\ntitle = "Mine."\n'
+    )
+    recipe = read_recipe(written(tmp_path, text))
+    assert recipe.datasets[0].rename == {"golf": "golf_swing"}
+    assert (recipe.student.hidden, recipe.teacher.hidden, recipe.distillation.alpha) == (32, 16, 0.25)
+    assert recipe.fit.epochs == 7
+    assert recipe.fit_teacher is not None
+    assert recipe.fit_teacher.optimiser == "sgd"
+    assert recipe.augmentation.mirror == 0
+    assert recipe.background_label == "idle"
+
+
+def test_all_problems_of_a_recipe_are_told_with_their_keys(tmp_path: Path) -> None:
+    path = written(tmp_path, SMALLEST + "spede = 1\n[fit]\nepochs = 0\n[student]\nlayers = 3\n")
+    with pytest.raises(ConfigError) as caught:
+        read_recipe(path)
+    lines = str(caught.value).splitlines()
+    assert all(line.startswith(f"{path}: ") for line in lines)
+    for key in ("datasets.0.spede", "fit.epochs", "student.layers"):
+        assert sum(f": {key}: " in line for line in lines) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("name = ", "Invalid value"),
+        ('name = "mine"\nrate_hz = 10\ndatasets = []\n', "datasets"),
+        (SMALLEST + '[[datasets]]\npath = "other/clips"\n', "same folder name"),
+        ("seeds = [1, 1]\n" + SMALLEST, "seeds must be different"),
+        (SMALLEST.replace("10", "nan"), "rate_hz"),
+        (SMALLEST.replace("mine", "../mine"), "name"),
+    ],
+)
+def test_a_contradiction_is_refused(tmp_path: Path, text: str, reason: str) -> None:
+    with pytest.raises(ConfigError, match=reason):
+        read_recipe(written(tmp_path, text))
+
+
+def test_a_missing_file_and_an_unknown_recipe_are_told_apart(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"no such file$"):
+        read_recipe(tmp_path / "none.toml")
+    with pytest.raises(ConfigError, match="no shipped recipe"):
+        read_recipe("nobody-made-this")
+
+
+def test_every_shipped_recipe_is_read_by_its_name() -> None:
+    for path in RECIPES.glob("*.toml"):
+        assert read_recipe(path.stem) == read_recipe(path)
+
+
+def test_the_digest_ignores_what_cannot_change_a_seeds_result() -> None:
+    digest = tiny_recipe().digest()
+    assert tiny_recipe(seeds=(3, 4)).digest() == digest
+    assert tiny_recipe(bundle={"title": "Better words."}).digest() == digest
+    assert tiny_recipe(bundle={"gaps": {"policy": "skip"}}).digest() != digest
+    assert tiny_recipe(distillation={"alpha": 0.6}).digest() != digest
