@@ -47,7 +47,7 @@ class Core:
                 await self.hub.drained()
                 await self.sockets.closed()
         except TimeoutError:
-            log.warning("%d streams did not end within %g s", len(self.hub.streams()), self.settings.drain_s)
+            log.warning("%d clients did not finish within %g s", self.sockets.at_work, self.settings.drain_s)
 
     async def stop(self) -> None:
         """End what is still open, and the engines."""
@@ -69,8 +69,9 @@ def build(settings: Settings) -> Core:
         inbox=settings.inbox,
         max_batch=settings.max_batch,
         track_timeout_s=settings.track_timeout_s,
+        max_pixels=settings.max_image_pixels,
     )
-    hub = Hub(limits, metrics, threads=settings.threads)
+    hub = Hub(limits, metrics, threads=settings.threads, decode_threads=settings.decode_threads)
     metrics.watch(hub.stats)
     for found in select(_found(settings), settings.load):
         try:
@@ -102,8 +103,12 @@ def select(found: Sequence[Found], names: Iterable[str]) -> list[Found]:
 
 def _found(settings: Settings) -> list[Found]:
     for directory in settings.bundles:
-        if directory.is_dir() and not os.access(directory, os.R_OK | os.X_OK):
-            raise BundleNotFound(directory, "this process may not read the directory")
+        try:
+            next(directory.iterdir(), None)
+        except PermissionError as error:  # globbing would see an empty directory
+            raise BundleNotFound(directory, "this process may not read the directory") from error
+        except OSError:
+            continue  # the registry says what is wrong
     return Registry([zoo_directory(), *settings.bundles]).scan()
 
 

@@ -40,7 +40,7 @@ def setup(level: str = "info", form: Literal["plain", "json"] = "plain") -> None
     root.addHandler(handler)
     root.setLevel(level.upper())
     for name in _NOISE:
-        logging.getLogger(name).setLevel(logging.NOTSET if level == "debug" else logging.WARNING)
+        logging.getLogger(name).setLevel(logging.INFO if level == "debug" else logging.WARNING)
 
 
 def add_stream(record: logging.LogRecord) -> bool:

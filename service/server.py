@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 import errno
 import logging
+import signal
 import socket
+import threading
 from collections.abc import Callable
 from types import FrameType
 
 import uvicorn
+from uvicorn.server import HANDLED_SIGNALS
 
 from models.errors import InklingError
 from service.app import create_app
@@ -39,6 +42,9 @@ def serve(settings: Settings, announce: Callable[[str], None] = log.info) -> Non
         names = ", ".join(spec.full_name for spec in core.hub.bundles())
         url = address(listener)
         Server(core, lambda: announce(f"Inkling is ready on {url} with {names}")).run([listener])
+        if threading.current_thread() is threading.main_thread():
+            for number in HANDLED_SIGNALS:  # the work is done: another signal must not spoil the exit code
+                signal.signal(number, signal.SIG_IGN)
 
 
 def bind(host: str, port: int) -> socket.socket:
@@ -112,6 +118,8 @@ class Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         await super().shutdown(sockets)
+        for connection in list(self.server_state.connections):  # clients that do not take what is sent to them
+            connection.transport.abort()
         if self.force_exit:  # then uvicorn leaves this out, but the engine threads must end
             await self.lifespan.shutdown()
 
@@ -121,7 +129,7 @@ class Server(uvicorn.Server):
 
     def stop(self) -> None:
         """Drain, then exit; called a second time: exit now. From any thread, or a signal handler."""
-        if self._loop is not None:
+        if self._loop is not None and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._stop)
 
     def _stop(self) -> None:

@@ -34,7 +34,7 @@ NORMAL, RESTART = 1000, 1012
 
 
 class SocketShell:
-    """Serves streams over WebSockets, and knows whether any of them is still at work."""
+    """Serves streams over WebSockets, and knows how many are at work."""
 
     def __init__(self, hub: Hub, metrics: Metrics, idle_timeout_s: float = 60.0, outbox: int = 1024) -> None:
         """outbox: messages that may wait for one client. idle_timeout_s: silence after which a stream ends."""
@@ -42,7 +42,8 @@ class SocketShell:
         self.metrics = metrics
         self.idle_timeout_s = idle_timeout_s
         self.outbox = outbox
-        self._busy = 0
+        self.at_work = 0
+        """Connections with a stream, or with an answer to their `start`, that is still to be sent."""
         self._none_busy = asyncio.Event()
         self._none_busy.set()
 
@@ -51,19 +52,19 @@ class SocketShell:
         await _Connection(self, websocket).run()
 
     async def closed(self) -> None:
-        """Wait until no connection has a stream, or an answer to its `start`, that is still to be sent."""
+        """Wait until no connection is at work."""
         await self._none_busy.wait()
 
     @contextlib.contextmanager
     def busy(self) -> Iterator[None]:
         """A connection is worth waiting for."""
-        self._busy += 1
+        self.at_work += 1
         self._none_busy.clear()
         try:
             yield
         finally:
-            self._busy -= 1
-            if not self._busy:
+            self.at_work -= 1
+            if not self.at_work:
                 self._none_busy.set()
 
 

@@ -56,6 +56,7 @@ class StreamTransport(WebSocketsSansIOProtocol):
 
     def handle_close(self, event: Frame) -> None:
         super().handle_close(event)
+        self.close_sent = True  # the answer to it is; without this a shutdown of the server would try to close again
         if self.transport.get_write_buffer_size():  # close() waits until the client has read it, abort() does not
             self.loop.call_later(LINGER_S, self.transport.abort)
 
