@@ -13,7 +13,10 @@ DROPS = ("overflow", "failed", "no_slot", "closed")
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What one server takes on. inbox: unanswered frames of a stream (= its credits). slots: tracks per bundle."""
+    """What one server takes on. inbox: unanswered frames of a stream (= its credits). slots: tracks per bundle.
+
+    max_pixels: of one image.
+    """
 
     max_streams: int = 256
     slots: int = 1024
@@ -21,6 +24,7 @@ class Limits:
     inbox: int = 8
     max_batch: int = 256
     track_timeout_s: float = 10.0
+    max_pixels: int = 4096 * 4096
 
 
 @dataclass(slots=True)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, Protocol
 
 from service.decision import Change
+from service.errors import ServiceError
 from service.images import ImageFrame as ImageFrame
-from service.schedule import Lane, Rows, Step
+from service.schedule import Lane, Step
 from service.tracks import Track
 
 
@@ -21,15 +22,16 @@ class Settles(Protocol):
 class Work(Step):
     """One person's step, and then its result."""
 
-    __slots__ = ("best", "frame", "probabilities", "reason", "track")
+    __slots__ = ("best", "error", "frame", "probabilities", "reason", "track")
 
-    def __init__(self, lane: Lane, x: Rows, repeats: int, frame: Frame, track: Track) -> None:
+    def __init__(self, lane: Lane, x: Any, repeats: int, frame: Frame, track: Track) -> None:
         super().__init__(lane, x, track.epoch, repeats, frame.received_s)
         self.frame = frame
         self.track = track
         self.reason = track.reason
         self.probabilities: list[float] | None = None
         self.best = 0
+        self.error: ServiceError | None = None
 
     def answered(self, probabilities: list[float], best: int, now_s: float) -> None:
         self.probabilities = probabilities
@@ -37,6 +39,11 @@ class Work(Step):
         self.frame.session.settle(self, now_s)
 
     def failed(self, now_s: float) -> None:
+        self.frame.session.settle(self, now_s)
+
+    def refused(self, error: ServiceError, now_s: float) -> None:
+        """What the step should have seen cannot be decoded. On the event loop."""
+        self.error = error
         self.frame.session.settle(self, now_s)
 
 

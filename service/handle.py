@@ -9,8 +9,8 @@ from collections.abc import Callable
 from models.bundle.schema import BundleSpec
 from service.counts import StreamInfo
 from service.errors import ServiceError
-from service.protocol import End, Flush, PackedPose, Reset, Start
-from service.session import Session
+from service.protocol import End, Flush, Reset, Start
+from service.session import FrameMessage, Session
 
 log = logging.getLogger(__name__)
 
@@ -34,11 +34,12 @@ class Handle:
         """The bundle that it runs on."""
         return self._session.spec
 
-    def receive(self, message: Start | PackedPose | Reset | Flush | End) -> None:
+    def receive(self, message: Start | FrameMessage | Reset | Flush | End) -> None:
         """Take one decoded message; answers go to the outbox, now or later.
 
         Refusals that the stream survives (BadPose, TooManyPeople, NoSlot, ...) go to the outbox as `error` messages.
-        Raises OutOfOrder (a second start, anything after end) and BadMessage (a flood of flushes): send it and close.
+        Raises OutOfOrder (a second start, anything after end), BadMessage (a flood of flushes) and UnsupportedInput (an
+        image among poses, or the reverse): send it and close.
         After `close` it does nothing.
         """
         self._session.receive(message, self._clock())

@@ -17,21 +17,24 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import secrets
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 from models.bundle import Bundle
-from models.bundle.schema import BundleSpec
+from models.bundle.schema import BundleSpec, FrameInput
 from models.errors import BundleInvalid
 from service.batcher import Batcher, Outcome
 from service.counts import BundleStats, Counts, Limits, StreamInfo
+from service.decoder import DecodePool, Decoder
 from service.engine import Engine
-from service.errors import Draining, OverCapacity, UnknownBundle
+from service.errors import Draining, OverCapacity, ServiceError, UnknownBundle
 from service.frames import Work
 from service.handle import Handle
+from service.pixels import FrameMapper
 from service.pool import StatePool
 from service.poses import PoseMapper
 from service.protocol import Start
@@ -73,9 +76,12 @@ class BatchReport:
 
 
 class Observer(Protocol):
-    """What metrics may hook into. Called on the loop's thread, once per batch; must not raise."""
+    """What metrics may hook into. Called on the loop's thread, at most once per batch; must not raise."""
 
     def batch(self, report: BatchReport) -> None: ...
+
+    def decoded(self, bundle: str, seconds: Sequence[float]) -> None:
+        """So long decoding took, of each frame since the call before."""
 
 
 @dataclass(slots=True)
@@ -85,12 +91,22 @@ class _Runtime:
     spec: BundleSpec
     pool: StatePool
     batcher: Batcher
+    images: FrameMapper | None = None
+    decoder: Decoder | None = None
+    """Both only of a bundle that takes images."""
     sessions: dict[str, Session] = field(default_factory=dict)
     closed: Counts = field(default_factory=Counts)
     mappers: dict[str | None, PoseMapper] = field(default_factory=dict)
 
-    def mapper(self, start: Start) -> PoseMapper:
+    @property
+    def queue(self) -> Batcher | Decoder:
+        """Where sessions send their steps."""
+        return self.decoder or self.batcher
+
+    def mapper(self, start: Start) -> PoseMapper | FrameMapper:
         """One for all streams of a skeleton: the batcher prepares the rows of one mapper in one call."""
+        if self.images is not None and start.input == "frame":
+            return self.images
         mapper = self.mappers.get(start.skeleton)
         if mapper is None or start.input != "pose":
             mapper = self.mappers[start.skeleton] = PoseMapper(self.spec, start)
@@ -120,14 +136,19 @@ class Hub:
         observer: Observer | None = None,
         *,
         threads: int | None = None,
+        decode_threads: int | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """threads: onnxruntime's threads per bundle; None: the cores this process may use."""
+        """threads: onnxruntime's threads per bundle; decode_threads: those that decode images, for all bundles.
+
+        None: as many as there are cores that this process may use.
+        """
         self.limits = limits or Limits()
         self.draining = False
         self._observer = observer
         self._threads = threads
         self._clock = clock
+        self._decoders = DecodePool(decode_threads or len(os.sched_getaffinity(0)))
         self._loop: asyncio.AbstractEventLoop | None = None
         self._runtimes: dict[tuple[str, str], _Runtime] = {}  # by name, newest version first
         self._handles: dict[str, Handle] = {}
@@ -147,6 +168,10 @@ class Hub:
         runtime = _Runtime(
             spec, pool, Batcher(engine, pool, lambda outcome: self._post(runtime, outcome), limit, self._clock)
         )
+        if isinstance(spec.input, FrameInput):
+            images = FrameMapper(spec, Start(bundle=spec.name, input="frame"), self.limits.max_pixels)
+            runtime.images = images
+            runtime.decoder = Decoder(self._decoders, runtime.batcher, images.decode, self._refuse)
         runtimes = {**self._runtimes, (spec.name, spec.version): runtime}
         newest_first = sorted(runtimes.items(), key=lambda item: _numbers(item[1].spec.version), reverse=True)
         self._runtimes = dict(sorted(newest_first, key=lambda item: item[1].spec.name))
@@ -158,6 +183,7 @@ class Hub:
         if self._loop is not None:
             raise RuntimeError("the hub was started before")
         self._loop = loop
+        self._decoders.start()
         for runtime in self._runtimes.values():
             runtime.batcher.start()
 
@@ -179,7 +205,7 @@ class Hub:
             self.limits,
             runtime.mapper(start),
             runtime.pool,
-            runtime.batcher,
+            runtime.queue,
             outbox,
             self._clock(),
         )
@@ -224,6 +250,8 @@ class Hub:
         self.draining = True
         for handle in list(self._handles.values()):
             handle.close("the server stops")
+        if not await asyncio.to_thread(self._decoders.stop, _STOP_S):
+            log.error("a decoder did not stop within %g s", _STOP_S)
         for runtime in self._runtimes.values():
             if not await asyncio.to_thread(runtime.batcher.stop, _STOP_S):
                 log.error("the engine of %s did not stop within %g s", runtime.spec.name, _STOP_S)
@@ -241,8 +269,19 @@ class Hub:
 
     def _post(self, runtime: _Runtime, outcome: Outcome) -> None:
         """From the engine's thread to the loop's: once per batch."""
+        if runtime.decoder is not None:
+            runtime.decoder.answered(outcome.answered)
+            runtime.decoder.answered(outcome.failed)
+        self._on_loop(self._deliver, runtime, outcome)
+
+    def _refuse(self, step: Step, error: ServiceError) -> None:
+        """From a decoder's thread to the loop's."""
+        if isinstance(step, Work):
+            self._on_loop(lambda: step.refused(error, self._clock()))
+
+    def _on_loop(self, call: Callable[..., None], *arguments: Any) -> None:
         if self._loop is not None and not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._deliver, runtime, outcome)
+            self._loop.call_soon_threadsafe(call, *arguments)
 
     def _deliver(self, runtime: _Runtime, outcome: Outcome) -> None:
         now_s = self._clock()
@@ -264,6 +303,8 @@ class Hub:
             self._observer.batch(
                 BatchReport(runtime.spec.full_name, outcome.size, outcome.queue_s, outcome.step_s, latency_s, failed)
             )
+            if runtime.decoder is not None:
+                self._observer.decoded(runtime.spec.full_name, runtime.decoder.take_seconds())
 
 
 def _abandon(step: Step) -> None:

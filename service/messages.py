@@ -77,7 +77,10 @@ Incoming = Annotated[Start | Pose | Reset | Flush | End, Field(discriminator="ty
 
 # -- from the server ----------------------------------------------------------------------------------------------
 class Ready(Message):
-    """The stream is admitted. `credits`: frames that may be unanswered at a time."""
+    """The stream is admitted. `credits`: frames that may be unanswered at a time.
+
+    image_size: width and height of what the model sees of an image; sending much more than that is a waste.
+    """
 
     type: Literal["ready"] = "ready"
     stream: str
@@ -86,6 +89,7 @@ class Ready(Message):
     labels: tuple[str, ...]
     rate_hz: float
     credits: int
+    image_size: tuple[int, int] | None = None
 
 
 class Prediction(Message):

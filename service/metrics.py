@@ -66,6 +66,7 @@ class Metrics(Collector):
             "batch_size": ("Steps in one run of the model.", SIZES, {}),
             "queue_seconds": ("From a step's submission to its run.", SECONDS, {}),
             "step_seconds": ("One run of the model on one batch.", SECONDS, {}),
+            "decode_seconds": ("Decoding and resizing of one image.", SECONDS, {}),
             "latency_seconds": ("From a frame's arrival to its prediction.", SECONDS, {}),
         }
         self.registry = CollectorRegistry()
@@ -84,6 +85,10 @@ class Metrics(Collector):
         self._observe("queue_seconds", report.bundle, report.queue_s)
         self._observe("step_seconds", report.bundle, [report.step_s])
         self._observe("latency_seconds", report.bundle, report.latency_s)
+
+    def decoded(self, bundle: str, seconds: Sequence[float]) -> None:
+        """So long decoding took, of each frame since the call before (`service.hub.Observer`)."""
+        self._observe("decode_seconds", bundle, seconds)
 
     def render(self) -> bytes:
         """Everything in Prometheus' text format (`CONTENT_TYPE`)."""

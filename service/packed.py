@@ -77,7 +77,7 @@ def unpack_pose(data: bytes) -> PackedPose:
         raise BadMessage("binary messages start with a 32-byte header and the bytes 'INKL', see /v1/protocol")
     _, version, kind, people, seq, pts_s, joints, numbers = HEADER.unpack_from(data)
     if version != VERSION or kind != POSES:
-        raise BadMessage(f"binary version {version}, kind {kind} is not known: this server reads version 1, kind 1")
+        raise BadMessage(f"binary version {version}, kind {kind} is not known, see /v1/protocol")
     if seq >= MAX_SEQ:
         raise BadMessage(f"seq {seq} is not below 2**53")
     person = _person(joints, numbers)

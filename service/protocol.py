@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
-from service import packed
+from service import images, packed
 from service.errors import BadMessage, BadPose, ServiceError
+from service.images import EncodedImage, unpack_image
 from service.messages import (
     Credit,
     End,
@@ -32,6 +33,7 @@ from service.packed import PackedPose, about, checked_pose, pack_pose, unpack_po
 
 __all__ = [
     "Credit",
+    "EncodedImage",
     "End",
     "ErrorMessage",
     "Event",
@@ -59,15 +61,17 @@ __all__ = [
 
 _incoming: TypeAdapter[Incoming] = TypeAdapter(Incoming)
 _outgoing: TypeAdapter[Outgoing] = TypeAdapter(Outgoing)
+_IMAGES = bytes([images.IMAGES])
 
 
-def decode(data: str | bytes) -> Start | PackedPose | Reset | Flush | End:
-    """One message of a client: JSON from text, packed poses from bytes.
+def decode(data: str | bytes) -> Start | PackedPose | EncodedImage | Reset | Flush | End:
+    """One message of a client: JSON from text, packed poses and images (not decoded) from bytes.
 
-    Raises BadMessage; or BadPose and BadTime, which refuse one frame (`seq` says which) and leave the stream open.
+    Raises BadMessage; or BadPose, BadImage and BadTime, which refuse one frame (`seq` says which) and leave the stream
+    open.
     """
     if isinstance(data, bytes):
-        return unpack_pose(data)
+        return unpack_image(data) if data[5:6] == _IMAGES else unpack_pose(data)
     try:
         message = _incoming.validate_json(data)
     except ValidationError as error:
@@ -100,6 +104,7 @@ def schema() -> dict[str, Any]:
         "incoming": _incoming.json_schema(),
         "outgoing": _outgoing.json_schema(mode="serialization"),
         "packed": packed.__doc__,
+        "images": images.__doc__,
         "errors": {
             kind.code: {
                 "meaning": (kind.__doc__ or "").strip(),

@@ -47,7 +47,7 @@ class Step:
 
     __slots__ = ("epoch", "lane", "repeats", "submitted_s", "x")
 
-    def __init__(self, lane: Lane, x: Rows, epoch: int, repeats: int, submitted_s: float) -> None:
+    def __init__(self, lane: Lane, x: Any, epoch: int, repeats: int, submitted_s: float) -> None:
         self.lane = lane
         self.x = x
         self.epoch = epoch

@@ -10,26 +10,49 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable, Sequence
-from typing import Protocol
+from collections.abc import Callable, Collection, Sequence
+from typing import Any, Protocol
 
-from models.bundle.schema import BundleSpec
+from models.bundle.schema import BundleSpec, FrameInput
 from service.counts import Counts, Limits
-from service.errors import BadMessage, BadTime, Draining, NoSlot, OutOfOrder, ServiceError, StepFailed, TooManyPeople
+from service.errors import (
+    BadMessage,
+    BadTime,
+    Draining,
+    NoSlot,
+    OutOfOrder,
+    ServiceError,
+    StepFailed,
+    TooManyPeople,
+    UnsupportedInput,
+)
 from service.frames import Frame, Marker, Work
+from service.images import EncodedImage, ImageFrame
 from service.pool import StatePool
-from service.poses import PoseMapper
 from service.protocol import End, Flush, Flushed, PackedPose, Ready, Reset, Start
 from service.replies import Outbox, Replies
-from service.schedule import Lane, Step
+from service.schedule import Lane, Prepare, Step
 from service.tracks import Track, Tracks
 
 _MARKERS = 1000
 """Flushes that may wait at a time."""
 
 
+FrameMessage = PackedPose | EncodedImage | ImageFrame
+
+
+class Mapper(Protocol):
+    """What a session needs to know of its kind of input."""
+
+    @property
+    def prepare(self) -> Prepare: ...
+
+    def accept(self, frame: Any, /) -> Any:
+        """A sequence with a row for each of the frame's tracks, for the queue. Raises what refuses this one frame."""
+
+
 class Queue(Protocol):
-    """Where steps go: the batcher, or a bare Scheduler in tests."""
+    """Where steps go: the batcher, the decoder in front of it, or a bare Scheduler in tests."""
 
     def submit(self, steps: Sequence[Step], /) -> None: ...
 
@@ -51,7 +74,7 @@ class Session:
         spec: BundleSpec,
         start: Start,
         limits: Limits,
-        mapper: PoseMapper,
+        mapper: Mapper,
         pool: StatePool,
         queue: Queue,
         send: Outbox,
@@ -88,6 +111,7 @@ class Session:
                 labels=spec.labels,
                 rate_hz=spec.rate_hz,
                 credits=limits.inbox,
+                image_size=image_size(spec),
             )
         )
 
@@ -97,16 +121,19 @@ class Session:
         return self.waiting >= self._limits.inbox
 
     # -- in ---------------------------------------------------------------------------------------------------------
-    def receive(self, message: Start | PackedPose | Reset | Flush | End, now_s: float) -> None:
+    def receive(self, message: Start | FrameMessage | Reset | Flush | End, now_s: float) -> None:
         """Take one message.
 
-        Raises OutOfOrder for a second start and for anything after end, BadMessage for a flood of flushes.
+        Raises OutOfOrder for a second start and for anything after end, BadMessage for a flood of flushes,
+        UnsupportedInput for an image among poses and the reverse.
         """
         if self.closed or self._drained:  # the client cannot know yet
             return
         if self._ending:
             raise OutOfOrder("nothing may follow 'end'")
-        if isinstance(message, PackedPose):
+        if isinstance(message, PackedPose | EncodedImage | ImageFrame):
+            if isinstance(message, PackedPose) is (self.start.input != "pose"):
+                raise UnsupportedInput(f"this stream was started with input {self.start.input!r}")
             self.counts.received += 1
             try:
                 self._frame(message, now_s)
@@ -164,7 +191,7 @@ class Session:
         self.counts.tracks = self.tracks.seen
         return self.counts
 
-    def _frame(self, message: PackedPose, now_s: float) -> None:
+    def _frame(self, message: FrameMessage, now_s: float) -> None:
         pts_s = max(now_s - self.opened_s, 0.0) if message.pts_s is None else message.pts_s
         people = message.tracks
         if not 0 <= pts_s < math.inf:
@@ -200,7 +227,7 @@ class Session:
             self._append_silent(frame)
         self._drain(now_s)
 
-    def _seat(self, track: Track, people: Sequence[int], frame: Frame) -> Lane | None:
+    def _seat(self, track: Track, people: Collection[int], frame: Frame) -> Lane | None:
         """A slot for a track that has none; None, and an error for the first time, when there is none to have."""
         try:
             lane, evicted = self.tracks.seat(track, people)
@@ -306,9 +333,12 @@ class Session:
             self._silent += frame.frames
             return
         predicted = failed = False
+        refused: ServiceError | None = None
         for work in frame.works:
             work.track.waiting -= 1
-            if work.probabilities is None:
+            if work.error is not None:
+                refused = work.error
+            elif work.probabilities is None:
                 failed = True
             else:
                 predicted = True
@@ -316,8 +346,12 @@ class Session:
         if predicted:
             self.counts.stepped += 1
             self._silent = 0
+        elif refused is not None:
+            self.counts.refused += 1
         else:
             self._replies.drop("failed")
+        if refused is not None:
+            self._replies.error(refused, frame.seq)
         if failed:
             error = StepFailed("the model could not be run on this frame; states are as they were before it")
             self._replies.error(error, frame.seq)
@@ -331,3 +365,8 @@ class Session:
         self.tally()
         self._replies.summary(now_s - self.opened_s)
         self.close()
+
+
+def image_size(spec: BundleSpec) -> tuple[int, int] | None:
+    """(width, height) of what a bundle sees of an image; None for one that takes poses."""
+    return (spec.input.width, spec.input.height) if isinstance(spec.input, FrameInput) else None

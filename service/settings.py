@@ -54,6 +54,9 @@ class Settings(BaseSettings):
     threads: Count | None = Field(
         default=None, description="threads of the engine; empty: the CPUs this process may use"
     )
+    decode_threads: Count | None = Field(
+        default=None, description="threads that decode images; empty: the CPUs this process may use"
+    )
     max_batch: Count = Field(default=256, description="most steps in one run of the model")
     max_streams: Count = Field(default=256, description="most streams open at once; the next one is refused")
     slots: Count = Field(default=1024, description="most people watched at once, for each bundle")
@@ -63,6 +66,9 @@ class Settings(BaseSettings):
         default=1024, description="messages to one client that may wait before it counts as a slow reader"
     )
     max_message_bytes: Count = Field(default=4 * MIB, description="largest WebSocket message")
+    max_image_pixels: Count = Field(
+        default=4096 * 4096, description="most pixels of one image or video frame, checked before it is decoded"
+    )
     max_clip_bytes: Count = Field(default=64 * MIB, description="largest clip, as sent and again as unpacked")
     max_clip_frames: Count = Field(default=108_000, description="most frames in one clip (an hour at 30 Hz)")
     idle_timeout_s: Seconds = Field(
