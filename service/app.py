@@ -21,6 +21,7 @@ from service.metrics import CONTENT_TYPE
 from service.protocol import Start, schema
 from service.scoring import score
 from service.settings import Settings, load_settings
+from service.sources.api import router
 from service.version import version
 
 _stream_rows = TypeAdapter(list[StreamRow])
@@ -63,6 +64,7 @@ def create_app(settings: Settings | None = None, core: Core | None = None) -> Fa
     _add_probes(app)
     _add_information(app)
     _add_clips(app)
+    app.include_router(router(lambda: _core(app).sources))
 
     @app.websocket("/v1/stream")
     async def stream(websocket: WebSocket) -> None:

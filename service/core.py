@@ -14,6 +14,11 @@ from service.hub import Hub, Limits
 from service.metrics import Metrics
 from service.settings import Settings
 from service.socket import SocketShell
+from service.sources.manager import Sources
+from service.sources.metrics import SourceMetrics
+from service.sources.policy import Policy
+from service.sources.state import Timing
+from service.sources.store import Store
 from service.version import version
 
 log = logging.getLogger(__name__)
@@ -27,6 +32,7 @@ class Core:
     hub: Hub
     metrics: Metrics
     sockets: SocketShell
+    sources: Sources
 
     @property
     def ready(self) -> bool:
@@ -36,11 +42,13 @@ class Core:
     def start(self) -> None:
         """Take streams on the running event loop."""
         self.hub.start(asyncio.get_running_loop())
+        self.sources.start()
         self.metrics.ready = True
 
     async def drain(self) -> None:
         """Refuse new streams, let the open ones finish for at most `drain_s` seconds."""
         self.metrics.ready = False
+        await self.sources.stop()
         self.hub.drain()
         try:
             async with asyncio.timeout(self.settings.drain_s):
@@ -52,14 +60,17 @@ class Core:
     async def stop(self) -> None:
         """End what is still open, and the engines."""
         self.metrics.ready = False
+        await self.sources.stop()
         await self.hub.stop()
+        self.sources.store.close()
 
 
 def build(settings: Settings) -> Core:
     """Load the bundles, verify and warm them. Blocks for as long as that takes.
 
     A bundle that is named in `settings.load` must load; of those that were merely found, a broken one is logged, shown
-    in the metrics and left out, as long as another one is there. Raises BundleError.
+    in the metrics and left out, as long as another one is there. Raises BundleError, and StoreError when sources cannot
+    be kept in `settings.state_dir`.
     """
     metrics = Metrics(version())
     limits = Limits(
@@ -83,7 +94,26 @@ def build(settings: Settings) -> Core:
             metrics.broken.append((f"{found.name}/{found.version}", type(error).__name__))
     if not hub.bundles():
         raise BundleNotFound(_searched(settings), "no bundle here can be used; put one there as NAME/VERSION")
-    return Core(settings, hub, metrics, SocketShell(hub, metrics, settings.idle_timeout_s, settings.outbox))
+    sockets = SocketShell(hub, metrics, settings.idle_timeout_s, settings.outbox)
+    return Core(settings, hub, metrics, sockets, _sources(settings, hub, metrics))
+
+
+def _sources(settings: Settings, hub: Hub, metrics: Metrics) -> Sources:
+    policy = Policy(
+        schemes=settings.source_schemes,
+        hosts=settings.source_hosts,
+        directories=settings.source_directories,
+        devices=settings.source_devices,
+    )
+    timing = Timing(
+        open_s=settings.source_open_s,
+        stall_s=settings.source_stall_s,
+        read_s=settings.source_read_s,
+        retry_s=settings.source_retry_s,
+    )
+    sources = Sources(hub, Store(settings.state_dir), policy, timing, settings.max_sources, settings.max_image_pixels)
+    metrics.registry.register(SourceMetrics(sources))
+    return sources
 
 
 def select(found: Sequence[Found], names: Iterable[str]) -> list[Found]:

@@ -187,8 +187,8 @@ class Hub:
         for runtime in self._runtimes.values():
             runtime.batcher.start()
 
-    def open(self, start: Start, outbox: Outbox) -> Handle:
-        """Admit a stream; sends `Ready` through `outbox` before it returns.
+    def open(self, start: Start, outbox: Outbox, stream: str | None = None) -> Handle:
+        """Admit a stream; sends `Ready` through `outbox` before it returns. stream: its id, of a source that has one.
 
         Raises Draining, OverCapacity, UnknownBundle (version None: the newest loaded), UnsupportedInput.
         """
@@ -197,7 +197,9 @@ class Hub:
         if len(self._handles) >= self.limits.max_streams:
             raise OverCapacity(f"all {self.limits.max_streams} streams are in use: try again later")
         runtime = self._find(start.bundle, start.version)
-        stream = secrets.token_urlsafe(9)
+        stream = stream or secrets.token_urlsafe(9)
+        if stream in self._handles:
+            raise ValueError(f"stream {stream} is open already")
         session = Session(
             stream,
             runtime.spec,

@@ -12,6 +12,7 @@ from pydantic import BeforeValidator, Field, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from models.errors import InklingError
+from service.sources.address import SCHEMES
 
 PREFIX = "INKLING_"
 CONFIG_VARIABLE = PREFIX + "CONFIG"
@@ -80,6 +81,31 @@ class Settings(BaseSettings):
     drain_s: Seconds = Field(
         default=10.0, description="seconds that open streams get to finish when the server is stopped"
     )
+    state_dir: Path | None = Field(
+        default=None,
+        description="directory in which sources are kept across restarts, with their passwords; empty: they are not",
+    )
+    max_sources: Count = Field(default=32, description="most sources (cameras, files) that the server fetches itself")
+    source_schemes: Annotated[tuple[str, ...], NoDecode, _split(",")] = Field(
+        default=SCHEMES, description="kinds of sources that are allowed, separated by commas"
+    )
+    source_hosts: Annotated[tuple[str, ...], NoDecode, _split(",")] = Field(
+        default=(),
+        description="hosts that sources may be on: names, patterns, addresses, networks, separated by commas; empty: "
+        "every host but this one and link-local addresses",
+    )
+    source_directories: Annotated[tuple[Path, ...], NoDecode, _split(os.pathsep)] = Field(
+        default=(), description=f"directories that file sources may be in, separated by {os.pathsep!r}; empty: none"
+    )
+    source_devices: Annotated[tuple[Path, ...], NoDecode, _split(",")] = Field(
+        default=(), description="video devices that sources may be, separated by commas; empty: none"
+    )
+    source_open_s: Seconds = Field(default=10.0, description="seconds that a source gets to answer")
+    source_stall_s: Seconds = Field(default=3.0, description="seconds without a frame after which a source is stalled")
+    source_read_s: Seconds = Field(
+        default=10.0, description="seconds without a frame after which a source is connected to anew"
+    )
+    source_retry_s: Seconds = Field(default=30.0, description="longest wait in seconds between two tries to connect")
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="least severity that is logged"
     )

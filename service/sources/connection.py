@@ -1,0 +1,87 @@
+"""One connection to a source, from the server's side: the process that fetches, and what it says."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import sys
+from asyncio.subprocess import DEVNULL, PIPE
+from collections.abc import AsyncIterator
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import service
+from service.sources.job import Job
+from service.sources.state import Cause
+from service.sources.wire import HEADER, BadWire, Ended, Failed, Message, body_length, unpack
+
+BUFFER_BYTES = 2**20
+_HOME = Path(next(iter(service.__path__))).parent
+_KEPT = ("PATH", "LD_LIBRARY_PATH", "LANG", "TZ", "TMPDIR")
+
+
+class Connection:
+    """An asynchronous context: the process ends with it, whatever it is doing.
+
+    async with Connection(job) as connection:
+        async for message in connection.messages():
+            ...
+    """
+
+    def __init__(self, job: Job) -> None:
+        self._job = job
+        self._killed = False
+        self._process: asyncio.subprocess.Process | None = None
+
+    async def __aenter__(self) -> Self:
+        environment = {name: os.environ[name] for name in _KEPT if name in os.environ}
+        environment |= {"PYTHONPATH": str(_HOME), "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+        self._process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-P", "-m", "service.sources.fetch"),
+            stdin=PIPE,
+            stdout=PIPE,
+            stderr=DEVNULL,  # ffmpeg and tracebacks may name the URL
+            env=environment,
+            limit=BUFFER_BYTES,
+            start_new_session=True,  # Ctrl-C is for the server, which then ends its children in order
+        )
+        if self._killed:
+            self._process.kill()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.kill()
+        if self._process is not None:
+            if self._process.stdin is not None:
+                self._process.stdin.close()
+            await asyncio.shield(self._process.wait())
+
+    def kill(self) -> None:
+        """End it now; `messages` ends soon after. Idempotent."""
+        self._killed = True
+        if self._process is not None and self._process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                self._process.kill()
+
+    async def messages(self) -> AsyncIterator[Message]:
+        """What it says, in order, `Ended` or `Failed` last; nothing more after `kill`."""
+        process = self._process
+        if process is None or process.stdin is None or process.stdout is None:
+            raise RuntimeError("a connection is used inside its context")
+        try:
+            process.stdin.write(self._job.model_dump_json().encode() + b"\n")
+            while True:
+                header = await process.stdout.readexactly(HEADER.size)
+                message = unpack(header, await process.stdout.readexactly(body_length(header)))
+                yield message
+                if isinstance(message, Ended | Failed):
+                    return
+        except BadWire as error:
+            yield Failed(Cause.CRASHED, f"the process that fetches sent {error}")
+        except (asyncio.IncompleteReadError, ConnectionError):
+            if not self._killed:
+                yield Failed(Cause.CRASHED, f"the process that fetches ended with code {await process.wait()}")

@@ -1,0 +1,39 @@
+"""What a user says of a source, as REST takes it and the store keeps it."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from service.errors import BadSource
+from service.sources.address import MAX_LENGTH, Address
+
+
+class Definition(BaseModel):
+    """A video that the server fetches itself, and the bundle that watches it.
+
+    url: rtsp(s)://, http(s):// (MJPEG, HLS or a file), file: or device:, with credentials where they are needed.
+    transport: of RTSP. pace, loop: of files; `fast` plays as fast as the model goes and drops nothing. top_k: as in a
+    stream's `start`.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    url: Annotated[str, Field(max_length=MAX_LENGTH, repr=False)]
+    bundle: Annotated[str, Field(max_length=100)]
+    version: Annotated[str, Field(max_length=100)] | None = None
+    name: Annotated[str, Field(max_length=100)] | None = None
+    transport: Literal["tcp", "udp"] = "tcp"
+    pace: Literal["real", "fast"] = "real"
+    loop: bool = False
+    top_k: Annotated[int, Field(gt=0)] | None = None
+
+    def address(self) -> Address:
+        """The parsed URL. Raises BadSource, also for an option that does not go with it."""
+        address = Address.parse(self.url)
+        if self.transport != "tcp" and address.scheme not in ("rtsp", "rtsps"):
+            raise BadSource("transport is for RTSP sources only")
+        if address.scheme != "file" and (self.loop or self.pace != "real"):
+            raise BadSource("loop and pace are for file sources only")
+        return address

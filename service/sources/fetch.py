@@ -1,0 +1,119 @@
+"""The process that fetches one source: `python -m service.sources.fetch`, a Job on its input, pictures on its output.
+
+A process of its own, because a connect, a read or a decoder that hangs can only be killed, and because what a
+stranger's video does to a decoder must not happen to the server. It ends with the connection, and when the server does.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import resource
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+
+import cv2
+
+from models.errors import VideoError
+from models.resize import fit_image
+from models.video import VideoReader, to_rgb
+from service.errors import ServiceError
+from service.sources.address import Address
+from service.sources.failure import Failure
+from service.sources.inputs import open_live
+from service.sources.job import Job
+from service.sources.pace import Pacer
+from service.sources.state import Cause
+from service.sources.wire import Ended, Failed, Looped, Message, Opened, Picture, pack
+
+MEMORY_BYTES = 2**30
+"""More, and what is being decoded is no video but a weapon."""
+WARNINGS = 5
+
+Send = Callable[[Message], None]
+
+
+def fetch(job: Job, send: Send) -> None:
+    """Fetch until it ends or fails; everything is said through `send`, which blocks while the server is not ready."""
+    address: Address | None = None
+    try:
+        address = Address.parse(job.url)
+        (_play if address.scheme == "file" else _watch)(job, address, send)
+    except BrokenPipeError:  # the server has no more use for it
+        raise
+    except Failure as error:
+        send(Failed(error.cause, address.scrub(str(error)) if address else str(error)))
+    except VideoError as error:
+        send(Failed(Cause.UNREADABLE, str(error)))
+    except ServiceError as error:
+        send(Failed(Cause.REFUSED, str(error)))
+    except MemoryError:
+        send(Failed(Cause.UNREADABLE, "decoding it takes too much memory"))
+
+
+def _watch(job: Job, address: Address, send: Send) -> None:
+    live = open_live(job, address)
+    try:
+        codec = live.stream.codec_context
+        send(Opened(codec.width, codec.height, live.format, live=True))
+        pacer = Pacer() if live.paced else None
+        for media_s, frame in live.frames():
+            if pacer is not None and media_s is not None:
+                time.sleep(pacer.wait_s(media_s, time.monotonic()))
+            arrived_s = time.monotonic()
+            send(Picture(media_s, arrived_s, fit_image(to_rgb(frame), job.height, job.width, job.fit)))
+        if not live.finite:
+            raise Failure(Cause.CLOSED, "the other side ended the stream")
+        send(Ended())
+    finally:
+        live.close()
+
+
+def _play(job: Job, address: Address, send: Send) -> None:
+    path = job.policy().file(address)
+    while True:
+        pacer = Pacer() if job.pace == "real" else None
+        with VideoReader(path, max_pixels=job.max_pixels, threads=1, timeout_s=job.read_s) as video:
+            for number, (pts_s, frame) in enumerate(video):
+                if not number:
+                    send(Opened(frame.width, frame.height, address.scheme, live=False))
+                if pacer is not None:
+                    time.sleep(pacer.wait_s(pts_s, time.monotonic()))
+                image = fit_image(to_rgb(frame), job.height, job.width, job.fit)
+                send(Picture(pts_s, time.monotonic(), image))
+        if not job.loop:
+            send(Ended(tuple(video.warnings[:WARNINGS])))
+            return
+        send(Looped())
+
+
+def _end_with_server() -> None:
+    """Wait for the server to end or let go, then end at once, whatever else hangs."""
+    while os.read(0, 4096):
+        pass
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def main() -> None:
+    """Run the one job of this process."""
+    resource.setrlimit(resource.RLIMIT_DATA, (MEMORY_BYTES, MEMORY_BYTES))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    cv2.setNumThreads(1)
+    job = Job.model_validate_json(sys.stdin.buffer.readline())
+    threading.Thread(target=_end_with_server, daemon=True).start()
+    with contextlib.suppress(BrokenPipeError), os.fdopen(os.dup(1), "wb") as out:
+        os.dup2(2, 1)  # what a library prints must not get between the pictures
+
+        def send(message: Message) -> None:
+            for part in pack(message):
+                out.write(part)
+            out.flush()
+
+        fetch(job, send)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,41 @@
+"""What the process that fetches a source is asked to do, as JSON on its standard input (never its command line, which
+every user of the machine can read)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from models.resize import FitPolicy
+from models.video import MAX_PIXELS
+from service.sources.policy import Policy
+
+
+class Job(BaseModel):
+    """One connection. height, width, fit: of the bundle's input, to which frames are brought at once.
+
+    open_s, read_s: seconds to an answer, and between two; max_pixels: of a frame as it comes.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    url: Annotated[str, Field(repr=False)]
+    height: int
+    width: int
+    fit: FitPolicy = "letterbox"
+    transport: Literal["tcp", "udp"] = "tcp"
+    pace: Literal["real", "fast"] = "real"
+    loop: bool = False
+    open_s: float = 10.0
+    read_s: float = 10.0
+    max_pixels: int = MAX_PIXELS
+    schemes: tuple[str, ...] = ()
+    hosts: tuple[str, ...] = ()
+    directories: tuple[Path, ...] = ()
+    devices: tuple[Path, ...] = ()
+
+    def policy(self) -> Policy:
+        """The settings that the address must hold to."""
+        return Policy(self.schemes, self.hosts, self.directories, self.devices)

@@ -1,0 +1,158 @@
+"""All sources of a server: added, kept, taken up again after a restart, and removed."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+import time
+
+from models.video import MAX_PIXELS
+from service.errors import Draining, OverCapacity, ServiceError, UnknownSource
+from service.hub import Handle, Hub
+from service.protocol import ErrorMessage, Outgoing, Start
+from service.sources.definition import Definition
+from service.sources.policy import Policy
+from service.sources.source import Source, Tally
+from service.sources.state import Cause, State, Timing
+from service.sources.store import Kept, Store, StoreError
+
+log = logging.getLogger(__name__)
+
+
+class Sources:
+    """Everything but the constructor runs on the event loop."""
+
+    def __init__(
+        self,
+        hub: Hub,
+        store: Store,
+        policy: Policy,
+        timing: Timing,
+        max_sources: int = 32,
+        max_pixels: int = MAX_PIXELS,
+    ) -> None:
+        """max_pixels: of a frame as it comes."""
+        self.store = store
+        self._hub = hub
+        self._policy = policy
+        self._timing = timing
+        self._max_sources = max_sources
+        self._max_pixels = max_pixels
+        self._sources: dict[str, Source] = {}
+        self._gone = Tally()
+        self._writing: set[asyncio.Task[None]] = set()
+        self._stopped = False
+
+    def start(self) -> None:
+        """Take up the sources that are kept. Raises StoreError."""
+        for kept in self.store.all():
+            try:
+                source = self._make(kept.id, kept.definition)
+            except ServiceError as error:
+                # The settings have changed since. It stays in the store: they may change back.
+                log.error("source %s is left out: %s", kept.id, error)
+                continue
+            self._sources[kept.id] = source
+            if kept.ended:
+                source.machine.finish(source.machine.since_s)
+            else:
+                source.start()
+
+    def all(self) -> list[Source]:
+        """Every source, the oldest first."""
+        return list(self._sources.values())
+
+    def get(self, id: str) -> Source:
+        """Raises UnknownSource."""
+        try:
+            return self._sources[id]
+        except KeyError:
+            raise UnknownSource("there is no source of this id") from None
+
+    async def add(self, definition: Definition) -> Source:
+        """Admit, keep and start a source; whether it can be reached shows later, in its state.
+
+        Raises BadSource, SourceRefused, UnknownBundle, UnsupportedInput (the bundle takes poses), OverCapacity,
+        Draining, StoreError.
+        """
+        if self._stopped:
+            raise Draining("the server is shutting down")
+        if len(self._sources) >= self._max_sources:
+            raise OverCapacity(f"there are {self._max_sources} sources already: remove one first")
+        source = self._make(secrets.token_urlsafe(9), definition)
+        source.seat()
+        self._sources[source.id] = source
+        try:
+            await asyncio.to_thread(self.store.add, Kept(source.id, definition, time.time()))
+            if self._stopped:
+                raise Draining("the server is shutting down")
+        except BaseException:
+            self._sources.pop(source.id, None)
+            await source.remove()
+            raise
+        source.start()
+        log.info("source %s was added", source.address, extra={"source": source.id})
+        return source
+
+    async def remove(self, id: str) -> None:
+        """Stop a source, whatever it is doing, and forget it. Raises UnknownSource."""
+        source = self.get(id)
+        del self._sources[id]
+        await source.remove()
+        self._gone.add(source.tally)
+        await asyncio.to_thread(self.store.remove, id)
+        log.info("source %s was removed", source.address, extra={"source": source.id})
+
+    async def stop(self) -> None:
+        """Stop fetching; what is kept is taken up by the next server. Idempotent."""
+        self._stopped = True
+        await asyncio.gather(*(source.stop() for source in self.all()))
+        await asyncio.gather(*self._writing, return_exceptions=True)
+
+    def states(self) -> dict[State, int]:
+        """How many sources are in each state."""
+        counts = dict.fromkeys(State, 0)
+        for source in self.all():
+            counts[source.machine.state] += 1
+        return counts
+
+    def tally(self) -> Tally:
+        """Counts of all sources, those that were removed since included."""
+        total = Tally()
+        total.add(self._gone)
+        for source in self.all():
+            total.add(source.tally)
+        return total
+
+    def _make(self, id: str, definition: Definition) -> Source:
+        return Source(
+            id,
+            definition,
+            self._policy,
+            self._timing,
+            self._open,
+            max_pixels=self._max_pixels,
+            on_end=self._note_end,
+        )
+
+    def _open(self, start: Start, id: str) -> Handle:
+        return self._hub.open(start, _log_errors, stream=id)
+
+    def _note_end(self, source: Source) -> None:
+        if source.machine.cause is Cause.FINISHED:
+            task = asyncio.get_running_loop().create_task(self._keep_end(source))
+            self._writing.add(task)
+            task.add_done_callback(self._writing.discard)
+
+    async def _keep_end(self, source: Source) -> None:
+        try:
+            await asyncio.to_thread(self.store.end, source.id)
+        except StoreError as error:
+            log.error("that source %s has ended is not kept: %s", source.id, error)
+
+
+def _log_errors(message: Outgoing) -> None:
+    """A source's stream has no client of its own: those who follow it see its messages."""
+    if isinstance(message, ErrorMessage) and message.code != Draining.code:
+        log.warning("frame %s: %s", message.seq, message.message, extra={"code": message.code})

@@ -1,0 +1,299 @@
+"""One source at work: its state machine, its connections one after the other, and its stream in the hub."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from models.bundle.schema import FrameInput
+from models.video import MAX_PIXELS
+from service.errors import Draining, OverCapacity, ServiceError
+from service.hub import Handle
+from service.images import ImageFrame
+from service.logs import stream_context
+from service.protocol import End, Reset, Start
+from service.sources.address import Address
+from service.sources.connection import Connection
+from service.sources.definition import Definition
+from service.sources.job import Job
+from service.sources.policy import Policy
+from service.sources.state import Cause, Do, Machine, State, Timing
+from service.sources.times import Timeline
+from service.sources.wire import Ended, Failed, Looped, Message, Opened, Picture
+
+log = logging.getLogger(__name__)
+
+LAST_WORDS_S = 5.0
+"""Seconds in which the last frames of a source are answered."""
+
+Open = Callable[[Start, str], Handle]
+"""Opens a stream of that id in the hub. Raises ServiceError."""
+
+
+@dataclass(slots=True)
+class Tally:
+    """Counts since the server's start; they only rise. lost: connections, by cause."""
+
+    frames: int = 0
+    connects: int = 0
+    lost: Counter[Cause] = field(default_factory=Counter)
+
+    def add(self, other: Tally) -> None:
+        self.frames += other.frames
+        self.connects += other.connects
+        self.lost.update(other.lost)
+
+
+class Source:
+    """A source that is at work. Everything runs on the event loop.
+
+    `start` it once; it ends by itself (`machine.final`), or with `remove` (for good) or `stop` (the server's end).
+    """
+
+    def __init__(
+        self,
+        id: str,
+        definition: Definition,
+        policy: Policy,
+        timing: Timing,
+        open_stream: Open,
+        *,
+        max_pixels: int = MAX_PIXELS,
+        on_end: Callable[[Source], None] = lambda source: None,
+        clock: Callable[[], float] = time.monotonic,
+        chance: Callable[[], float] = random.random,
+    ) -> None:
+        """Raises BadSource, SourceRefused. on_end: called when it has ended or failed by itself."""
+        self.id = id
+        self.definition = definition
+        self.address: Address = definition.address()
+        policy.admit(self.address)
+        self.machine = Machine(timing, clock(), local=self.address.scheme == "file")
+        self.opened: Opened | None = None
+        self.warnings: tuple[str, ...] = ()
+        self.tally = Tally()
+        self._max_pixels = max_pixels
+        self._policy = policy
+        self._timing = timing
+        self._open_stream = open_stream
+        self._on_end = on_end
+        self._clock = clock
+        self._chance = chance
+        self._handle: Handle | None = None
+        self._connection: Connection | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._timeline = Timeline(self.address.scheme != "file", clock())
+        self._seq = 0
+        self._blocked = False  # the model, not the source, is what is waited for
+
+    @property
+    def bundle(self) -> tuple[str, str | None]:
+        """Name and version, of the stream while there is one, else as asked for."""
+        if self._handle is not None:
+            return self._handle.spec.name, self._handle.spec.version
+        return self.definition.bundle, self.definition.version
+
+    def since_s(self) -> float:
+        """Seconds that it has been in its state."""
+        return self._clock() - self.machine.since_s
+
+    def retry_in_s(self) -> float | None:
+        """Seconds to the next try, while one is due."""
+        due_s = self.machine.deadline_s
+        if self.machine.state is not State.RETRYING or due_s is None:
+            return None
+        return max(due_s - self._clock(), 0.0)
+
+    def seat(self) -> None:
+        """Open its stream, unless it is open. Raises ServiceError, as `Hub.open` does."""
+        if self._handle is None or self._handle.closed:
+            wanted = self.definition
+            self._handle = self._open_stream(
+                Start(
+                    bundle=wanted.bundle,
+                    version=wanted.version,
+                    input="frame",
+                    top_k=wanted.top_k,
+                    policy="block" if wanted.pace == "fast" else "drop_oldest",
+                ),
+                self.id,
+            )
+
+    def start(self) -> None:
+        """Begin to work."""
+        with stream_context(self.id):
+            self._task = asyncio.create_task(self._run())
+
+    async def remove(self) -> None:
+        """End it for good, whatever it is doing; what is pending is answered first, for a moment."""
+        await self._cancel()
+        self.machine.remove(self._clock())
+        await self._leave(1.0)
+
+    async def stop(self) -> None:
+        """Stop fetching because the server stops; its stream is drained with the others."""
+        await self._cancel()
+
+    async def _cancel(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    async def _run(self) -> None:
+        machine = self.machine
+        try:
+            while not machine.final:
+                await asyncio.sleep(self.retry_in_s() or 0.0)
+                if machine.tick(self._clock()) is not Do.CONNECT:  # woken a little early
+                    continue
+                machine.connect(self._clock())
+                self.tally.connects += 1
+                try:
+                    self.seat()
+                except (OverCapacity, Draining) as error:
+                    self._lost(Cause.CAPACITY, str(error))
+                except ServiceError as error:
+                    self._lost(Cause.NO_BUNDLE, str(error))
+                else:
+                    await self._connect()
+        except Exception:
+            log.exception("source %s failed", self.address)
+            machine.fail(Cause.CRASHED, "the server failed; the operator finds the cause in its log", self._clock())
+        if machine.state is State.FAILED:
+            log.warning("source %s failed: %s (%s)", self.address, machine.message, machine.cause)
+        else:
+            log.info("source %s has ended", self.address)
+        await self._leave(LAST_WORDS_S)
+        self._on_end(self)
+
+    async def _connect(self) -> None:
+        self._timeline.begin()
+        self._arm()
+        try:
+            async with Connection(self._job()) as self._connection:
+                began_s = self._clock()
+                async for message in self._connection.messages():
+                    if self.machine.state not in (State.CONNECTING, State.LIVE, State.STALLED):
+                        break  # given up meanwhile
+                    await self._take(message, began_s)
+        finally:
+            self._connection = None
+            if self._timer is not None:
+                self._timer.cancel()
+        if self.machine.state in (State.CONNECTING, State.LIVE, State.STALLED):
+            self._lost(Cause.CLOSED, "the connection ended")
+
+    async def _take(self, message: Message, began_s: float) -> None:
+        now_s = self._clock()
+        match message:
+            case Picture():
+                await self._show(message, min(max(message.arrived_s, began_s), now_s))
+            case Opened():
+                if self.machine.state is State.CONNECTING:
+                    self.opened = message
+                    self.machine.opened(now_s)
+            case Looped():
+                self._timeline.begin()
+                self._reset()
+            case Ended():
+                self.warnings = message.warnings
+                self.machine.finish(now_s)
+            case Failed():
+                self._lost(message.cause, self.address.scrub(message.message))
+
+    async def _show(self, picture: Picture, arrived_s: float) -> None:
+        handle = self._handle
+        if handle is None or handle.closed:
+            self._lost(Cause.CLOSED, "the server closed the stream")
+            return
+        if self.machine.state is not State.LIVE:
+            log.info("source %s is live", self.address)
+        self.machine.frame(self._clock())
+        self.tally.frames += 1
+        pts_s = self._timeline.stamp(picture.media_s, arrived_s)
+        handle.receive(ImageFrame(self._seq, pts_s, picture.image))
+        self._seq += 1
+        if self.definition.pace == "fast":
+            self._blocked = True
+            try:
+                await handle.writable()
+            finally:
+                self._blocked = False
+
+    def _lost(self, cause: Cause, message: str) -> None:
+        self.machine.lost(cause, message, self._clock(), self._chance())
+        self._tell()
+
+    def _tell(self) -> None:
+        """The source is not live: once in the log for each time, at a level that does not flood it."""
+        machine = self.machine
+        if machine.cause is not None and machine.state is State.RETRYING:
+            self.tally.lost[machine.cause] += 1
+            level = logging.WARNING if machine.failures == 1 else logging.INFO
+            log.log(level, "source %s is lost: %s (%s)", self.address, machine.message, machine.cause)
+
+    def _arm(self) -> None:
+        """Wake up at the machine's deadline, wherever the connection hangs."""
+        if self._timer is not None:
+            self._timer.cancel()
+        if self.machine.deadline_s is not None:
+            wait_s = max(self.machine.deadline_s - self._clock(), 0.001)
+            self._timer = asyncio.get_running_loop().call_later(wait_s, self._tick)
+
+    def _tick(self) -> None:
+        if self._blocked:
+            self.machine.frame(self._clock())
+        elif self.machine.tick(self._clock(), self._chance()) is Do.DROP:
+            self._tell()
+            if self._connection is not None:
+                self._connection.kill()
+            return
+        elif self.machine.state is State.STALLED and self.machine.since_s == self._clock():
+            log.info("source %s is stalled", self.address)
+        self._arm()
+
+    def _reset(self) -> None:
+        if self._handle is not None and not self._handle.closed:
+            self._handle.receive(Reset())
+
+    async def _leave(self, wait_s: float) -> None:
+        """Have what is pending answered, then give the stream's place back."""
+        handle = self._handle
+        if handle is None or handle.closed:
+            return
+        try:
+            async with asyncio.timeout(wait_s):
+                handle.receive(End())
+                await handle.finished()
+        except TimeoutError:
+            log.warning("the last frames of source %s were not answered in time", self.address)
+        finally:
+            handle.close("the source has ended")
+
+    def _job(self) -> Job:
+        spec = self._handle.spec.input if self._handle is not None else None
+        if not isinstance(spec, FrameInput):
+            raise TypeError("a source's bundle takes frames")  # the hub refuses others
+        wanted, policy, timing = self.definition, self._policy, self._timing
+        return Job(
+            url=wanted.url,
+            height=spec.height,
+            width=spec.width,
+            fit=spec.fit,
+            transport=wanted.transport,
+            pace=wanted.pace,
+            loop=wanted.loop,
+            open_s=timing.open_s,
+            read_s=timing.read_s,
+            max_pixels=self._max_pixels,
+            schemes=policy.schemes,
+            hosts=policy.hosts,
+            directories=policy.directories,
+            devices=policy.devices,
+        )

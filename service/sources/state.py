@@ -1,0 +1,184 @@
+"""The life of a source as a state machine.
+
+    connecting  -> live        a frame came
+    live        -> stalled     none came for `stall_s`; and back
+    all three   -> retrying    the connection was lost, or given up; waits, longer each time
+    retrying    -> connecting
+    any         -> ended       played to its end, or removed
+    any         -> failed      another try would not help
+
+Pure: time comes in, and what is to be done comes out.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class State(StrEnum):
+    CONNECTING = "connecting"
+    LIVE = "live"
+    STALLED = "stalled"
+    RETRYING = "retrying"
+    ENDED = "ended"
+    FAILED = "failed"
+
+
+class Cause(StrEnum):
+    """Why a source is not live."""
+
+    TIMEOUT = "timeout"  # no answer, or no first frame, in time
+    UNREACHABLE = "unreachable"
+    UNKNOWN_HOST = "unknown_host"
+    NOT_FOUND = "not_found"
+    UNAUTHORISED = "unauthorised"  # not tried again: cameras lock accounts
+    REFUSED = "refused"  # by the settings
+    UNREADABLE = "unreadable"  # not a video, or none that can be decoded
+    CLOSED = "closed"  # by the other side
+    NO_FRAMES = "no_frames"  # connected, and silent
+    CRASHED = "crashed"  # the process that decodes
+    CAPACITY = "over_capacity"  # of this server
+    NO_BUNDLE = "no_bundle"  # the bundle is not loaded, or takes no frames
+    FINISHED = "finished"
+    REMOVED = "removed"
+
+
+FINAL = frozenset({State.ENDED, State.FAILED})
+HOPELESS = frozenset({Cause.UNAUTHORISED, Cause.REFUSED, Cause.NO_BUNDLE})
+"""Causes after which no further try is made, wherever the source is."""
+HOPELESS_HERE = HOPELESS | {Cause.NOT_FOUND, Cause.UNREADABLE, Cause.CRASHED}
+"""The same for a file: it will not be another one in a second."""
+
+
+class Do(StrEnum):
+    """What a tick asks for."""
+
+    NOTHING = "nothing"
+    CONNECT = "connect"
+    DROP = "drop"  # end the connection, whatever it is doing
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """Seconds. open_s: to the first answer. stall_s: without a frame until that is shown; read_s: until the connection
+    is given up. first_retry_s, retry_s: the first and the longest wait. steady_s: a connection live so long was good.
+    """
+
+    open_s: float = 10.0
+    stall_s: float = 3.0
+    read_s: float = 10.0
+    first_retry_s: float = 1.0
+    retry_s: float = 30.0
+    steady_s: float = 10.0
+
+
+class Machine:
+    """One source's state. Methods take the time `now_s`, which never runs backward.
+
+    cause, message: why it is not live, empty while it is. since_s: when the state began. failures: connections in a row
+    that did not last. connects: all that were begun. deadline_s: when `tick` is due, None: never.
+    Raises ValueError for a transition that cannot be.
+    """
+
+    __slots__ = (
+        "_last_s", "_live_s", "_local", "_timing", "cause", "connects", "deadline_s", "failures", "message", "since_s",
+        "state",
+    )  # fmt: skip
+
+    def __init__(self, timing: Timing, now_s: float, *, local: bool = False) -> None:
+        """local: a file, for which some causes are hopeless that may pass elsewhere. Due to connect at once."""
+        self._timing = timing
+        self._local = local
+        self.state = State.RETRYING
+        self.cause: Cause | None = None
+        self.message = ""
+        self.since_s = now_s
+        self.deadline_s: float | None = now_s
+        self.failures = 0
+        self.connects = 0
+        self._live_s: float | None = None  # since when frames have come on this connection
+        self._last_s = now_s  # the last sign of life
+
+    @property
+    def final(self) -> bool:
+        return self.state in FINAL
+
+    def connect(self, now_s: float) -> None:
+        """A connection is begun."""
+        self._from(State.RETRYING)
+        self.connects += 1
+        self._live_s = None
+        self._enter(State.CONNECTING, now_s, self.cause, self.message)  # until it is live the last cause is the news
+        self.deadline_s = now_s + self._timing.open_s
+
+    def opened(self, now_s: float) -> None:
+        """The other side answered; the first frame is still to come."""
+        self._from(State.CONNECTING)
+        self.deadline_s = now_s + self._timing.read_s
+
+    def frame(self, now_s: float) -> None:
+        """A frame came."""
+        self._from(State.CONNECTING, State.LIVE, State.STALLED)
+        self._last_s = now_s
+        if self._live_s is None:
+            self._live_s = now_s
+        if self.state is not State.LIVE:
+            self._enter(State.LIVE, now_s)
+        self.deadline_s = now_s + self._timing.stall_s
+
+    def tick(self, now_s: float, chance: float = 1.0) -> Do:
+        """Time has passed. chance: a random number of [0, 1), as for `lost`."""
+        if self.deadline_s is None or now_s < self.deadline_s:
+            return Do.NOTHING
+        timing = self._timing
+        match self.state:
+            case State.RETRYING:
+                return Do.CONNECT
+            case State.LIVE if timing.stall_s < timing.read_s:
+                self._enter(State.STALLED, now_s, Cause.NO_FRAMES, f"no frame for {timing.stall_s:g} s")
+                self.deadline_s = max(self._last_s + timing.read_s, now_s)
+                return Do.NOTHING
+            case State.CONNECTING:
+                self.lost(Cause.TIMEOUT, "no first frame in time", now_s, chance)
+            case _:
+                self.lost(Cause.NO_FRAMES, f"no frame for {timing.read_s:g} s", now_s, chance)
+        return Do.DROP
+
+    def lost(self, cause: Cause, message: str, now_s: float, chance: float = 1.0) -> None:
+        """The connection ended, or could not be had. chance: of [0, 1), spreads the tries of many sources."""
+        self._from(State.CONNECTING, State.LIVE, State.STALLED)
+        if cause in (HOPELESS_HERE if self._local else HOPELESS):
+            self.fail(cause, message, now_s)
+            return
+        timing = self._timing
+        steady = self._live_s is not None and now_s - self._live_s >= timing.steady_s
+        self.failures = 1 if steady else self.failures + 1
+        longest_s = min(timing.first_retry_s * 2.0 ** min(self.failures - 1, 30), timing.retry_s)
+        self._enter(State.RETRYING, now_s, cause, message)
+        self.deadline_s = now_s + longest_s * (0.5 + 0.5 * chance)
+
+    def finish(self, now_s: float) -> None:
+        """Played to its end; now, or before a restart."""
+        self._from(State.CONNECTING, State.LIVE, State.STALLED, State.RETRYING)
+        self._enter(State.ENDED, now_s, Cause.FINISHED)
+
+    def fail(self, cause: Cause, message: str, now_s: float) -> None:
+        """Another try would not help."""
+        self._from(State.CONNECTING, State.LIVE, State.STALLED, State.RETRYING)
+        self._enter(State.FAILED, now_s, cause, message)
+
+    def remove(self, now_s: float) -> None:
+        """Somebody wants no more of it; from any state, also a final one."""
+        self._enter(State.ENDED, now_s, Cause.REMOVED)
+
+    def _enter(self, state: State, now_s: float, cause: Cause | None = None, message: str = "") -> None:
+        self.state = state
+        self.cause = cause
+        self.message = message
+        self.since_s = now_s
+        self.deadline_s = None
+
+    def _from(self, *states: State) -> None:
+        if self.state not in states:
+            raise ValueError(f"a source that is {self.state} cannot take this step; it must be {' or '.join(states)}")
