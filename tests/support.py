@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from models.bundle import TensorInfo, TestVector, write
-from models.bundle.schema import SPEC_FILE, PoseInput, StateTensor
+from models.bundle.schema import SPEC_FILE, FrameInput, PoseInput, StateTensor
+from models.resize import FitPolicy
 from models.skeletons import BODY13, Skeleton
 
 Array = NDArray[Any]
@@ -131,6 +132,104 @@ class TinyReference:
         return bytes(model.SerializeToString())
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class TinyFrameReference:
+    """The model of `make_frame_bundle` in numpy: a recurrent cell on a projection of the image and on its change.
+
+    State: `h` (B, HIDDEN), `previous` (B, HIDDEN), the projection of the step before.
+    """
+
+    labels: tuple[str, ...] = ("a", "b", "c")
+    height: int = 24
+    width: int = 32
+    seed: int = 0
+    weights: dict[str, Floats] = field(init=False)
+
+    def __post_init__(self) -> None:
+        rng = np.random.default_rng(self.seed)
+        pixels = self.height * self.width * 3
+        shapes = {"w_image": (pixels, HIDDEN), "w_h": (HIDDEN, HIDDEN), "w_out": (HIDDEN, len(self.labels))}
+        scales = {"w_image": 0.12, "w_h": 0.4, "w_out": 1.5}
+        weights = {name: (rng.normal(size=shape) * scales[name]).astype(np.float32) for name, shape in shapes.items()}
+        weights["middle"] = np.array([127.5], np.float32)
+        weights["scale"] = np.array([1 / 127.5], np.float32)
+        object.__setattr__(self, "weights", weights)
+
+    def initial(self, batch: int) -> dict[str, Floats]:
+        return {
+            "h": np.full((batch, HIDDEN), HIDDEN_AT_START, np.float32),
+            "previous": np.zeros((batch, HIDDEN), np.float32),
+        }
+
+    def step(self, x: NDArray[np.uint8], state: Mapping[str, Floats]) -> tuple[Floats, dict[str, Floats]]:
+        """x (B, height, width, 3) -> logits (B, K), next state under the names of the state's inputs."""
+        w = self.weights
+        seen = ((x.astype(np.float32) - w["middle"]) * w["scale"]).reshape(len(x), -1) @ w["w_image"]
+        h = np.tanh(seen + (seen - state["previous"]) + state["h"] @ w["w_h"])
+        return h @ w["w_out"], {"h": h, "previous": seen}
+
+    def run(self, inputs: NDArray[np.uint8]) -> Floats:
+        """inputs (S, B, height, width, 3) -> logits (S, B, K), from the initial state."""
+        state, logits = self.initial(inputs.shape[1]), []
+        for x in inputs:
+            out, state = self.step(x, state)
+            logits.append(out)
+        return np.stack(logits)
+
+    def probabilities(self, inputs: NDArray[np.uint8]) -> Floats:
+        """inputs (S, height, width, 3) of one stream -> softmax (S, K)."""
+        logits = self.run(inputs[:, np.newaxis])[:, 0]
+        powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+        shares: Floats = powers / powers.sum(axis=1, keepdims=True)
+        return shares
+
+    @property
+    def state_tensors(self) -> tuple[StateTensor, ...]:
+        return (
+            StateTensor(input="h", output="h_next", shape=(HIDDEN,), initial=HIDDEN_AT_START),
+            StateTensor(input="previous", output="previous_next", shape=(HIDDEN,)),
+        )
+
+    def onnx(self, name: str, version: str) -> bytes:
+        """The same as an ONNX file; normalisation is inside the graph."""
+
+        def tensor(name: str, kind: int, *shape: int) -> onnx.ValueInfoProto:
+            return helper.make_tensor_value_info(name, kind, ["batch", *shape])
+
+        image, state = (self.height, self.width, 3), TensorProto.FLOAT
+        nodes = [
+            helper.make_node("Cast", ["frame"], ["grey"], to=TensorProto.FLOAT),
+            helper.make_node("Sub", ["grey", "middle"], ["centred"]),
+            helper.make_node("Mul", ["centred", "scale"], ["scaled"]),
+            helper.make_node("Flatten", ["scaled"], ["flat"], axis=1),
+            helper.make_node("MatMul", ["flat", "w_image"], ["previous_next"]),
+            helper.make_node("Sub", ["previous_next", "previous"], ["change"]),
+            helper.make_node("MatMul", ["h", "w_h"], ["h_part"]),
+            helper.make_node("Sum", ["previous_next", "change", "h_part"], ["sum"]),
+            helper.make_node("Tanh", ["sum"], ["h_next"]),
+            helper.make_node("MatMul", ["h_next", "w_out"], ["logits"]),
+        ]
+        graph = helper.make_graph(
+            nodes,
+            "tiny-frames",
+            [
+                tensor("frame", TensorProto.UINT8, *image),
+                tensor("previous", state, HIDDEN),
+                tensor("h", state, HIDDEN),
+            ],
+            [
+                tensor("logits", state, len(self.labels)),
+                tensor("h_next", state, HIDDEN),
+                tensor("previous_next", state, HIDDEN),
+            ],
+            [numpy_helper.from_array(array, key) for key, array in self.weights.items()],
+        )
+        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
+        helper.set_model_props(model, {"name": name, "version": version})
+        onnx.checker.check_model(model)
+        return bytes(model.SerializeToString())
+
+
 def make_bundle(
     root: Path,
     name: str = "tiny",
@@ -171,6 +270,57 @@ def make_bundle(
     }  # fmt: skip
     card = f"# {name}\n\nRandom weights, for tests.\n"
     return write(root, fields, tiny.onnx(name, version, opset), TestVector(inputs, tiny.run(inputs)), card)
+
+
+def make_frame_bundle(
+    root: Path,
+    name: str = "tiny-frames",
+    version: str = "1",
+    labels: tuple[str, ...] = ("a", "b", "c"),
+    height: int = 24,
+    width: int = 32,
+    rate_hz: float = 15.0,
+    *,
+    fit: FitPolicy = "letterbox",
+    seed: int = 0,
+    **spec: Any,
+) -> Path:
+    """Write the bundle of `TinyFrameReference(labels, height, width, seed)` to `root/name/version`; returns that path.
+
+    It takes images, uint8. `spec`: further fields of bundle.json, or other values for them.
+    """
+    tiny = TinyFrameReference(labels, height, width, seed)
+    inputs = np.random.default_rng(seed + 1).integers(0, 256, (4, 2, height, width, 3)).astype(np.uint8)
+    fields: dict[str, Any] = {
+        "name": name,
+        "version": version,
+        "task": "recognition",
+        "labels": labels,
+        "input": FrameInput(kind="frame", height=height, width=width, fit=fit),
+        "rate_hz": rate_hz,
+        "state": tiny.state_tensors,
+        "quality": {},
+        "provenance": {
+            "data": ["none, random weights"], "recipe": "tests/support.py", "seed": seed,
+            "git_commit": "", "created": "2025-01-01T00:00:00Z", "libraries": {"onnx": onnx.__version__},
+        },
+        **spec,
+    }  # fmt: skip
+    card = f"# {name}\n\nRandom weights, for tests.\n"
+    return write(root, fields, tiny.onnx(name, version), TestVector(inputs, tiny.run(inputs)), card)
+
+
+def picture(height: int, width: int, seed: int = 0) -> NDArray[np.uint8]:
+    """A smooth picture of random colours with a few edges: RGB (height, width, 3)."""
+    rng = np.random.default_rng(seed)
+    down, across = np.linspace(0, 1, height)[:, np.newaxis], np.linspace(0, 1, width)[np.newaxis]
+    waves = [
+        np.sin(2 * np.pi * (rng.uniform(0.3, 2) * down + rng.uniform(0.3, 2) * across + rng.uniform())) for _ in "rgb"
+    ]
+    image = (127.5 + 100 * np.stack(waves, axis=-1)).astype(np.uint8)
+    top, left = rng.integers(0, max(height // 2, 1)), rng.integers(0, max(width // 2, 1))
+    image[top : top + height // 3, left : left + width // 4] = rng.integers(0, 256, 3)
+    return image
 
 
 def poses(steps: int, batch: int, skeleton: Skeleton = BODY13, seed: int = 0) -> Floats:

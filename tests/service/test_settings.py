@@ -51,11 +51,18 @@ def test_lists_are_lists_in_the_file_and_one_string_elsewhere(monkeypatch: pytes
 
 
 def test_every_setting_can_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    values = {"threads": "2", "decode_threads": "2", "log_level": "debug", "log_format": "json", "host": "::1", "bundles": "/x", "load": "y"}
+    values = {"threads": "2", "log_level": "debug", "log_format": "json", "host": "::1", "bundles": "/x", "load": "y"}
+    values["decode_threads"] = "3"
     for name, field in Settings.model_fields.items():
         monkeypatch.setenv(PREFIX + name.upper(), values.get(name) or str(field.default))
     assert load_settings() == Settings(
-        threads=2, decode_threads=2, log_level="debug", log_format="json", host="::1", bundles=(Path("/x"),), load=("y",)
+        threads=2,
+        decode_threads=3,
+        log_level="debug",
+        log_format="json",
+        host="::1",
+        bundles=(Path("/x"),),
+        load=("y",),
     )
 
 
