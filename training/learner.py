@@ -1,7 +1,7 @@
 """One network being optimised, in Lightning: losses, averaged weights, validation, checkpoints.
 
-The averaged weights are the ones validated and kept. Every epoch draws its batches and its dropout from (seed, epoch)
-alone, which makes a resumed run equal to an uninterrupted one.
+The averaged weights are the ones validated and kept. Every epoch draws its batches and its dropout from the
+seed and the epoch alone, which makes a resumed run equal to an uninterrupted one.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import math
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -24,7 +25,7 @@ from torch.utils.data import DataLoader
 
 from models.networks import Student, Teacher
 from training.config import Distillation, Fit
-from training.data import Augment, Batch, Example, Fold, Joining, mixed_seed, plain_batches, training_batches
+from training.data import Augment, Batch, Example, Fold, Joining, Windows, mixed_seed, plain_batches, training_batches
 from training.losses import classification_loss, self_distillation_loss, teacher_student_loss
 from training.metrics import RATIOS, at_ratios
 
@@ -40,7 +41,7 @@ class Learner(lightning.LightningModule):
         fold: Fold,
         fit: Fit,
         augment: Augment,
-        joining: Joining | None,
+        joining: Joining | Windows | None,
         seed: int,
         select: Select,
     ) -> None:
@@ -78,8 +79,9 @@ class Learner(lightning.LightningModule):
     def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
         return batch.to(device)
 
-    def on_train_epoch_start(self) -> None:
-        torch.manual_seed(mixed_seed(self.seed, self.trainer.current_epoch, 3))
+    def on_train_batch_start(self, batch: Batch, index: int) -> None:
+        # for dropout; by batch, since a resumed epoch begins with other draws of Lightning's and DataLoader's own
+        torch.manual_seed(mixed_seed(self.seed, self.trainer.current_epoch, index, 3))
 
     def training_step(self, batch: Batch, index: int) -> Tensor:
         parts = self.losses(batch)
@@ -92,7 +94,7 @@ class Learner(lightning.LightningModule):
         self.average.update_parameters(self.network)
 
     def validation_step(self, batch: Batch, index: int) -> None:
-        logits = at_ratios(self.answer(self.average.module, batch), batch.lengths)
+        logits = at_ratios(self.answer(self.average.module, batch), batch.lengths, batch.leads)
         self._right.append(logits.argmax(-1) == batch.targets[:, None])
 
     def on_validation_epoch_end(self) -> None:
@@ -141,7 +143,7 @@ class StudentLearner(Learner):
         fold: Fold,
         fit: Fit,
         augment: Augment,
-        joining: Joining | None,
+        joining: Joining | Windows | None,
         seed: int,
         select: Select,
         *,
@@ -152,6 +154,8 @@ class StudentLearner(Learner):
         super().__init__(network, fold, fit, augment, joining, seed, select)
         # in a list, so that the frozen teacher is no part of this module's weights and checkpoints
         self._teacher = [teacher.eval().requires_grad_(False)] if teacher is not None else []
+        # a parameter-free or frozen extractor gives teacher and student the same features, once computed
+        self._same_features = not any(p.requires_grad for p in network.extractor.parameters())
         self.distillation = distillation
         self.lead = max(1, round(distillation.tau_s * rate_hz))
 
@@ -171,7 +175,8 @@ class StudentLearner(Learner):
         parts = {"classification": classification_loss(logits, batch.step_targets, weight, smoothing)}
         for teacher in self._teacher:
             with torch.no_grad():
-                target = teacher.forward_features(features, batch.lengths)
+                seen = features if self._same_features else teacher.features(batch.x)
+                target = teacher.forward_features(seen, batch.lengths)
             parts["teacher"] = wish.alpha * teacher_student_loss(logits, target, weight, wish.temperature)
         if wish.beta > 0:
             parts["self"] = wish.beta * self_distillation_loss(
@@ -203,15 +208,9 @@ def train(
 
     Afterwards `learner.network` has the averaged weights of the epoch that its recipe keeps.
     """
-    keeper = ModelCheckpoint(
-        checkpoints,
-        "best",
-        "auc",
-        mode="max",
-        save_last=True,
-        save_on_train_epoch_end=True,
-        enable_version_counter=False,
-    )
+    # Two keepers, best first: Lightning's own `save_last` writes only when the best one does.
+    keeper = partial(ModelCheckpoint, checkpoints, save_on_train_epoch_end=True, enable_version_counter=False)
+    keepers = [keeper("best", monitor="auc", mode="max"), keeper("last")]
     last = checkpoints / "last.ckpt"
     with _quiet():
         trainer = lightning.Trainer(
@@ -221,7 +220,7 @@ def train(
             gradient_clip_val=learner.fit_config.clip_norm,
             reload_dataloaders_every_n_epochs=1,
             num_sanity_val_steps=0,
-            callbacks=[keeper, _Narrator(report)],
+            callbacks=[_Narrator(report), *keepers],
             logger=TensorBoardLogger(curves.parent, name=curves.name, version=""),
             log_every_n_steps=1,
             enable_progress_bar=progress_bar,

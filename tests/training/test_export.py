@@ -1,0 +1,157 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from models import skeletons
+from models.bundle import load, verify_graph
+from models.errors import BundleInvalid
+from models.networks import Student, StudentConfig, pose_student
+from tests.training.support import STICK
+from training.errors import ConfigError, ExportError
+from training.evaluate import evaluate_run
+from training.export import PARITY_STEPS, TOLERANCE, check_parity, export, rough_poses, step_onnx
+from training.onnx_graph import OnnxGraph
+from training.run import Run
+
+
+def student(cell: str = "gru", skeleton: Any = STICK) -> Student:
+    torch.manual_seed(0)
+    body = skeleton.body() if skeleton is STICK else skeleton
+    config = StudentConfig.model_validate({"cell": cell, "hidden": 10, "widths": (12,)})
+    return pose_student(config, body, 10, 3).eval()
+
+
+class Spoiled(OnnxGraph):
+    """A graph that goes wrong at one step."""
+
+    def __init__(self, step: bytes, at: int, wrong: Any) -> None:
+        super().__init__(step)
+        self.at, self.wrong, self.count = at, wrong, 0
+
+    def run(self, feeds: Mapping[str, NDArray[Any]], /) -> dict[str, NDArray[Any]]:
+        outputs = super().run(feeds)
+        if self.count == self.at:
+            self.wrong(outputs)
+        self.count += 1
+        return outputs
+
+
+@pytest.mark.parametrize("cell", ["gru", "lstm"])
+def test_the_graph_equals_torch_over_500_steps(cell: str) -> None:
+    network = student(cell)
+    graph = OnnxGraph(step_onnx(network, STICK.body(), "sticks", "1"))
+    poses = rough_poses(STICK.body(), PARITY_STEPS, 4)
+    assert PARITY_STEPS == 500
+    assert check_parity(network, graph, poses) < TOLERANCE
+
+
+def test_a_three_dimensional_body_is_exported_too() -> None:
+    body = skeletons.get("kinect20")
+    network = student(skeleton=body)
+    graph = OnnxGraph(step_onnx(network, body, "kinect", "1"))
+    assert check_parity(network, graph, rough_poses(body, 60, 3)) < TOLERANCE
+
+
+def nudge_logits(outputs: dict[str, NDArray[Any]]) -> None:
+    outputs["logits"] = outputs["logits"] + np.float32(2 * TOLERANCE)
+
+
+def nudge_state(outputs: dict[str, NDArray[Any]]) -> None:
+    outputs["next_hidden"] = outputs["next_hidden"] + np.float32(0.1)
+
+
+def no_number(outputs: dict[str, NDArray[Any]]) -> None:
+    outputs["logits"] = outputs["logits"] * np.float32("nan")
+
+
+def swap_rows(outputs: dict[str, NDArray[Any]]) -> None:
+    outputs["next_hidden"] = outputs["next_hidden"][::-1].copy()
+
+
+@pytest.mark.parametrize("wrong", [nudge_logits, nudge_state, no_number, swap_rows])
+def test_a_graph_that_differs_anywhere_is_refused(wrong: Any) -> None:
+    network = student()
+    graph = Spoiled(step_onnx(network, STICK.body(), "sticks", "1"), 400, wrong)
+    with pytest.raises(ExportError, match=r"step 40[01]: the ONNX graph is off"):
+        check_parity(network, graph, rough_poses(STICK.body(), PARITY_STEPS, 4))
+
+
+def test_rough_poses_visit_what_streams_do() -> None:
+    poses = rough_poses(STICK.body(), 500, 4)
+    present = poses[..., -1] > 0
+    assert poses.shape == (500, 4, 4, 3)
+    assert np.isfinite(poses).all()
+    assert (poses[~present] == 0).all()
+    assert (~present).all((1, 2)).any(), "a stretch without anybody"
+    assert not present[0, -1].any(), "a row that begins with nothing"
+    assert 0.8 < present[:160, 0].mean() < 0.97
+    assert np.abs(poses).max() > 300
+
+
+def test_the_file_carries_nothing_of_this_machine() -> None:
+    step = step_onnx(student(), STICK.body(), "sticks", "2")
+    assert b".py" not in step
+    assert str(Path.home()).encode() not in step
+    model = onnx.load_from_string(step)
+    assert {prop.key: prop.value for prop in model.metadata_props} == {"name": "sticks", "version": "2"}
+    assert {value.type.tensor_type.shape.dim[0].dim_param for value in model.graph.input} == {"batch"}
+
+
+def test_a_run_becomes_a_bundle_that_loads_and_verifies(finished: tuple[Run, Path], tmp_path: Path) -> None:
+    run, data = finished
+    evaluation = evaluate_run(run, data)
+    path = export(run, tmp_path, "1.2", name="sticks", evaluation=evaluation)
+    assert path == tmp_path / "sticks" / "1.2"
+    bundle, result = load(path), run.chosen()
+    verify_graph(bundle, OnnxGraph(bundle.step))
+    spec = bundle.spec
+    assert spec.labels == result.labels
+    assert spec.rate_hz == run.recipe.rate_hz
+    assert spec.calibration.temperature == result.temperature
+    assert spec.provenance.recipe == "tiny"
+    assert spec.provenance.data == (f"{STICK.about} {STICK.terms}",)
+    assert "torch" in spec.provenance.libraries
+    scores = evaluation.sets["sticks"].conditions["clean"].joint
+    assert json.loads((path / "bundle.json").read_text())["quality"]["sticks"]["clean"]["joint"]["auc"] == scores.auc
+
+
+def test_the_card_says_what_how_well_and_from_what(finished: tuple[Run, Path], tmp_path: Path) -> None:
+    run, data = finished
+    text = (export(run, tmp_path, "1", evaluation=evaluate_run(run, data)) / "card.md").read_text()
+    for part in ("# tiny 1", "`nod`, `raise`, `spread`", "| sticks | 12 | clean |", STICK.about, STICK.terms, "seed 0"):
+        assert part in text
+
+
+def test_the_card_does_not_claim_what_was_not_measured(finished: tuple[Run, Path], tmp_path: Path) -> None:
+    run, _ = finished
+    path = export(run, tmp_path, "1")
+    assert "It was not measured on test clips." in (path / "card.md").read_text()
+    assert set(load(path).spec.quality) == {"validation"}
+
+
+def test_a_version_is_written_once(finished: tuple[Run, Path], tmp_path: Path) -> None:
+    run, _ = finished
+    export(run, tmp_path, "1")
+    with pytest.raises(BundleInvalid, match="exists already"):
+        export(run, tmp_path, "1")
+
+
+def test_nothing_is_written_of_a_run_that_is_not_done_or_measured_as_another(
+    finished: tuple[Run, Path], tmp_path: Path
+) -> None:
+    run, data = finished
+    with pytest.raises(ConfigError, match="no finished fit of seed 7"):
+        export(run, tmp_path, "1", seed=7)
+    other = evaluate_run(run, data).model_copy(update={"labels": ("x", "y")})
+    with pytest.raises(ExportError, match="other labels"):
+        export(run, tmp_path, "1", evaluation=other)
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from models.networks import pose_student
+from tests.training.support import STICK, tiny_recipe
+from training.config import Recipe
+from training.errors import ConfigError
+from training.run import RESULT_FILE, Run, SeedResult, load_weights, save_weights, write_text
+
+
+def result(seed: int, auc: float) -> SeedResult:
+    return SeedResult(
+        seed=seed,
+        labels=("a", "b"),
+        skeleton=STICK.body(),
+        student_auc=auc,
+        teacher_auc=None,
+        temperature=1.0,
+        train_clips=1,
+        val_clips=1,
+        origins=(),
+        created="",
+        git_commit="",
+        libraries={},
+    )
+
+
+def put(run: Run, found: SeedResult) -> None:
+    run.seed_directory(found.seed).mkdir(parents=True)
+    write_text(run.seed_directory(found.seed) / RESULT_FILE, found.model_dump_json())
+
+
+def test_a_run_is_opened_with_its_recipe(tmp_path: Path) -> None:
+    Run.begin(tmp_path / "run", tiny_recipe(), "data")
+    assert Run.open(tmp_path / "run").recipe == tiny_recipe()
+
+
+def test_the_same_fit_may_continue_with_more_seeds(tmp_path: Path) -> None:
+    Run.begin(tmp_path / "run", tiny_recipe(), "data")
+    assert Run.begin(tmp_path / "run", tiny_recipe(seeds=(0, 1)), "data").recipe.seeds == (0, 1)
+    assert Run.open(tmp_path / "run").recipe.seeds == (0, 1)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "data", "reason"),
+    [(tiny_recipe(rate_hz=11), "data", "another recipe"), (tiny_recipe(), "other", "clips are not those")],
+)
+def test_another_fit_is_refused(tmp_path: Path, recipe: Recipe, data: str, reason: str) -> None:
+    Run.begin(tmp_path / "run", tiny_recipe(), "data")
+    with pytest.raises(ConfigError, match=reason):
+        Run.begin(tmp_path / "run", recipe, data)
+
+
+def test_a_directory_of_something_else_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("all of it")
+    with pytest.raises(ConfigError, match="not empty and no run"):
+        Run.begin(tmp_path, tiny_recipe(), "data")
+    with pytest.raises(ConfigError, match="no run directory"):
+        Run.open(tmp_path)
+
+
+def test_a_run_of_another_release_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "run.json").write_text('{"recipe": {}, "data": ""}')
+    with pytest.raises(ConfigError, match="does not fit this release"):
+        Run.open(tmp_path)
+
+
+def test_the_best_seed_is_chosen_unless_one_is_named(tmp_path: Path) -> None:
+    run = Run.begin(tmp_path / "run", tiny_recipe(seeds=(0, 1, 2)), "data")
+    for seed, auc in ((0, 0.5), (1, 0.9)):
+        put(run, result(seed, auc))
+    assert sorted(run.results()) == [0, 1]
+    assert run.chosen().seed == 1
+    assert run.chosen(0).seed == 0
+    with pytest.raises(ConfigError, match="of seed 2"):
+        run.chosen(2)
+
+
+def test_a_run_without_a_finished_seed_has_nothing_to_choose(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="no finished fit"):
+        Run.begin(tmp_path / "run", tiny_recipe(), "data").chosen()
+
+
+def test_weights_come_back_as_they_were_saved(tmp_path: Path) -> None:
+    recipe = tiny_recipe()
+    one, other = (pose_student(recipe.student, STICK.body(), 10, 2) for _ in range(2))
+    save_weights(one, tmp_path / "weights.pt")
+    load_weights(other, tmp_path / "weights.pt")
+    for a, b in zip(one.state_dict().values(), other.state_dict().values(), strict=True):
+        assert torch.equal(a, b)
+    assert [path.name for path in tmp_path.iterdir()] == ["weights.pt"]
+
+
+def test_a_file_is_replaced_as_a_whole(tmp_path: Path) -> None:
+    write_text(tmp_path / "a.json", "one")
+    write_text(tmp_path / "a.json", "two")
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("a.json", "two")]
