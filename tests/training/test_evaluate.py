@@ -81,9 +81,13 @@ def test_a_run_is_measured_under_every_condition(finished: tuple[Run, Path]) -> 
     assert found == evaluate_run(run, data)
 
 
-def test_a_bundle_gives_the_figures_of_its_run(finished: tuple[Run, Path], tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def bundle(finished: tuple[Run, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return export(finished[0], tmp_path_factory.mktemp("bundles"), "1")
+
+
+def test_a_bundle_gives_the_figures_of_its_run(finished: tuple[Run, Path], bundle: Path) -> None:
     run, data = finished
-    bundle = export(run, tmp_path, "1")
     assert is_bundle(bundle)
     assert not is_bundle(run.directory)
     expected, found = evaluate_run(run, data), evaluate_bundle(bundle, run.recipe, data)
@@ -92,9 +96,8 @@ def test_a_bundle_gives_the_figures_of_its_run(finished: tuple[Run, Path], tmp_p
     assert found.temperature == expected.temperature
 
 
-def test_another_recipes_clips_are_refused(finished: tuple[Run, Path], tmp_path: Path) -> None:
+def test_another_recipes_clips_are_refused(finished: tuple[Run, Path], bundle: Path, tmp_path: Path) -> None:
     run, data = finished
-    bundle = export(run, tmp_path / "bundles", "1")
     write_stick_set(tmp_path / "others" / "sticks", train=2, test=1, actions=("nod", "wave"))
     with pytest.raises(ConfigError, match="differ in labels: raise, spread, wave"):
         evaluate_bundle(bundle, run.recipe, tmp_path / "others")
