@@ -7,6 +7,8 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from models.bundle.schema import PoseInput
+from service.clip_jobs import Job
+from service.errors import ServiceError
 from service.hub import BundleStats
 from service.protocol import Event, Prediction
 from service.scoring import Timeline
@@ -89,6 +91,22 @@ class ClipAnswer(BaseModel):
     warnings: list[str]
 
 
+class ClipStatus(BaseModel):
+    """A video on its way. progress: share of it that was read, in [0, 1], as far as the file says how long it is."""
+
+    clip: str
+    bundle: str
+    version: str | None = None
+    state: str
+    bytes: int
+    frames: int
+    pts_s: float
+    duration_s: float | None = None
+    progress: float | None = None
+    error: ErrorAnswer | None = None
+    result: ClipAnswer | None = None
+
+
 def bundle_info(stats: BundleStats) -> BundleInfo:
     """What `/v1/bundles` says of one bundle."""
     spec = stats.spec
@@ -113,8 +131,35 @@ def bundle_info(stats: BundleStats) -> BundleInfo:
 
 def clip_answer(timeline: Timeline) -> bytes:
     """The body of `/v1/clips`."""
+    return _answer(timeline).model_dump_json(exclude_none=True).encode()
+
+
+def clip_status(job: Job, *, result: bool = True) -> ClipStatus:
+    """What `/v1/clips/{clip}` says; with the timeline of one that is done unless `result` is False."""
+    progress, error = job.progress, job.error
+    return ClipStatus(
+        clip=job.id,
+        bundle=job.start.bundle,
+        version=job.start.version,
+        state=job.state,
+        bytes=job.bytes,
+        frames=progress.frames,
+        pts_s=progress.pts_s,
+        duration_s=progress.duration_s,
+        progress=1.0 if job.state == "done" else progress.share,
+        error=None if error is None else error_answer(error),
+        result=_answer(job.timeline) if result and job.timeline is not None else None,
+    )
+
+
+def error_answer(error: ServiceError) -> ErrorAnswer:
+    """What a client is told of an error."""
+    return ErrorAnswer(code=error.code, message=str(error), retryable=error.retryable)
+
+
+def _answer(timeline: Timeline) -> ClipAnswer:
     spec = timeline.spec
-    answer = ClipAnswer(
+    return ClipAnswer(
         bundle=spec.name,
         version=spec.version,
         labels=spec.labels,
@@ -123,7 +168,6 @@ def clip_answer(timeline: Timeline) -> bytes:
         events=timeline.events,
         warnings=timeline.warnings,
     )
-    return answer.model_dump_json(exclude_none=True).encode()
 
 
 def _entry(prediction: Prediction) -> Entry:

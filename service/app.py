@@ -5,36 +5,25 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import FastAPI, Query, Request, WebSocket
+from fastapi import FastAPI, Request, WebSocket
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, PlainTextResponse, Response
 from pydantic import TypeAdapter
 from starlette.exceptions import HTTPException
 
-from service.answers import BundleInfo, ClipAnswer, ErrorAnswer, StreamRow, bundle_info, clip_answer
-from service.clips import parse_clip
+from service.answers import BundleInfo, ErrorAnswer, StreamRow, bundle_info
+from service.clip_routes import clip_router
 from service.core import Core, build
-from service.errors import BadMessage, Draining, Internal, ServiceError, TooLarge
+from service.errors import BadMessage, Draining, Internal, ServiceError
 from service.metrics import CONTENT_TYPE
-from service.protocol import Start, schema
-from service.scoring import score
+from service.protocol import schema
 from service.settings import Settings, load_settings
 from service.sources.api import router
 from service.version import version
 
 _stream_rows = TypeAdapter(list[StreamRow])
-
-CLIP_BODY = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "application/json": {"schema": {"type": "object"}},
-            "application/octet-stream": {"schema": {"type": "string", "format": "binary"}},
-        },
-    }
-}
 
 
 def create_app(settings: Settings | None = None, core: Core | None = None) -> FastAPI:
@@ -63,7 +52,7 @@ def create_app(settings: Settings | None = None, core: Core | None = None) -> Fa
     _add_errors(app)
     _add_probes(app)
     _add_information(app)
-    _add_clips(app)
+    app.include_router(clip_router(lambda: _core(app)))
     app.include_router(router(lambda: _core(app).sources))
 
     @app.websocket("/v1/stream")
@@ -112,55 +101,6 @@ def _add_information(app: FastAPI) -> None:
     async def protocol() -> dict[str, Any]:
         """The messages of `/v1/stream` as JSON schema, the binary layout, every error and its close code."""
         return schema()
-
-
-def _add_clips(app: FastAPI) -> None:
-    @app.post(
-        "/v1/clips",
-        tags=["clips"],
-        openapi_extra=CLIP_BODY,
-        response_model=ClipAnswer,
-        responses={status: {"model": ErrorAnswer} for status in (404, 413, 415, 422, 503)},
-    )
-    async def clips(
-        request: Request,
-        bundle: str,
-        version: str | None = None,
-        skeleton: Annotated[str | None, Query(description="else the clip's own, else the bundle's")] = None,
-        fps: Annotated[float | None, Query(description="else the clip's own times", gt=0)] = None,
-    ) -> Response:
-        """Score a pose clip, JSON or `.npz`: the predictions that a stream of its frames would have got."""
-        core = _core(app)
-        limit = core.settings.max_clip_bytes
-        body = await _read_body(request, limit)
-        frames = core.settings.max_clip_frames
-        # In a thread: a large clip must not hold up the streams.
-        clip = (await asyncio.to_thread(parse_clip, body, max_bytes=limit, max_frames=frames)).at(fps)
-        start = Start(
-            bundle=bundle,
-            version=version,
-            skeleton=skeleton or clip.skeleton,
-            width=clip.width,
-            height=clip.height,
-            policy="block",
-        )
-        timeline = await score(core.hub, start, clip)
-        core.metrics.clips[timeline.spec.full_name] += 1
-        return Response(await asyncio.to_thread(clip_answer, timeline), media_type="application/json")
-
-
-async def _read_body(request: Request, limit: int) -> bytes:
-    """The request's body. Raises TooLarge as soon as it is known to be, whatever the client says of its length."""
-    length = request.headers.get("content-length", "")
-    body = bytearray()
-    if not (length.isdecimal() and int(length) > limit):
-        async for chunk in request.stream():
-            body += chunk
-            if len(body) > limit:
-                break
-        else:
-            return bytes(body)
-    raise TooLarge(f"a clip may have at most {limit} bytes")
 
 
 def _add_errors(app: FastAPI) -> None:

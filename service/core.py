@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from models.bundle import Found, Registry, load, zoo_directory
 from models.errors import BundleError, BundleNotFound
+from service.clip_jobs import Jobs, video_limits
 from service.hub import Hub, Limits
 from service.metrics import Metrics
 from service.settings import Settings
@@ -33,6 +34,7 @@ class Core:
     metrics: Metrics
     sockets: SocketShell
     sources: Sources
+    clips: Jobs
 
     @property
     def ready(self) -> bool:
@@ -61,6 +63,7 @@ class Core:
         """End what is still open, and the engines."""
         self.metrics.ready = False
         await self.sources.stop()
+        await self.clips.stop()
         await self.hub.stop()
         self.sources.store.close()
 
@@ -95,7 +98,22 @@ def build(settings: Settings) -> Core:
     if not hub.bundles():
         raise BundleNotFound(_searched(settings), "no bundle here can be used; put one there as NAME/VERSION")
     sockets = SocketShell(hub, metrics, settings.idle_timeout_s, settings.outbox)
-    return Core(settings, hub, metrics, sockets, _sources(settings, hub, metrics))
+    return Core(settings, hub, metrics, sockets, _sources(settings, hub, metrics), _clips(settings, hub, metrics))
+
+
+def _clips(settings: Settings, hub: Hub, metrics: Metrics) -> Jobs:
+    def scored(bundle: str) -> None:
+        metrics.clips[bundle] += 1
+
+    return Jobs(
+        hub,
+        video_limits(settings.max_image_pixels, settings.max_clip_frames),
+        max_jobs=settings.max_videos,
+        max_bytes=settings.max_video_bytes,
+        stall_s=settings.idle_timeout_s,
+        scored=scored,
+        directory=settings.clip_dir,
+    )
 
 
 def _sources(settings: Settings, hub: Hub, metrics: Metrics) -> Sources:

@@ -121,6 +121,30 @@ class BadClip(ServiceError):
     code, close, http, retryable = "bad_clip", 4422, 422, False
 
 
+class Cancelled(ServiceError):
+    """Somebody cancelled the clip while it was being scored."""
+
+    code, close, http, retryable = "cancelled", 4409, 409, False
+
+
+class UnknownClip(ServiceError):
+    """No clip of that id is being scored, or was lately."""
+
+    code, close, http, retryable = "unknown_clip", 4404, 404, False
+
+
+class UnknownStream(ServiceError):
+    """No stream of that id is open, so it cannot be followed."""
+
+    code, close, http, retryable = "unknown_stream", 4404, 404, False
+
+
+class StreamLost(ServiceError):
+    """The stream that was followed ended without a summary: its client or the server went away."""
+
+    code, close, http, retryable = "stream_lost", 4411, 410, False
+
+
 # -- sources: only REST gives these --------------------------------------------------------------------------------
 class BadSource(ServiceError):
     """The URL of a source cannot be understood, or an option does not go with it."""

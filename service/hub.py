@@ -221,6 +221,10 @@ class Hub:
         session.on_close.append(forget)
         return handle
 
+    def spec(self, name: str, version: str | None = None) -> BundleSpec:
+        """A loaded bundle, by default its newest version. Raises UnknownBundle."""
+        return self._find(name, version).spec
+
     def bundles(self) -> list[BundleSpec]:
         """Loaded bundles by name, newest version first."""
         return [runtime.spec for runtime in self._runtimes.values()]

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncGenerator, Iterable, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
+from typing import TypeVar
 
 from models.bundle.schema import BundleSpec
 from service.clips import PoseClip
 from service.errors import BadClip, BadPose, Draining, ServiceError
 from service.hub import Hub
 from service.protocol import End, ErrorMessage, Event, Outgoing, Prediction, Start
+from service.session import FrameMessage
+
+M = TypeVar("M", bound=FrameMessage)
 
 MAX_WARNINGS = 20
 FAIR = 64
@@ -32,6 +38,16 @@ async def score(hub: Hub, start: Start, clip: PoseClip) -> Timeline:
     Raises what `Hub.open` raises, BadClip when a frame does not fit the skeleton, and Draining when the server stops
     meanwhile. Other refusals and losses become warnings.
     """
+    return await score_frames(hub, start, _each(clip.messages()))
+
+
+async def score_frames(
+    hub: Hub, start: Start, frames: AsyncGenerator[M, None], warnings: Sequence[str] = ()
+) -> Timeline:
+    """Run any frames through a stream of its own, as `score` does. warnings: of the frames' source, read at the end.
+
+    `frames`, an async generator, is closed when the stream ends before it.
+    """
     predictions: list[Prediction] = []
     events: list[Event] = []
     errors: list[ErrorMessage] = []
@@ -47,25 +63,31 @@ async def score(hub: Hub, start: Start, clip: PoseClip) -> Timeline:
 
     handle = hub.open(start, take)
     try:
-        for number, message in enumerate(clip.messages()):
-            await handle.writable()
-            handle.receive(message)
-            if errors and _fatal(errors[-1]):
-                break
-            if number % FAIR == FAIR - 1:
-                await asyncio.sleep(0)
-        else:
-            handle.receive(End())
-            await handle.finished()
+        async with aclosing(frames):
+            async for message in frames:
+                await handle.writable()
+                handle.receive(message)
+                if errors and _fatal(errors[-1]):
+                    break
+            else:
+                handle.receive(End())
+                await handle.finished()
     finally:
         handle.close("abandoned")  # nothing to do for a clip that ended
     for error in errors:
         if fatal := _fatal(error):
             raise fatal
-    warnings = [_sentence(error) for error in errors[:MAX_WARNINGS]]
+    sentences = [*warnings, *(_sentence(error) for error in errors[:MAX_WARNINGS])]
     if len(errors) > MAX_WARNINGS:
-        warnings.append(f"and {len(errors) - MAX_WARNINGS} more like these")
-    return Timeline(handle.spec, predictions, events, warnings)
+        sentences.append(f"and {len(errors) - MAX_WARNINGS} more like these")
+    return Timeline(handle.spec, predictions, events, sentences)
+
+
+async def _each(messages: Iterable[M]) -> AsyncGenerator[M, None]:
+    for number, message in enumerate(messages):
+        yield message
+        if number % FAIR == FAIR - 1:
+            await asyncio.sleep(0)
 
 
 def _fatal(error: ErrorMessage) -> ServiceError | None:

@@ -72,6 +72,11 @@ class Settings(BaseSettings):
     )
     max_clip_bytes: Count = Field(default=64 * MIB, description="largest clip, as sent and again as unpacked")
     max_clip_frames: Count = Field(default=108_000, description="most frames in one clip (an hour at 30 Hz)")
+    max_videos: Count = Field(default=4, description="most videos that are received and scored at once")
+    max_video_bytes: Count = Field(default=1024 * MIB, description="largest video file")
+    clip_dir: Path | None = Field(
+        default=None, description="directory for videos while they are scored; empty: the system's for temporary files"
+    )
     idle_timeout_s: Seconds = Field(
         default=60.0, description="seconds without a message after which a stream is closed"
     )

@@ -1,0 +1,192 @@
+"""Videos on their way to a timeline: received into a file, scored, kept for a while; to be watched and cancelled."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import secrets
+import tempfile
+import time
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Literal
+
+from service.errors import Cancelled, IdleTimeout, Internal, OverCapacity, ServiceError, TooLarge, UnknownClip
+from service.hub import Hub
+from service.protocol import Start
+from service.scoring import Timeline, score_frames
+from service.videos import Progress, VideoLimits, video_frames
+
+log = logging.getLogger(__name__)
+
+State = Literal["receiving", "scoring", "done", "failed", "cancelled"]
+
+KEEP = 32
+"""Finished clips that are remembered."""
+KEEP_S = 600.0
+_WRITE_BYTES = 1024 * 1024
+
+
+@dataclass(slots=True, eq=False)
+class Job:
+    """One video. timeline: once it is done; error: once it has failed."""
+
+    id: str
+    start: Start
+    fps: float | None
+    state: State = "receiving"
+    bytes: int = 0
+    progress: Progress = field(default_factory=Progress)
+    timeline: Timeline | None = None
+    error: ServiceError | None = None
+    ended_s: float | None = None
+    task: asyncio.Task[None] | None = None
+
+
+class Jobs:
+    """The videos of one server. Everything runs on the event loop."""
+
+    def __init__(
+        self,
+        hub: Hub,
+        limits: VideoLimits,
+        *,
+        max_jobs: int,
+        max_bytes: int,
+        stall_s: float,
+        scored: Callable[[str], None],
+        directory: Path | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """max_jobs: at work at once. max_bytes: of one file. stall_s: the longest wait for more of a file.
+
+        scored: told the full name of a bundle for each video that it has scored.
+        """
+        self._hub = hub
+        self._limits = limits
+        self._max_jobs = max_jobs
+        self._max_bytes = max_bytes
+        self._stall_s = stall_s
+        self._scored = scored
+        self._directory = directory
+        self._clock = clock
+        self._jobs: dict[str, Job] = {}
+
+    def all(self) -> list[Job]:
+        """Those at work and those remembered, oldest first."""
+        self._forget_old()
+        return list(self._jobs.values())
+
+    def get(self, job_id: str) -> Job:
+        """Raises UnknownClip."""
+        self._forget_old()
+        if job_id not in self._jobs:
+            raise UnknownClip("no such clip here; results are kept for ten minutes")
+        return self._jobs[job_id]
+
+    async def receive(self, body: AsyncIterator[bytes], start: Start, fps: float | None) -> Job:
+        """Take a video in, and begin to score it. Raises OverCapacity, TooLarge, IdleTimeout, what `body` raises."""
+        if sum(job.ended_s is None for job in self._jobs.values()) >= self._max_jobs:
+            raise OverCapacity(f"{self._max_jobs} videos are being scored: try again later")
+        job = Job(secrets.token_urlsafe(9), start, fps)
+        self._jobs[job.id] = job
+        file = tempfile.NamedTemporaryFile(prefix="inkling-", suffix=".video", dir=self._directory)  # noqa: SIM115
+        try:
+            await self._fill(job, file, body)
+        except BaseException:
+            file.close()
+            del self._jobs[job.id]
+            raise
+        job.state = "scoring"
+        job.task = asyncio.create_task(self._run(job, file), name=f"clip {job.id}")
+        return job
+
+    def cancel(self, job_id: str) -> None:
+        """Stop a clip, or forget one that has ended. Raises UnknownClip."""
+        job = self.get(job_id)
+        if job.ended_s is not None:
+            del self._jobs[job_id]
+        elif job.task is not None:
+            job.task.cancel()
+        else:
+            job.state = "cancelled"  # seen with the next bytes that come
+
+    async def result(self, job: Job) -> Timeline:
+        """Wait for a clip to end. Raises its error, Cancelled; a wait that is cancelled itself cancels the clip."""
+        if job.task is None:
+            raise ValueError("the clip is still being received")
+        try:
+            await asyncio.wait([job.task])
+        except asyncio.CancelledError:
+            job.task.cancel()
+            raise
+        if job.timeline is None:
+            raise job.error or Cancelled("the clip was cancelled")
+        return job.timeline
+
+    async def stop(self) -> None:
+        """Cancel what is at work."""
+        tasks = [job.task for job in self._jobs.values() if job.task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _fill(self, job: Job, file: IO[bytes], body: AsyncIterator[bytes]) -> None:
+        waiting = bytearray()
+        chunks = aiter(body)
+        while True:
+            try:
+                async with asyncio.timeout(self._stall_s):
+                    chunk = await anext(chunks, None)
+            except TimeoutError:
+                raise IdleTimeout(f"nothing of the clip came for {self._stall_s:g} s") from None
+            if chunk is None:
+                break
+            if job.state == "cancelled":
+                raise Cancelled("the clip was cancelled")
+            job.bytes += len(chunk)
+            if job.bytes > self._max_bytes:
+                raise TooLarge(f"a video may have at most {self._max_bytes} bytes")
+            waiting += chunk
+            if len(waiting) >= _WRITE_BYTES:
+                await asyncio.to_thread(file.write, bytes(waiting))
+                waiting.clear()
+        await asyncio.to_thread(_finish, file, bytes(waiting))
+
+    async def _run(self, job: Job, file: IO[bytes]) -> None:
+        try:
+            frames = video_frames(Path(file.name), self._limits, job.progress, job.fps)
+            job.timeline = await score_frames(self._hub, job.start, frames, job.progress.warnings)
+            job.state = "done"
+            self._scored(job.timeline.spec.full_name)
+        except asyncio.CancelledError:
+            job.state = "cancelled"
+        except ServiceError as error:
+            job.state, job.error = "failed", error
+        except Exception:
+            log.exception("a clip failed")
+            job.state = "failed"
+            job.error = Internal("the server failed; the operator finds the cause in its log")
+        finally:
+            file.close()
+            job.ended_s = self._clock()
+            self._forget_old()
+
+    def _forget_old(self) -> None:
+        now_s = self._clock()
+        ended = [job for job in self._jobs.values() if job.ended_s is not None]
+        for place, job in enumerate(reversed(ended)):
+            if place >= KEEP or (job.ended_s is not None and now_s - job.ended_s > KEEP_S):
+                del self._jobs[job.id]
+
+
+def video_limits(max_pixels: int, max_frames: int) -> VideoLimits:
+    """Limits with as many threads as this process has cores."""
+    return VideoLimits(max_pixels, max_frames, len(os.sched_getaffinity(0)))
+
+
+def _finish(file: IO[bytes], rest: bytes) -> None:
+    file.write(rest)
+    file.flush()
