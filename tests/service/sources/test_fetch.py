@@ -1,0 +1,274 @@
+"""The process that fetches, run as the server runs it, on real files and servers."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from http.server import BaseHTTPRequestHandler
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from models.resize import fit_image
+from models.video import VideoReader, to_rgb
+from service.sources.connection import Connection
+from service.sources.job import Job
+from service.sources.state import Cause
+from service.sources.wire import Ended, Failed, Looped, Message, Opened, Picture
+from tests.service.sources.cameras import Camera, make_video, reply, serving, silent, within
+
+
+def job(url: str, directory: Path | None = None, **more: Any) -> Job:
+    fields: dict[str, Any] = {
+        "height": 24, "width": 32, "pace": "fast", "open_s": 5.0, "read_s": 5.0, "hosts": ("127.0.0.1",),
+        "schemes": ("http", "file", "rtsp", "device"), "directories": (directory,) if directory else (),
+    }  # fmt: skip
+    return Job(url=url, **fields | more)
+
+
+def fetch(what: Job, limit: int = 10_000) -> list[Message]:
+    """All that is said, or its first part."""
+
+    async def run() -> list[Message]:
+        messages: list[Message] = []
+        async with Connection(what) as connection:
+            async for message in connection.messages():
+                messages.append(message)
+                if len(messages) >= limit:
+                    break
+        return messages
+
+    return asyncio.run(run())
+
+
+def pictures(messages: Sequence[Message]) -> list[Picture]:
+    return [message for message in messages if isinstance(message, Picture)]
+
+
+def test_a_file_comes_as_the_model_will_see_it(tmp_path: Path) -> None:
+    path = make_video(tmp_path / "a.mp4", frames=12)
+    opened, *middle, ended = fetch(job("file:a.mp4", tmp_path))
+    assert opened == Opened(64, 48, "file", live=False)
+    assert ended == Ended()
+    with VideoReader(path, threads=1) as video:
+        expected = [(pts_s, fit_image(to_rgb(frame), 24, 32)) for pts_s, frame in video]
+    assert [message.media_s for message in pictures(middle)] == [pts_s for pts_s, _ in expected]
+    for message, (_, image) in zip(pictures(middle), expected, strict=True):
+        np.testing.assert_array_equal(message.image, image)
+
+
+def test_a_loop_begins_again_and_says_so(tmp_path: Path) -> None:
+    make_video(tmp_path / "a.mkv", frames=3)
+    messages = fetch(job("file:a.mkv", tmp_path, loop=True), limit=12)
+    kinds = [type(message) for message in messages]
+    assert kinds[:6] == [Opened, Picture, Picture, Picture, Looped, Opened]
+    assert kinds.count(Looped) >= 2
+
+
+def test_a_file_in_real_time_takes_its_time(tmp_path: Path) -> None:
+    make_video(tmp_path / "a.mp4", frames=16, rate=20)
+    arrived = [message.arrived_s for message in pictures(fetch(job("file:a.mp4", tmp_path, pace="real")))]
+    assert arrived[-1] - arrived[0] >= 15 / 20 - 0.001
+
+
+def test_a_file_that_breaks_off_ends_with_a_warning(tmp_path: Path) -> None:
+    data = make_video(tmp_path / "whole.mkv", frames=60).read_bytes()
+    (tmp_path / "half.mkv").write_bytes(data[: len(data) // 2])
+    messages = fetch(job("file:half.mkv", tmp_path))
+    assert 5 < len(pictures(messages)) < 60
+    assert isinstance(messages[-1], Ended | Failed)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_random_bytes_are_unreadable(tmp_path: Path, seed: int) -> None:
+    (tmp_path / "noise.mp4").write_bytes(np.random.default_rng(seed).bytes(20_000))
+    (last,) = fetch(job("file:noise.mp4", tmp_path))
+    assert isinstance(last, Failed)
+    assert last.cause is Cause.UNREADABLE
+
+
+def test_frames_that_are_too_large_are_not_decoded(tmp_path: Path) -> None:
+    make_video(tmp_path / "a.mp4")
+    (last,) = fetch(job("file:a.mp4", tmp_path, max_pixels=64 * 48 - 1))
+    assert isinstance(last, Failed)
+    assert last.cause is Cause.UNREADABLE
+
+
+def test_a_file_outside_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    make_video(tmp_path / "a.mp4")
+    assert fetch(job("file:../a.mp4", tmp_path / "in")) == [
+        Failed(Cause.REFUSED, "there is no such file in the directories that sources may read")
+    ]
+
+
+def test_a_playlist_file_opens_no_other_file(tmp_path: Path) -> None:
+    make_video(tmp_path / "a.ts", codec="mpeg4")
+    (tmp_path / "list.m3u8").write_text("#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:2,\na.ts\n#EXT-X-ENDLIST\n")
+    (last,) = fetch(job("file:list.m3u8", tmp_path))
+    assert isinstance(last, Failed)
+
+
+def test_a_device_that_is_none_fails(tmp_path: Path) -> None:
+    (last,) = fetch(job("device:/dev/null", devices=(Path("/dev/null"),)))
+    assert isinstance(last, Failed)
+    assert last.cause is not Cause.CRASHED
+
+
+def test_a_camera_is_stamped_on_arrival_and_ends_as_lost() -> None:
+    with Camera(rate_hz=50) as camera:
+
+        async def run() -> list[Message]:
+            messages: list[Message] = []
+            async with Connection(job(camera.url)) as connection:
+                async for message in connection.messages():
+                    messages.append(message)
+                    if len(messages) == 10:
+                        await asyncio.to_thread(camera.off)
+            return messages
+
+        opened, *middle, last = asyncio.run(run())
+    assert opened == Opened(64, 48, "mpjpeg", live=True)
+    assert {message.media_s for message in pictures(middle)} == {None}
+    assert all(message.image.std() > 10 for message in pictures(middle))
+    assert isinstance(last, Failed)
+    assert last.cause is Cause.CLOSED
+
+
+def test_a_camera_may_change_its_size() -> None:
+    with Camera(rate_hz=50) as camera:
+
+        async def run() -> None:
+            async with Connection(job(camera.url)) as connection:
+                seen = 0
+                async for message in connection.messages():
+                    assert isinstance(message, Opened | Picture), message
+                    seen += 1
+                    if seen == 5:
+                        camera.width, camera.height = 200, 120
+                    if seen == 30:
+                        return
+
+        asyncio.run(run())
+
+
+def test_a_file_over_http_ends_in_order(tmp_path: Path) -> None:
+    data = make_video(tmp_path / "a.mkv", frames=10, rate=30).read_bytes()
+    with serving(lambda request: reply(request, data, "video/x-matroska")) as port:
+        messages = fetch(job(f"http://127.0.0.1:{port}/a.mkv"))
+    assert len(pictures(messages)) == 10
+    assert messages[-1] == Ended()
+
+
+def test_a_playlist_is_fetched_piece_by_piece_from_allowed_hosts_only(tmp_path: Path) -> None:
+    pieces = {}
+    for number in range(2):
+        pieces[f"/{number}.ts"] = make_video(
+            tmp_path / f"{number}.ts", frames=15, rate=30, codec="libx264"
+        ).read_bytes()
+    lists = {
+        "/good.m3u8": "#EXTINF:0.5,\n0.ts\n#EXT-X-DISCONTINUITY\n#EXTINF:0.5,\n1.ts\n",
+        "/file.m3u8": f"#EXTINF:0.5,\nfile://{tmp_path}/0.ts\n",
+        "/host.m3u8": "#EXTINF:0.5,\nhttp://169.254.169.254/0.ts\n",
+    }
+    asked: list[str] = []
+
+    def answer(request: BaseHTTPRequestHandler) -> None:
+        asked.append(request.path)
+        if request.path in pieces:
+            reply(request, pieces[request.path], "video/mp2t")
+        else:
+            head = "#EXTM3U\n#EXT-X-VERSION:3\n#EXT-X-TARGETDURATION:1\n"
+            body = f"{head}{lists[request.path]}#EXT-X-ENDLIST\n"
+            reply(request, body.encode(), "application/vnd.apple.mpegurl")
+
+    with serving(answer) as port:
+        messages = fetch(job(f"http://127.0.0.1:{port}/good.m3u8"))
+        assert len(pictures(messages)) >= 25
+        assert isinstance(messages[-1], Ended)
+        assert "/1.ts" in asked
+        for path in ("/file.m3u8", "/host.m3u8"):
+            (last,) = fetch(job(f"http://127.0.0.1:{port}{path}"))
+            assert isinstance(last, Failed)
+            assert last.cause is Cause.REFUSED
+
+
+def test_a_connection_that_hangs_can_be_killed() -> None:
+    async def run(url: str) -> list[Message]:
+        async with Connection(job(url, open_s=60, read_s=60)) as connection:
+            asyncio.get_running_loop().call_later(1.5, connection.kill)
+            return [message async for message in connection.messages()]
+
+    with silent() as port:
+        for scheme in ("rtsp", "http"):
+            started_s = time.monotonic()
+            assert asyncio.run(run(f"{scheme}://127.0.0.1:{port}/x")) == []
+            assert time.monotonic() - started_s < 30
+
+
+def test_a_connection_that_is_cancelled_leaves_no_process() -> None:
+    async def run() -> int | None:
+        connection = Connection(job(f"rtsp://127.0.0.1:{port}/x", open_s=60))
+
+        async def wait() -> None:
+            async with connection:
+                async for _ in connection.messages():
+                    pass
+
+        task = asyncio.create_task(wait())
+        await asyncio.sleep(0.5)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        assert connection._process is not None
+        return connection._process.returncode
+
+    with silent() as port:
+        assert asyncio.run(run()) == -signal.SIGKILL
+
+
+def test_the_process_ends_when_the_server_is_gone() -> None:
+    with silent() as port:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "service.sources.fetch"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        )
+        assert process.stdin
+        assert process.stdout
+        process.stdin.write(job(f"rtsp://127.0.0.1:{port}/x", open_s=600).model_dump_json().encode() + b"\n")
+        process.stdin.flush()
+        time.sleep(0.2)
+        process.stdin.close()
+        assert within(30, lambda: process.poll() is not None)
+        process.stdout.close()
+
+
+def test_the_url_is_on_no_command_line(tmp_path: Path) -> None:
+    async def run() -> bytes:
+        async with Connection(job(f"rtsp://me:secret@127.0.0.1:{port}/x", open_s=60)) as connection:
+            assert connection._process is not None
+            path = Path(f"/proc/{connection._process.pid}")
+            return (path / "cmdline").read_bytes() + (path / "environ").read_bytes()
+
+    with silent() as port:
+        seen = asyncio.run(run())
+    assert b"service.sources.fetch" in seen
+    assert b"secret" not in seen
+
+
+def test_a_process_that_dies_is_reported() -> None:
+    async def run() -> list[Message]:
+        async with Connection(job(f"rtsp://127.0.0.1:{port}/x", open_s=60)) as connection:
+            assert connection._process is not None
+            asyncio.get_running_loop().call_later(0.5, connection._process.send_signal, signal.SIGSEGV)
+            return [message async for message in connection.messages()]
+
+    with silent() as port:
+        (last,) = asyncio.run(run())
+    assert isinstance(last, Failed)
+    assert last.cause is Cause.CRASHED
+    assert "-11" in last.message
