@@ -32,7 +32,7 @@ def make_film(
     audio: bool = False,
     base: Fraction = BASE,
 ) -> Path:
-    """Write `images` at `times_s` (or at that many a second), by default without loss. audio: a silent track besides."""
+    """Write `images` at `times_s` (or at that many a second), by default without loss. audio: with a silent track."""
     times = [i / times_s for i in range(len(images))] if isinstance(times_s, int | float) else times_s
     rate = round(1 / (times[1] - times[0])) if len(times) > 1 else 15
     with av.open(str(path), "w") as file:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -161,7 +162,7 @@ def test_sound_alone_is_no_video(tmp_path: Path) -> None:
 
 def test_frames_over_the_limit_are_refused_before_they_are_decoded(tmp_path: Path) -> None:
     path = make_film(tmp_path / "large.mkv", pictures(2, 200, 300))
-    with pytest.raises(VideoError, match="300 x 200"):
+    with pytest.raises(VideoError, match="at most 59999 pixels"):
         read(path, max_pixels=200 * 300 - 1)
     assert len(read(path, max_pixels=200 * 300)[0]) == 2
 
@@ -195,7 +196,7 @@ def test_times_begin_at_zero_and_rise_whatever_comes(
     times = Times(step)
     placed = [times.place(pts_s, dts_s) for pts_s, dts_s in stamps]
     assert placed[0] == 0
-    assert all(later > earlier for earlier, later in zip(placed, placed[1:], strict=False))
+    assert all(later > earlier for earlier, later in pairwise(placed))
 
 
 def test_good_times_are_kept() -> None:
@@ -245,7 +246,8 @@ def test_public_files_give_the_right_frames(shared_data: Path, name: str) -> Non
             times.append(pts_s)
             if first is None:
                 first = to_rgb(frame)
-    assert (len(times), times[-1]) == (count, pytest.approx(length_s, abs=2e-3))
+    assert len(times) == count
+    assert times[-1] == pytest.approx(length_s, abs=2e-3)
     assert first is not None
     assert first.shape == (*shape, 3)
     assert bool(video.warnings) is (name.endswith(("corrupted.mp4", "test.avi")))
