@@ -117,9 +117,7 @@ class VideoReader:
             self.frames += 1
             yield pts_s, frame
         if not self.frames:
-            limit = f"; frames may have at most {self._max_pixels} pixels"
-            unknown = not self._stream.codec_context.width  # libav forgets the size of what is over the limit
-            raise VideoError("no frame of the video can be decoded" + (limit if unknown else ""))
+            raise VideoError(f"no frame can be decoded; one may have at most {self._max_pixels} pixels")
         if bad:
             self.warnings.append(f"{bad} packets of the file could not be decoded: frames are missing or damaged")
         self.warnings += times.warnings()
