@@ -2,18 +2,41 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from models.bundle.schema import FrameInput, PoseInput
 from training.config import Recipe
 from training.evaluate import Evaluation
 from training.report import table
 from training.run import SeedResult
 
 
-def card(recipe: Recipe, result: SeedResult, name: str, version: str, evaluation: Evaluation | None) -> str:
+class Figures(BaseModel):
+    """What else was measured, outside of `evaluate`: into `bundle.json`, and as text onto the card."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    figures: dict[str, Any]
+    text: str
+    """Markdown."""
+
+
+def card(
+    recipe: Recipe,
+    result: SeedResult,
+    name: str,
+    version: str,
+    evaluation: Evaluation | None,
+    figures: Figures | None = None,
+) -> str:
     """The card of a bundle, as Markdown; `evaluation` None says that quality was not measured on test clips."""
     texts = recipe.bundle
+    what = "frames" if isinstance(result.input, FrameInput) else "body joints"
     background = f" `{recipe.background_label}` means that nothing is happening." if recipe.background_label else ""
     teacher = f" (its teacher, which sees the whole clip: {100 * result.teacher_auc:.1f})" if result.teacher_auc else ""
-    measured = "It was not measured on test clips."
+    measured = "It was not measured on test clips." if figures is None else ""
     if evaluation is not None:
         measured = "\n".join(
             (
@@ -27,14 +50,14 @@ def card(recipe: Recipe, result: SeedResult, name: str, version: str, evaluation
         )
     parts = [
         f"# {name} {version}",
-        texts.title or f"Recognises {len(result.labels)} actions from a stream of body joints, while they happen.",
+        texts.title or f"Recognises {len(result.labels)} actions from a stream of {what}, while they happen.",
         "## What it answers",
         ", ".join(f"`{label}`" for label in result.labels) + f".{background}",
-        f"Input: poses of the skeleton `{result.skeleton.name}` ({len(result.skeleton.joints)} joints, "
-        f"{result.skeleton.dimensions}D), at {recipe.rate_hz:g} steps a second. One step sees the present and the past "
+        f"Input: {_takes(result.input)}, at {recipe.rate_hz:g} steps a second. One step sees the present and the past "
         "only.",
         "## How well",
-        measured,
+        *((figures.text,) if figures is not None else ()),
+        *((measured,) if measured else ()),
         f"Validation clips, kept out of training by group: AUC {100 * result.student_auc:.1f}{teacher}, "
         f"{result.val_clips} clips.",
         "## Trained on",
@@ -48,3 +71,10 @@ def card(recipe: Recipe, result: SeedResult, name: str, version: str, evaluation
     if texts.limits:
         parts += ["## Where it fails", texts.limits]
     return "\n\n".join(part.strip() for part in parts) + "\n"
+
+
+def _takes(takes: PoseInput | FrameInput) -> str:
+    if isinstance(takes, FrameInput):
+        return f"RGB frames of {takes.width} x {takes.height} pixels (`{takes.fit}`)"
+    skeleton = takes.skeleton
+    return f"poses of the skeleton `{skeleton.name}` ({len(skeleton.joints)} joints, {skeleton.dimensions}D)"

@@ -1,4 +1,4 @@
-"""`inkling train`: prepare, fit, evaluate, export. Heavy imports wait until a verb needs them."""
+"""`inkling train`: weights, prepare, fit, evaluate, warnings, export. Heavy imports wait until a verb needs them."""
 
 from __future__ import annotations
 
@@ -7,13 +7,18 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
 from models.errors import InklingError
 
+if TYPE_CHECKING:
+    from training.prepare.videos import Plan
+
 EPILOG = """
   inkling train prepare penn labels.zip datasets/penn
+  inkling train prepare videos my-videos datasets/mine --height 96 --width 128 --rate 10
   inkling train fit my-recipe.toml --out runs/mine --data datasets
   inkling train evaluate runs/mine --data datasets
   inkling train export runs/mine bundles --version 1
@@ -50,11 +55,25 @@ def _parser() -> argparse.ArgumentParser:
     kinds = prepare.add_subparsers(dest="kind", required=True, metavar="DATASET")
     penn = kinds.add_parser("penn", help="Penn Action: the .tar.gz, a zip of its labels, or the unpacked folder")
     jhmdb14 = kinds.add_parser("jhmdb14", help="JHMDB, puppet joints of 14 classes: the .npz")
-    for kind in (penn, jhmdb14):
-        kind.add_argument("source", type=Path, metavar="FILE")
+    clips = kinds.add_parser("videos", help="your own: class folders of videos, or a folder with clips.csv")
+    urfall = kinds.add_parser("urfall", help="UR Fall: its folder; writes OUT/urfall and five folds")
+    for kind in (penn, jhmdb14, clips, urfall):
+        kind.add_argument("source", type=Path, metavar="FILE" if kind in (penn, jhmdb14) else "DIR")
         kind.add_argument("out", type=Path, metavar="OUT", help="the data set folder to write")
-        kind.set_defaults(run=_prepare)
+        kind.set_defaults(run=_prepare if kind in (penn, jhmdb14) else _prepare_videos)
+    for kind in (clips, urfall):
+        kind.add_argument("--recipe", type=Path, help="prepare what this recipe's [frames] and rate_hz ask for")
+        kind.add_argument("--height", type=int, default=96, help="of the frames to keep (default 96)")
+        kind.add_argument("--width", type=int, default=128, help="of the frames to keep (default 128)")
+        kind.add_argument("--rate", type=float, default=10.0, help="frames a second to keep (default 10)")
+        kind.add_argument("--fit", default="letterbox", choices=("letterbox", "stretch", "crop"), help="(letterbox)")
+        kind.add_argument("--workers", type=int, help="processes (default one per core)")
+    clips.add_argument("--broken", default="fail", choices=("fail", "skip"), help="a video that cannot be decoded")
     jhmdb14.add_argument("--split", type=int, choices=(1, 2, 3), default=1, help="official split (default 1)")
+
+    weights = verbs.add_parser("weights", help="fetch published weights of a backbone; continues a broken off one")
+    weights.add_argument("name", nargs="?", metavar="NAME", help="without it: the names that there are")
+    weights.set_defaults(run=_weights)
 
     fit = verbs.add_parser("fit", help="train a recipe: teacher, then distilled student; continues a killed run")
     fit.add_argument("recipe", type=Path, metavar="RECIPE", help="a TOML file, or the name of a shipped recipe")
@@ -68,11 +87,19 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--out", type=Path, help="folder for the files (default: in the run; none for a bundle)")
     evaluate.set_defaults(run=_evaluate)
 
+    warnings = verbs.add_parser("warnings", help="how early, and with how many false alarms, over the folds of a label")
+    warnings.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="the runs of folds 1, 2, ... in this order")
+    warnings.add_argument("--folds", type=Path, required=True, help="folder of the folds' data: FOLDS/1, FOLDS/2, ...")
+    warnings.add_argument("--label", required=True, help="the label to warn of")
+    warnings.add_argument("--out", type=Path, help="write the figures there, for export --figures")
+    warnings.set_defaults(run=_warnings)
+
     export = verbs.add_parser("export", help="write a verified bundle; its card has the run's latest evaluation")
     export.add_argument("model", type=Path, metavar="RUN")
     export.add_argument("out", type=Path, metavar="BUNDLES", help="the bundle becomes BUNDLES/NAME/VERSION")
     export.add_argument("--version", required=True, help="1, or 1.2, or 1.2.3")
     export.add_argument("--name", help="by default the recipe's")
+    export.add_argument("--figures", type=Path, help="further figures for the card, as `warnings --out` writes them")
     export.set_defaults(run=_export)
 
     for verb in (fit, evaluate):
@@ -92,6 +119,81 @@ def _prepare(arguments: argparse.Namespace, console: Console) -> None:
 
         count = jhmdb14.prepare(arguments.source, arguments.out, arguments.split)
     console.print(f"{count} clips in {arguments.out}")
+
+
+def _prepare_videos(arguments: argparse.Namespace, console: Console) -> None:
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from training.prepare import urfall, videos
+
+    plan = _plan(arguments)
+    columns = (TextColumn("prepare"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
+        task = bar.add_task("prepare", total=None)
+
+        def progress(done: int, total: int, said: str) -> None:
+            bar.update(task, completed=done, total=total)
+            if said:
+                console.print(said, markup=False)
+
+        if arguments.kind == "urfall":
+            done = urfall.prepare(arguments.source, arguments.out, plan, progress=progress, workers=arguments.workers)
+        else:
+            done = videos.prepare(
+                arguments.source, arguments.out, plan,
+                broken=arguments.broken, workers=arguments.workers, progress=progress,
+            )  # fmt: skip
+    skipped = f", {len(done.skipped)} broken ones left out" if done.skipped else ""
+    console.print(f"{done.recordings} recordings in {arguments.out}, {done.made} of them new{skipped}")
+
+
+def _plan(arguments: argparse.Namespace) -> Plan:
+    """What to prepare: as the recipe says, which fit will then accept, or as the options do."""
+    from models.networks import FrameConfig
+    from training.config import read_recipe
+    from training.errors import ConfigError
+    from training.prepare.videos import Plan
+    from training.weights import extractor_id
+
+    if arguments.recipe is None:
+        frames = FrameConfig(height=arguments.height, width=arguments.width, fit=arguments.fit)
+        return Plan(frames, arguments.rate)
+    recipe = read_recipe(arguments.recipe)
+    if recipe.frames is None:
+        raise ConfigError(f"recipe {recipe.name} is on poses")
+    return Plan(recipe.frames, recipe.rate_hz, extractor_id(recipe.frames) if recipe.frames.frozen else "")
+
+
+def _weights(arguments: argparse.Namespace, console: Console) -> None:
+    from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn
+
+    from training.errors import ConfigError
+    from training.published import PUBLISHED, fetch, weights_folder
+
+    if arguments.name is None:
+        for name, published in PUBLISHED.items():
+            there = "fetched" if (weights_folder() / published.file).exists() else published.url
+            console.print(f"{name}: {published.about}; {there}", markup=False)
+        return
+    if arguments.name not in PUBLISHED:
+        raise ConfigError(f"no weights are known as {arguments.name!r}; there are {', '.join(PUBLISHED)}")
+    with Progress(BarColumn(), DownloadColumn(), TimeRemainingColumn(), console=console) as bar:
+        task = bar.add_task(arguments.name, total=None)
+        path = fetch(
+            PUBLISHED[arguments.name],
+            progress=lambda done, total: bar.update(task, completed=done, total=total or None),
+        )
+    console.print(str(path), markup=False)
+
+
+def _warnings(arguments: argparse.Namespace, console: Console) -> None:
+    from training.run import Run, write_text
+    from training.warning import measure_folds
+
+    figures = measure_folds([Run.open(run) for run in arguments.runs], arguments.folds, arguments.label)
+    console.print(figures.text, markup=False)
+    if arguments.out is not None:
+        write_text(arguments.out, figures.model_dump_json(indent=2) + "\n")
 
 
 def _fit(arguments: argparse.Namespace, console: Console) -> None:
@@ -132,6 +234,7 @@ def _evaluate(arguments: argparse.Namespace, console: Console) -> None:
 
 
 def _export(arguments: argparse.Namespace, console: Console) -> None:
+    from training.card import Figures
     from training.evaluate import Evaluation
     from training.export import export
     from training.run import Run
@@ -141,9 +244,13 @@ def _export(arguments: argparse.Namespace, console: Console) -> None:
     evaluation = Evaluation.model_validate_json(measured.read_text(encoding="utf-8")) if measured.exists() else None
     if evaluation is None:
         console.print(f"the card will have no test figures: {measured} is missing (inkling train evaluate)")
+    figures = None
+    if arguments.figures is not None:
+        figures = Figures.model_validate_json(arguments.figures.read_text(encoding="utf-8"))
     path = export(
-        run, arguments.out, arguments.version, name=arguments.name, seed=arguments.seed, evaluation=evaluation
-    )
+        run, arguments.out, arguments.version,
+        name=arguments.name, seed=arguments.seed, evaluation=evaluation, figures=figures,
+    )  # fmt: skip
     console.print(f"verified bundle in {path}")
 
 

@@ -18,9 +18,10 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from models.bundle.schema import DecisionRule, Gaps, Name, Positive
-from models.networks import StudentConfig, TeacherConfig
+from models.networks import FrameConfig, StudentConfig, TeacherConfig
 from training.augment import Augmentation
 from training.errors import ConfigError
+from training.pixels import PixelAugmentation
 from training.poses import Occluded
 
 RECIPES = Path(__file__).parent / "recipes"
@@ -82,6 +83,17 @@ class Streaming(Section):
     """Seconds from the one to the other."""
 
 
+class WindowSection(Section):
+    """Recordings of frames are trained on in windows, from anywhere in them."""
+
+    length_s: Positive = 3.2
+    speed: Annotated[float, Field(ge=1, le=4)] = 1.2
+    """Played at 1 / speed to speed times their speed."""
+
+    def steps(self, rate_hz: float) -> int:
+        return max(2, round(self.length_s * rate_hz))
+
+
 class Fit(Section):
     """How one network is optimised; the defaults suit some hundred to some thousand clips."""
 
@@ -131,6 +143,8 @@ class Recipe(Section):
     rate_hz: Positive
     skeleton: str | None = None
     """A skeleton that Inkling knows; by default that of the first data set."""
+    frames: FrameConfig | None = None
+    """How frames become features; without it the clips are poses."""
     seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)] = (0,)
     labelled: Annotated[float, Field(gt=0, le=1)] = 1.0
     """Share of the labelled training clips whose label is used, drawn per seed and class; the rest is unlabelled."""
@@ -142,6 +156,9 @@ class Recipe(Section):
     """By default as `fit`."""
     augmentation: Augmentation = Augmentation()
     streaming: Streaming = Streaming()
+    pixels: PixelAugmentation = PixelAugmentation()
+    """What `augmentation` is to poses, to frames."""
+    windows: WindowSection = WindowSection()
     validation: Validation = Validation()
     background: Background | None = None
     bundle: Shipping = Shipping()
@@ -153,6 +170,8 @@ class Recipe(Section):
             raise ValueError("two data sets have the same folder name; results are reported by it")
         if len(set(self.seeds)) != len(self.seeds):
             raise ValueError("seeds must be different")
+        if self.frames is not None and (self.skeleton or (self.background and self.background.clips)):
+            raise ValueError("a recipe on frames has no skeleton and no synthetic background clips")
         return self
 
     @property
@@ -162,6 +181,8 @@ class Recipe(Section):
     def digest(self) -> str:
         """sha256 over what decides the result of one seed: all but the list of seeds and what only the bundle says."""
         ignored: dict[str, bool | set[str]] = {"seeds": True, "bundle": {"title", "limits", "decision"}}
+        if self.frames is None:
+            ignored |= {"frames": True, "pixels": True, "windows": True}
         return hashlib.sha256(self.model_dump_json(exclude=ignored).encode()).hexdigest()
 
 

@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import Self
 
 import numpy as np
+import torch
 from pydantic import BaseModel, ConfigDict
 
 from models.bundle import load, verify_graph
-from models.bundle.schema import SPEC_FILE, PoseInput
+from models.bundle.schema import SPEC_FILE, FrameInput, PoseInput
 from training.config import Recipe, read_recipe
-from training.corrupt import CONDITIONS, corrupted
+from training.corrupt import conditions, corrupted
 from training.data import Corpus, load_corpus
 from training.errors import ConfigError
 from training.metrics import (
@@ -90,7 +91,7 @@ def measure(model: str, recipe: Recipe, predict: Predict, corpus: Corpus, temper
     sets = {}
     for name, examples in tests.items():
         own = corpus.own_labels[name]
-        logits = {what: ratio_logits(predict, corrupted(examples, how)) for what, how in CONDITIONS.items()}
+        logits = {what: ratio_logits(predict, corrupted(examples, how)) for what, how in conditions(examples).items()}
         clean, targets = logits["clean"]
         sets[name] = SetReport(
             clips=len(examples),
@@ -129,17 +130,32 @@ def evaluate_bundle(directory: Path | str, recipe: Recipe | None = None, data: P
     """
     bundle = load(Path(directory))
     spec = bundle.spec
-    if not isinstance(spec.input, PoseInput):
-        raise ConfigError(f"{directory}: takes {spec.input.kind}s, only pose bundles can be measured on pose clips")
     recipe = recipe or read_recipe(spec.provenance.recipe)
     corpus = load_corpus(recipe, data)
     _same_labels(spec.labels, corpus)
-    if corpus.skeleton.joints != spec.input.skeleton.joints or recipe.rate_hz != spec.rate_hz:
-        raise ConfigError(f"recipe {recipe.name} has another skeleton or rate than bundle {spec.name}")
+    if not _fits(spec.input, corpus) or recipe.rate_hz != spec.rate_hz:
+        what = "skeleton" if isinstance(spec.input, PoseInput) else "size of frames"
+        raise ConfigError(f"recipe {recipe.name} has another {what} or rate than bundle {spec.name}")
     graph = OnnxGraph(bundle.step)
     verify_graph(bundle, graph)
     name = f"{spec.name} {spec.version}"
     return measure(name, recipe, bundle_predictor(bundle, graph), corpus, spec.calibration.temperature)
+
+
+def _fits(takes: PoseInput | FrameInput, corpus: Corpus) -> bool:
+    """Whether the clips are what a bundle takes."""
+    if isinstance(takes, PoseInput):
+        return isinstance(corpus.input, PoseInput) and corpus.skeleton.joints == takes.skeleton.joints
+    frames = all(e.pose.dtype == torch.uint8 for e in corpus.examples)  # a whole bundle cannot take features
+    return (
+        frames
+        and isinstance(corpus.input, FrameInput)
+        and (corpus.input.shape, corpus.input.fit)
+        == (
+            takes.shape,
+            takes.fit,
+        )
+    )
 
 
 def is_bundle(directory: Path | str) -> bool:

@@ -15,10 +15,10 @@ import torch
 from torch import Tensor, nn
 
 from models.bundle import TestVector, load, verify_graph, write
-from models.bundle.schema import PoseInput, Provenance, Temperature
+from models.bundle.schema import FrameInput, PoseInput, Provenance, Temperature
 from models.networks import Student
 from models.skeletons import Skeleton
-from training.card import card
+from training.card import Figures, card
 from training.errors import ExportError
 from training.evaluate import Evaluation
 from training.onnx_graph import OnnxGraph
@@ -28,27 +28,33 @@ OPSET = 20
 LOGITS = "logits"
 POSE = "pose"
 PARITY_STEPS, PARITY_ROWS = 500, 4
+FRAME_PARITY_ROWS, FRAME_SEQUENCE_STEPS = 2, 48
+"""Frames are large: fewer rows, and their sequence is run over the first steps only (all 500 are stepped)."""
 TOLERANCE = 1e-4
 """Largest difference of a logit between torch and ONNX at any of the steps."""
 VECTOR_STEPS, VECTOR_ROWS = 24, 3
+FRAME_VECTOR_STEPS, FRAME_VECTOR_ROWS = 8, 2
 
 
 class Step(nn.Module):
-    """A student's `step` as `forward`: (pose, *state) -> (logits, *next_state)."""
+    """A student's `step` as `forward`: (pose or frame, *state) -> (logits, *next_state)."""
 
     def __init__(self, student: Student) -> None:
         super().__init__()
         self.student = student
 
-    def forward(self, pose: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
-        return self.student.step(pose, *state)
+    def forward(self, x: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
+        return self.student.step(x, *state)
 
 
-def step_onnx(student: Student, skeleton: Skeleton, name: str, version: str) -> bytes:
+def step_onnx(student: Student, takes: Skeleton | FrameInput, name: str, version: str) -> bytes:
     """One causal step as an ONNX file: named states, dynamic batch axis, metadata `name` and `version`."""
     states = student.state_tensors()
-    pose = torch.zeros(2, len(skeleton.joints), skeleton.dimensions + 1)
-    example = (pose, *student.initial_state(2))
+    if isinstance(takes, FrameInput):
+        input_name, x = takes.name, torch.zeros(2, *takes.shape, dtype=torch.uint8)
+    else:
+        input_name, x = POSE, torch.zeros(2, len(takes.joints), takes.dimensions + 1)
+    example = (x, *student.initial_state(2))
     batch = torch.export.Dim("batch", min=1, max=1 << 16)
     exporter = logging.getLogger("torch.onnx._internal.exporter")
     level = exporter.level
@@ -58,7 +64,7 @@ def step_onnx(student: Student, skeleton: Skeleton, name: str, version: str) -> 
         program = torch.onnx.export(
             Step(student).eval(),
             example,
-            input_names=[POSE, *(s.input for s in states)],
+            input_names=[input_name, *(s.input for s in states)],
             output_names=[LOGITS, *(s.output for s in states)],
             opset_version=OPSET,
             dynamo=True,
@@ -113,24 +119,54 @@ def rough_poses(skeleton: Skeleton, steps: int, rows: int, seed: int = 0) -> np.
     return np.concatenate([points * present[..., None], confidence[..., None]], -1).astype(np.float32)
 
 
-def check_parity(student: Student, graph: OnnxGraph, poses: np.ndarray[Any, np.dtype[np.float32]]) -> float:
-    """Largest difference of logits between the ONNX graph and torch, over poses (S, B, J, D + 1).
+def rough_frames(takes: FrameInput, steps: int, rows: int, seed: int = 0) -> np.ndarray[Any, np.dtype[np.uint8]]:
+    """Made-up streams of frames, (steps, rows, H, W, 3) uint8: noise of changing light, a figure that wanders through,
+    stretches where nothing moves, cuts to another scene, and black frames."""
+    rng = np.random.default_rng(seed)
+    height, width = takes.shape[:2]
+    scene = rng.integers(0, 256, (rows, height, width, 3)).astype(np.float32)
+    frames = np.empty((steps, rows, *takes.shape), np.uint8)
+    place = rng.random((rows, 2))
+    for i in range(steps):
+        if rng.random() < 0.02:
+            scene = rng.integers(0, 256, scene.shape).astype(np.float32)
+        still = i % 40 > 32
+        if not still:
+            place = np.clip(place + rng.normal(size=place.shape) * 0.05, 0, 0.8)
+        frame = scene * (0.6 + 0.4 * np.sin(i / 30)) + (0 if still else rng.normal(size=scene.shape) * 6)
+        for row, (y, x) in enumerate(place):
+            top, left = int(y * height), int(x * width)
+            frame[row, top : top + height // 3, left : left + width // 5] = 40 * row + 30
+        frames[i] = np.clip(frame, 0, 255)
+    frames[steps // 3 : steps // 3 + 3, 0] = 0
+    return frames
 
-    Torch is run both step by step and as a sequence, since it is the sequence that was trained. Raises ExportError
-    when a difference is beyond `TOLERANCE`, or anything is not finite.
+
+def check_parity(
+    student: Student,
+    graph: OnnxGraph,
+    poses: np.ndarray[Any, np.dtype[Any]],
+    *,
+    input_name: str = POSE,
+    sequence_steps: int | None = None,
+) -> float:
+    """Largest difference of logits between the ONNX graph and torch, over poses (S, B, J, D + 1) or frames.
+
+    Torch is run both step by step and as a sequence (of the first `sequence_steps`), since it is the sequence that was
+    trained. Raises ExportError when a difference is beyond `TOLERANCE`, or anything is not finite.
     """
     states = student.state_tensors()
     with torch.no_grad():
-        sequence = student(torch.from_numpy(poses).transpose(0, 1)).transpose(0, 1).numpy()
+        sequence = student(torch.from_numpy(poses[:sequence_steps]).transpose(0, 1)).transpose(0, 1).numpy()
         torch_state: Sequence[Tensor] = student.initial_state(poses.shape[1])
         onnx_state = {s.input: tensor.numpy() for s, tensor in zip(states, torch_state, strict=True)}
         worst = 0.0
         for i, pose in enumerate(poses):
             logits, *torch_state = student.step(torch.from_numpy(pose), *torch_state)
-            found = graph.run({POSE: pose, **onnx_state})
+            found = graph.run({input_name: pose, **onnx_state})
             onnx_state = {s.input: found[s.output] for s in states}
             off_step = float(np.abs(found[LOGITS] - logits.numpy()).max())
-            off_sequence = float(np.abs(found[LOGITS] - sequence[i]).max())
+            off_sequence = float(np.abs(found[LOGITS] - sequence[i]).max()) if i < len(sequence) else 0.0
             for what, off in (("one step", off_step), ("the sequence", off_sequence)):
                 if not off <= TOLERANCE:  # not a number is not within it either
                     raise ExportError(
@@ -148,21 +184,32 @@ def export(
     name: str | None = None,
     seed: int | None = None,
     evaluation: Evaluation | None = None,
+    figures: Figures | None = None,
 ) -> Path:
     """Write the bundle `out/NAME/VERSION` of a run's student and return that path.
 
     name: by default the recipe's. seed: by default the one with the best validation AUC. evaluation: what the bundle
-    says of its quality. Raises ExportError when ONNX and torch differ anywhere over 500 steps, ConfigError when the run
-    is not done, BundleError when the version exists.
+    says of its quality; figures: what else. Raises ExportError when ONNX and torch differ anywhere over 500 steps,
+    ConfigError when the run is not done, BundleError when the version exists.
     """
     result, recipe = run.chosen(seed), run.recipe
     student, name = run.student(result), name or recipe.name
     if evaluation is not None and evaluation.labels != result.labels:
         raise ExportError("the evaluation is of a model with other labels")
-    step = step_onnx(student, result.skeleton, name, version)
-    graph = OnnxGraph(step)
-    check_parity(student, graph, rough_poses(result.skeleton, PARITY_STEPS, PARITY_ROWS))
-    inputs = rough_poses(result.skeleton, VECTOR_STEPS, VECTOR_ROWS, seed=1)
+    takes = result.input
+    inputs: np.ndarray[Any, np.dtype[Any]]
+    if isinstance(takes, FrameInput):
+        step = step_onnx(student, takes, name, version)
+        check_parity(
+            student, OnnxGraph(step), rough_frames(takes, PARITY_STEPS, FRAME_PARITY_ROWS),
+            input_name=takes.name, sequence_steps=FRAME_SEQUENCE_STEPS,
+        )  # fmt: skip
+        inputs = rough_frames(takes, FRAME_VECTOR_STEPS, FRAME_VECTOR_ROWS, seed=1)
+    else:
+        takes = PoseInput(kind="pose", name=POSE, skeleton=takes.skeleton)
+        step = step_onnx(student, takes.skeleton, name, version)
+        check_parity(student, OnnxGraph(step), rough_poses(takes.skeleton, PARITY_STEPS, PARITY_ROWS))
+        inputs = rough_poses(takes.skeleton, VECTOR_STEPS, VECTOR_ROWS, seed=1)
     with torch.no_grad():
         logits = student(torch.from_numpy(inputs).transpose(0, 1)).transpose(0, 1).contiguous().numpy()
     quality: dict[str, Any] = {"validation": {"auc": round(result.student_auc, 5), "clips": result.val_clips}}
@@ -178,7 +225,7 @@ def export(
         "task": "recognition",
         "labels": result.labels,
         "background": recipe.background_label,
-        "input": PoseInput(kind="pose", name=POSE, skeleton=result.skeleton),
+        "input": takes,
         "rate_hz": recipe.rate_hz,
         "gaps": recipe.bundle.gaps,
         "logits": LOGITS,
@@ -195,7 +242,9 @@ def export(
             libraries=result.libraries,
         ),
     }
-    text = card(recipe, result, name, version, evaluation)
+    if figures is not None:
+        quality |= figures.figures
+    text = card(recipe, result, name, version, evaluation, figures)
     path = write(Path(out), fields, step, TestVector(inputs, logits), text)
     bundle = load(path)
     verify_graph(bundle, OnnxGraph(bundle.step))

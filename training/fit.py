@@ -16,10 +16,12 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from models.networks import Teacher, pose_student, pose_teacher
+from models.bundle.schema import FrameInput, PoseInput
+from models.networks import Teacher
+from training.build import build_student, build_teacher, with_published
 from training.calibrate import fit_temperature
 from training.config import Recipe
-from training.data import Corpus, Fold, Joining, draw_fold, load_corpus, mixed_seed
+from training.data import Corpus, Fold, Joining, Windows, draw_fold, load_corpus, mixed_seed
 from training.learner import Learner, StudentLearner, TeacherLearner, train
 from training.metrics import ratio_logits
 from training.run import RESULT_FILE, Run, SeedResult, load_weights, save_weights, write_text
@@ -89,23 +91,25 @@ def _fit_seed(run: Run, corpus: Corpus, fold: Fold, seed: int, training: _Traini
     directory.mkdir(exist_ok=True)
 
     def augment(pose: Tensor, random: torch.Generator) -> Tensor:
-        return recipe.augmentation(pose, corpus.skeleton, random)
+        if recipe.frames is None:
+            return recipe.augmentation(pose, corpus.skeleton, random)
+        return recipe.pixels(pose, random) if pose.dtype == torch.uint8 else pose  # features stay as they are
 
-    streaming, rate_hz = recipe.streaming, recipe.rate_hz
-    longest, passage = max(1, round(streaming.longest_s * rate_hz)), round(streaming.passage_s * rate_hz)
-    joining = Joining(streaming.chance, longest, passage) if streaming.chance > 0 else None
+    classes, joining = len(corpus.labels), _joining(recipe)
     teacher: Teacher | None = None
     teacher_auc: float | None = None
     if recipe.distillation.alpha > 0:
         torch.manual_seed(mixed_seed(seed, TEACHER))
-        teacher = pose_teacher(recipe.teacher, corpus.skeleton, recipe.rate_hz, len(corpus.labels))
+        teacher = with_published(build_teacher(recipe, corpus.input, classes), recipe)
         fit_teacher = recipe.fit_teacher or recipe.fit
         learner: Learner = TeacherLearner(
             teacher, fold, fit_teacher, augment, joining, mixed_seed(seed, TEACHER, 1), recipe.validation.select
         )
         teacher_auc = training.stage(learner, directory, "teacher")
     torch.manual_seed(mixed_seed(seed, STUDENT))
-    student = pose_student(recipe.student, corpus.skeleton, recipe.rate_hz, len(corpus.labels))
+    student = with_published(build_student(recipe, corpus.input, classes), recipe)
+    if teacher is not None:  # of frames, where learning to see is most of the work, the student goes on from there
+        student.extractor.load_state_dict(teacher.extractor.state_dict())
     learner = StudentLearner(
         student,
         fold,
@@ -124,7 +128,8 @@ def _fit_seed(run: Run, corpus: Corpus, fold: Fold, seed: int, training: _Traini
     result = SeedResult(
         seed=seed,
         labels=corpus.labels,
-        skeleton=corpus.skeleton,
+        skeleton=corpus.input.skeleton if isinstance(corpus.input, PoseInput) else None,
+        frame=corpus.input if isinstance(corpus.input, FrameInput) else None,
         student_auc=student_auc,
         teacher_auc=teacher_auc,
         temperature=temperature,
@@ -136,6 +141,16 @@ def _fit_seed(run: Run, corpus: Corpus, fold: Fold, seed: int, training: _Traini
         libraries=_libraries(),
     )
     write_text(directory / RESULT_FILE, result.model_dump_json(indent=2) + "\n")
+
+
+def _joining(recipe: Recipe) -> Joining | Windows:
+    """How training clips are drawn: poses follow each other, recordings of frames are cut into windows."""
+    rate_hz = recipe.rate_hz
+    if recipe.frames is not None:
+        return Windows(recipe.windows.steps(rate_hz), recipe.windows.speed)
+    streaming = recipe.streaming
+    longest, passage = max(1, round(streaming.longest_s * rate_hz)), round(streaming.passage_s * rate_hz)
+    return Joining(streaming.chance, longest, passage)
 
 
 def _git_commit() -> str:

@@ -25,7 +25,7 @@ from torch.utils.data import DataLoader
 
 from models.networks import Student, Teacher
 from training.config import Distillation, Fit
-from training.data import Augment, Batch, Example, Fold, Joining, mixed_seed, plain_batches, training_batches
+from training.data import Augment, Batch, Example, Fold, Joining, Windows, mixed_seed, plain_batches, training_batches
 from training.losses import classification_loss, self_distillation_loss, teacher_student_loss
 from training.metrics import RATIOS, at_ratios
 
@@ -41,7 +41,7 @@ class Learner(lightning.LightningModule):
         fold: Fold,
         fit: Fit,
         augment: Augment,
-        joining: Joining | None,
+        joining: Joining | Windows | None,
         seed: int,
         select: Select,
     ) -> None:
@@ -94,7 +94,7 @@ class Learner(lightning.LightningModule):
         self.average.update_parameters(self.network)
 
     def validation_step(self, batch: Batch, index: int) -> None:
-        logits = at_ratios(self.answer(self.average.module, batch), batch.lengths)
+        logits = at_ratios(self.answer(self.average.module, batch), batch.lengths, batch.leads)
         self._right.append(logits.argmax(-1) == batch.targets[:, None])
 
     def on_validation_epoch_end(self) -> None:
@@ -143,7 +143,7 @@ class StudentLearner(Learner):
         fold: Fold,
         fit: Fit,
         augment: Augment,
-        joining: Joining | None,
+        joining: Joining | Windows | None,
         seed: int,
         select: Select,
         *,
@@ -154,6 +154,8 @@ class StudentLearner(Learner):
         super().__init__(network, fold, fit, augment, joining, seed, select)
         # in a list, so that the frozen teacher is no part of this module's weights and checkpoints
         self._teacher = [teacher.eval().requires_grad_(False)] if teacher is not None else []
+        # a parameter-free or frozen extractor gives teacher and student the same features, once computed
+        self._same_features = not any(p.requires_grad for p in network.extractor.parameters())
         self.distillation = distillation
         self.lead = max(1, round(distillation.tau_s * rate_hz))
 
@@ -173,7 +175,8 @@ class StudentLearner(Learner):
         parts = {"classification": classification_loss(logits, batch.step_targets, weight, smoothing)}
         for teacher in self._teacher:
             with torch.no_grad():
-                target = teacher.forward_features(features, batch.lengths)
+                seen = features if self._same_features else teacher.features(batch.x)
+                target = teacher.forward_features(seen, batch.lengths)
             parts["teacher"] = wish.alpha * teacher_student_loss(logits, target, weight, wish.temperature)
         if wish.beta > 0:
             parts["self"] = wish.beta * self_distillation_loss(

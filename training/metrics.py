@@ -22,16 +22,21 @@ Predict = Callable[[Tensor], Tensor]
 """x (B, T, J, C) -> logits (B, T, K), causal, each clip from the initial state."""
 
 
-def observed_steps(lengths: Tensor) -> Tensor:
-    """(B,) clip lengths -> (B, 10) index of the step at which each ratio is reached."""
+def observed_steps(lengths: Tensor, leads: Tensor | None = None) -> Tensor:
+    """(B,) clip lengths -> (B, 10) index of the step at which each ratio is reached.
+
+    leads: (B,) steps at the beginning that are not the clip's own, of which the ratio does not count.
+    """
+    if leads is not None:
+        return observed_steps(lengths - leads) + leads[:, None]
     # in integers: ceil(T * 0.3) in floats is one too many for T = 10
     tenths = torch.arange(1, len(RATIOS) + 1, device=lengths.device)
     return (lengths[:, None] * tenths + 9) // 10 - 1
 
 
-def at_ratios(logits: Tensor, lengths: Tensor) -> Tensor:
+def at_ratios(logits: Tensor, lengths: Tensor, leads: Tensor | None = None) -> Tensor:
     """(B, T, K) and (B,) -> (B, 10, K): the logits of the steps at which each ratio is reached."""
-    steps = observed_steps(lengths)
+    steps = observed_steps(lengths, leads)
     return logits.gather(1, steps[:, :, None].expand(-1, -1, logits.shape[2]))
 
 
@@ -42,7 +47,7 @@ def ratio_logits(predict: Predict, examples: Sequence[Example]) -> tuple[Floats,
     parts: dict[int, Tensor] = {}
     with torch.no_grad():
         for indices, batch in plain_batches(examples):
-            logits = at_ratios(predict(batch.x).cpu(), batch.lengths)
+            logits = at_ratios(predict(batch.x).cpu(), batch.lengths, batch.leads)
             parts.update(zip(indices, logits, strict=True))
     targets = np.array([e.target for e in examples], np.int64)
     return torch.stack([parts[i] for i in range(len(examples))]).numpy(), targets

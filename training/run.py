@@ -16,11 +16,13 @@ from pathlib import Path
 from typing import Any, Self
 
 import torch
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from torch import nn
 
-from models.networks import Student, pose_student
+from models.bundle.schema import FrameInput, PoseInput
+from models.networks import Student
 from models.skeletons import Skeleton
+from training.build import build_student
 from training.config import Recipe
 from training.errors import ConfigError
 
@@ -35,7 +37,10 @@ class SeedResult(BaseModel):
 
     seed: int
     labels: tuple[str, ...]
-    skeleton: Skeleton
+    skeleton: Skeleton | None = None
+    """Of a student on poses."""
+    frame: FrameInput | None = None
+    """Of a student on frames."""
     student_auc: float
     teacher_auc: float | None
     temperature: float
@@ -45,6 +50,20 @@ class SeedResult(BaseModel):
     created: str
     git_commit: str
     libraries: dict[str, str]
+
+    @property
+    def input(self) -> PoseInput | FrameInput:
+        """What the student takes."""
+        if self.skeleton is not None:
+            return PoseInput(kind="pose", skeleton=self.skeleton)
+        assert self.frame is not None  # noqa: S101  # validated
+        return self.frame
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if (self.skeleton is None) == (self.frame is None):
+            raise ValueError("a result is of poses or of frames")
+        return self
 
 
 class RunFile(BaseModel):
@@ -123,7 +142,7 @@ class Run:
 
     def student(self, result: SeedResult) -> Student:
         """The trained student of a seed, on the CPU, in evaluation mode."""
-        network = pose_student(self.recipe.student, result.skeleton, self.recipe.rate_hz, len(result.labels))
+        network = build_student(self.recipe, result.input, len(result.labels))
         load_weights(network, self.seed_directory(result.seed) / "student.pt")
         return network.eval()
 

@@ -7,10 +7,10 @@ Everything from uint8 RGB on is inside the step graph. `forward` runs a whole se
 from __future__ import annotations
 
 import math
-from typing import Annotated, Literal, cast
+from typing import Annotated, Literal, Self, cast
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -57,6 +57,18 @@ class FrameConfig(BaseModel):
     """Keep the backbone's weights as loaded."""
     weights: str | None = None
     """Published weights to begin with: a name that `inkling train weights` knows, or a file."""
+    fine_tune_two_way: bool = False
+    """Begin with two-way TSM weights all the same: their shifted channels come from the wrong side until trained on."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if not self.colour and not self.motion:
+            raise ValueError("without colour and without motion there is nothing to see")
+        if self.motion and self.frozen:
+            raise ValueError("motion is always learned, so its backbone cannot be frozen")
+        if self.frozen and self.shift:
+            raise ValueError("a frozen backbone sees single frames: set shift = false")
+        return self
 
 
 def _backbone(config: FrameConfig) -> Backbone:
@@ -83,8 +95,6 @@ class FrameFeatures(nn.Module):
 
     def __init__(self, config: FrameConfig, rate_hz: float) -> None:
         super().__init__()
-        if not config.colour and not config.motion:
-            raise ValueError("without colour and without motion there is nothing to see")
         self.config = config
         self.backbone = _backbone(config)
         self.dim: int = self.backbone.dim
@@ -99,6 +109,8 @@ class FrameFeatures(nn.Module):
             nn.Conv2d(2, self._stem_width(), 5, stride // 2, 2, bias=False) if config.motion else None
         )
         self.sites = self._find_sites()
+        if config.frozen:
+            self.backbone.requires_grad_(False)
 
     def _stem_stride(self) -> int:
         stride = self._first().stride[0]
@@ -153,7 +165,12 @@ class FrameFeatures(nn.Module):
         return (features, *(shift.after[site] for site in self.sites), *kept)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Sequences from their initial state. x (B, T, H, W, 3) uint8 -> (B, T, dim)."""
+        """Sequences from their initial state. x (B, T, H, W, 3) uint8 -> (B, T, dim).
+
+        A frozen backbone's features may have been computed before: x (B, T, dim) float32 comes back as it is.
+        """
+        if self.config.frozen and x.dim() == 3:
+            return x
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.config.frozen):
             rows = x.shape[0]
             pixels = x.flatten(0, 1).permute(0, 3, 1, 2).to(torch.float32)

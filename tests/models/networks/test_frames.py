@@ -105,7 +105,7 @@ def test_motion_alone_sees_nothing_in_a_still_picture() -> None:
 
 
 def test_a_frozen_backbone_keeps_its_statistics_and_gets_no_gradient() -> None:
-    config = FrameConfig(height=32, width=32, channels=8, frozen=True)
+    config = FrameConfig(height=32, width=32, channels=8, frozen=True, shift=False)
     student = frame_student(StudentConfig(hidden=8, widths=(8,)), config, RATE_HZ, 2).train()
     before = {key: value.clone() for key, value in student.extractor.state_dict().items()}
     student(_frames(config)).sum().backward()
@@ -131,7 +131,13 @@ def test_a_student_on_frames_steps_as_it_runs_over_a_sequence() -> None:
 
 def test_nothing_to_see_is_refused() -> None:
     with pytest.raises(ValueError, match="nothing to see"):
-        FrameFeatures(FrameConfig(colour=False), RATE_HZ)
+        FrameConfig(colour=False)
+
+
+def test_features_computed_before_pass_through_a_frozen_backbone() -> None:
+    features = FrameFeatures(FrameConfig(height=32, width=32, channels=8, frozen=True, shift=False), RATE_HZ)
+    x = torch.randn(2, 5, features.dim)
+    assert features(x) is x
 
 
 def test_motion_needs_a_backbone_that_begins_with_a_stride() -> None:
