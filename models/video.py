@@ -39,6 +39,9 @@ JUMP_S = 1.0
 _MANY_ERRORS = 100
 """Packets in a row that cannot be decoded before the rest is given up."""
 
+_PADDING = 64 * 65536
+"""libav pads rows to 64 pixels before it compares a frame with its limit; ours is exact."""
+
 _local = threading.local()
 
 
@@ -66,7 +69,7 @@ class VideoReader:
         self.frames = 0
         """Frames given so far."""
         self._max_pixels = max_pixels
-        limit = {"max_pixels": str(max_pixels)}
+        limit = {"max_pixels": str(max_pixels + _PADDING)}
         try:
             self._container = av.open(
                 str(path),

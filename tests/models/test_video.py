@@ -162,7 +162,7 @@ def test_sound_alone_is_no_video(tmp_path: Path) -> None:
 
 def test_frames_over_the_limit_are_refused_before_they_are_decoded(tmp_path: Path) -> None:
     path = make_film(tmp_path / "large.mkv", pictures(2, 200, 300))
-    with pytest.raises(VideoError, match="at most 59999 pixels"):
+    with pytest.raises(VideoError, match="300 x 200 pixels"):
         read(path, max_pixels=200 * 300 - 1)
     assert len(read(path, max_pixels=200 * 300)[0]) == 2
 
