@@ -180,7 +180,7 @@ class _Connection:
             if block:
                 await handle.writable()
             taken += 1
-            if taken % FAIR == 0:
+            if taken % FAIR == 0 or len(self._outbox) > self._shell.outbox // 2:
                 await asyncio.sleep(0)
 
     async def _write(self) -> None:

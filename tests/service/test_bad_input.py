@@ -399,7 +399,7 @@ def test_a_slow_reader_that_stays_away_is_disconnected(
     monkeypatch.setattr("service.transport.LINGER_S", 0.2)
     bad = json.dumps(pose(1, -1.0, {}))
     with (
-        running(tiny_settings(bundles, outbox=16)) as server,
+        running(tiny_settings(bundles, outbox=64)) as server,
         beside(server),
         narrow_connection(server) as socket,
         cut_short(),

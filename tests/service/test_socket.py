@@ -93,7 +93,7 @@ def test_skipped_frames_are_credited_before_the_client_runs_out(server: Running)
 
 def test_a_burst_of_small_messages_is_no_slow_reader(bundles: Path) -> None:
     """The reader gives the writer its turn: whoever reads is not cut off, however much it asks for at once."""
-    with running(tiny_settings(bundles, outbox=64)) as server, opened(server) as socket:
+    with running(tiny_settings(bundles, outbox=8)) as server, opened(server) as socket:
         counted = [0]
 
         def count() -> None:

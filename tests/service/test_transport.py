@@ -53,7 +53,7 @@ def test_a_client_that_resets_the_connection_while_it_is_told_of_its_error_is_no
     assert "Traceback" not in caplog.text
 
 
-def test_after_the_refusal_of_a_message_nothing_more_is_read(server: Running) -> None:
+def test_after_the_refusal_of_a_message_nothing_more_is_read(server: Running, caplog: pytest.LogCaptureFixture) -> None:
     with opened(server) as socket:
         before = server.counts("bad_message")
         socket.socket.sendall(b"\xff" * 8)
@@ -62,4 +62,5 @@ def test_after_the_refusal_of_a_message_nothing_more_is_read(server: Running) ->
         messages, close = hear_all(socket)
     assert (len(messages), close) == (1, 1002)
     server.wait_idle()
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
     assert server.counts("bad_message") == before, "the messages after it were not decoded"
