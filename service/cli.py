@@ -19,7 +19,7 @@ from models.bundle import Registry, load, zoo_directory
 from models.errors import BundleError, InklingError
 from service import commands
 from service.settings import CONFIG_VARIABLE, PREFIX, Settings, load_settings
-from service.version import version
+from service.version import described
 
 GROUP = "inkling.commands"
 
@@ -54,7 +54,7 @@ def build_parser(plugins: Sequence[str] | dict[str, EntryPoint] = ()) -> argpars
     parser = argparse.ArgumentParser(
         prog="inkling", description="Says at every frame which action is under way or about to happen."
     )
-    parser.add_argument("--version", action="version", version=f"inkling {version()}")
+    parser.add_argument("--version", action=_Version, help="show version, commit and bundles, and exit")
     verbs = parser.add_subparsers(title="verbs", required=True, metavar="VERB")
 
     serve = verbs.add_parser("serve", help="run the server", description=f"Run the server. {Settings.__doc__}")
@@ -80,6 +80,19 @@ def build_parser(plugins: Sequence[str] | dict[str, EntryPoint] = ()) -> argpars
     for name in plugins:
         verbs.add_parser(name, help=f"see `inkling {name} --help`")
     return parser
+
+
+class _Version(argparse.Action):
+    """`--version`, which looks for bundles only when it is asked."""
+
+    def __init__(self, option_strings: Sequence[str], dest: str, help: str | None = None) -> None:
+        super().__init__(option_strings, dest, nargs=0, default=argparse.SUPPRESS, help=help)
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        print(described())
+        found = Registry([zoo_directory(), *load_settings().bundles]).scan()
+        print("bundles:", ", ".join(f"{entry.name}/{entry.version}" for entry in found) or "none")
+        parser.exit()
 
 
 def _serve(args: argparse.Namespace) -> int:

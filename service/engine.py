@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ctypes
+import logging
 import os
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,27 +22,64 @@ except ImportError as missing:
     ) from missing
 
 Array = NDArray[Any]
+Device = Literal["cpu", "cuda"]
+
+log = logging.getLogger(__name__)
+
+_CUDA = "CUDAExecutionProvider"
+_CPU = "CPUExecutionProvider"
 
 _DTYPES = {"tensor(float)": "float32", "tensor(int64)": "int64", "tensor(uint8)": "uint8"}
+
+
+class DeviceMissing(InklingError):
+    """The device that the settings ask for cannot be had; says what is missing."""
+
+
+def resolve_device(device: Literal["auto", "cpu", "cuda"]) -> Device:
+    """What to run on. Quick: no session is made. Raises DeviceMissing when `cuda` is asked for and cannot be had."""
+    if device == "cpu":
+        return "cpu"
+    missing = _missing_for_cuda()
+    if missing is None:
+        return "cuda"
+    if device == "cuda":
+        raise DeviceMissing(f"device cuda: {missing}, or choose --device cpu")
+    log.debug("no CUDA: %s", missing)
+    return "cpu"
+
+
+def _missing_for_cuda() -> str | None:
+    if _CUDA not in onnxruntime.get_available_providers():
+        return "this onnxruntime is without CUDA; install inkling[gpu] in place of inkling[cpu]"
+    try:
+        driver = ctypes.CDLL("libcuda.so.1")
+    except OSError:
+        return "there is no NVIDIA driver (libcuda.so.1); install it, or lend it to the container with --gpus all"
+    count = ctypes.c_int(0)
+    if driver.cuInit(0) or driver.cuDeviceGetCount(ctypes.byref(count)) or not count.value:
+        return "the NVIDIA driver shows no GPU; see what nvidia-smi says"
+    return None
 
 
 class Engine:
     """A loaded and verified step graph (a `models.bundle.StepGraph`), for one thread at a time."""
 
-    def __init__(self, bundle: Bundle, threads: int | None = None) -> None:
-        """threads: for one step; None: the cores that this process may use.
+    def __init__(self, bundle: Bundle, threads: int | None = None, device: Device = "cpu") -> None:
+        """threads: for one step; None: the cores that this process may use. device: as `resolve_device` gives it.
 
         Raises BundleInvalid when onnxruntime cannot read the graph or it does not fit the spec, BundleDisagrees when it
         does not reproduce the bundle's test vector.
         """
         self.spec = bundle.spec
-        providers = ["CPUExecutionProvider"]
         try:
-            self._session = onnxruntime.InferenceSession(bundle.step, _options(threads), providers=providers)
+            self._session = _session(bundle.step, threads, device)
         except Exception as error:  # onnxruntime's own errors share no base class
             raise BundleInvalid(bundle.path, f"onnxruntime cannot load the graph: {error}") from error
-        if self._session.get_providers() != providers:
-            raise InklingError(f"onnxruntime runs on {self._session.get_providers()}, not on {providers} as asked")
+        if (used := self._session.get_providers()[0]) != (_CUDA if device == "cuda" else _CPU):
+            raise DeviceMissing(
+                f"onnxruntime runs on {used}, not on {device} as asked; its log says which library fails"
+            )
         self.inputs: dict[str, TensorInfo] = {arg.name: _info(arg) for arg in self._session.get_inputs()}
         self.outputs: dict[str, TensorInfo] = {arg.name: _info(arg) for arg in self._session.get_outputs()}
         self._names = list(self.outputs)
@@ -63,6 +102,17 @@ class Engine:
         shape, dtype = self.spec.input.shape, self.spec.input.dtype
         for batch in batches:
             self.step(np.zeros((batch, *shape), dtype), initial_state(self.spec, batch))
+
+
+def _session(step: bytes, threads: int | None, device: Device) -> Any:
+    options = _options(threads)
+    if device == "cpu":
+        return onnxruntime.InferenceSession(step, options, providers=[_CPU])
+    onnxruntime.preload_dlls(directory="")  # CUDA and cuDNN from their wheels
+    options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
+    # TF32 would not reproduce the test vector; an exhaustive search costs a second at every new batch size.
+    how = {"use_tf32": "0", "cudnn_conv_algo_search": "HEURISTIC", "arena_extend_strategy": "kSameAsRequested"}
+    return onnxruntime.InferenceSession(step, options, providers=[(_CUDA, how)])
 
 
 def _options(threads: int | None) -> Any:

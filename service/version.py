@@ -1,9 +1,16 @@
-"""Which Inkling this is."""
+"""Which Inkling this is: the package's version, and the commit it was made from."""
 
 from __future__ import annotations
 
+import os
+import subprocess
+from functools import cache
 from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as installed_version
+from pathlib import Path
+
+COMMIT_VARIABLE = "INKLING_COMMIT"
+"""Baked into the images when they are built; nothing else sets it."""
 
 
 def version() -> str:
@@ -12,3 +19,26 @@ def version() -> str:
         return installed_version("inkling")
     except PackageNotFoundError:
         return "0+unknown"
+
+
+@cache
+def commit() -> str | None:
+    """The git commit: the one baked into the image, else that of the checkout this runs from, else None."""
+    baked = os.environ.get(COMMIT_VARIABLE, "")
+    if baked:
+        return None if baked == "unknown" else baked
+    root = Path(__file__).resolve().parent.parent
+    if not (root / ".git").exists():
+        return None
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(root), "rev-parse", "HEAD"], capture_output=True, text=True, timeout=2, check=True
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip() or None
+
+
+def described() -> str:
+    """Version and commit in one line, as `inkling --version` begins."""
+    return f"inkling {version()}, commit {commit() or 'unknown'}"
