@@ -35,6 +35,12 @@ PURE = (
     "service/protocol.py",
     "service/schedule.py",
     "service/session.py",
+    "service/sources/address.py",
+    "service/sources/pace.py",
+    "service/sources/policy.py",
+    "service/sources/state.py",
+    "service/sources/times.py",
+    "service/sources/wire.py",
     "service/tracks.py",
 )
 

@@ -54,11 +54,12 @@ class Connection:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.kill()
-        if self._process is not None:
-            if self._process.stdin is not None:
-                self._process.stdin.close()
-            await asyncio.shield(self._process.wait())
+        closing = asyncio.create_task(self._close())
+        try:
+            await asyncio.shield(closing)
+        except asyncio.CancelledError:  # a second wish to end: the process is killed, so this takes no time
+            await closing
+            raise
 
     def kill(self) -> None:
         """End it now; `messages` ends soon after. Idempotent."""
@@ -66,6 +67,16 @@ class Connection:
         if self._process is not None and self._process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
                 self._process.kill()
+
+    async def _close(self) -> None:
+        self.kill()
+        process = self._process
+        if process is None or process.stdin is None or process.stdout is None:
+            return
+        process.stdin.close()
+        while await process.stdout.read(BUFFER_BYTES):  # what is left in the pipe would keep it open
+            pass
+        await process.wait()
 
     async def messages(self) -> AsyncIterator[Message]:
         """What it says, in order, `Ended` or `Failed` last; nothing more after `kill`."""

@@ -28,6 +28,8 @@ from service.sources.wire import Ended, Failed, Looped, Message, Opened, Picture
 
 log = logging.getLogger(__name__)
 
+GRACE_S = 2.0
+"""The process that fetches has time-outs of its own, so much later: this side is the one that knows the cause."""
 LAST_WORDS_S = 5.0
 """Seconds in which the last frames of a source are answered."""
 
@@ -87,6 +89,7 @@ class Source:
         self._handle: Handle | None = None
         self._connection: Connection | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._timer_s = 0.0
         self._task: asyncio.Task[None] | None = None
         self._timeline = Timeline(self.address.scheme != "file", clock())
         self._seq = 0
@@ -184,8 +187,7 @@ class Source:
                     await self._take(message, began_s)
         finally:
             self._connection = None
-            if self._timer is not None:
-                self._timer.cancel()
+            self._disarm()
         if self.machine.state in (State.CONNECTING, State.LIVE, State.STALLED):
             self._lost(Cause.CLOSED, "the connection ended")
 
@@ -206,6 +208,7 @@ class Source:
                 self.machine.finish(now_s)
             case Failed():
                 self._lost(message.cause, self.address.scrub(message.message))
+        self._arm()
 
     async def _show(self, picture: Picture, arrived_s: float) -> None:
         handle = self._handle
@@ -239,14 +242,24 @@ class Source:
             log.log(level, "source %s is lost: %s (%s)", self.address, machine.message, machine.cause)
 
     def _arm(self) -> None:
-        """Wake up at the machine's deadline, wherever the connection hangs."""
+        """Wake up at the machine's deadline, wherever the connection hangs.
+
+        Each frame puts the deadline off: then the timer is left as it is, and finds out when it is due.
+        """
+        due_s = self.machine.deadline_s
+        if due_s is None or (self._timer is not None and self._timer_s <= due_s):
+            return
+        self._disarm()
+        self._timer_s = due_s
+        self._timer = asyncio.get_running_loop().call_later(max(due_s - self._clock(), 0.001), self._tick)
+
+    def _disarm(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        if self.machine.deadline_s is not None:
-            wait_s = max(self.machine.deadline_s - self._clock(), 0.001)
-            self._timer = asyncio.get_running_loop().call_later(wait_s, self._tick)
+            self._timer = None
 
     def _tick(self) -> None:
+        self._timer = None
         if self._blocked:
             self.machine.frame(self._clock())
         elif self.machine.tick(self._clock(), self._chance()) is Do.DROP:
@@ -254,8 +267,6 @@ class Source:
             if self._connection is not None:
                 self._connection.kill()
             return
-        elif self.machine.state is State.STALLED and self.machine.since_s == self._clock():
-            log.info("source %s is stalled", self.address)
         self._arm()
 
     def _reset(self) -> None:
@@ -289,8 +300,8 @@ class Source:
             transport=wanted.transport,
             pace=wanted.pace,
             loop=wanted.loop,
-            open_s=timing.open_s,
-            read_s=timing.read_s,
+            open_s=timing.open_s + GRACE_S,
+            read_s=timing.read_s + GRACE_S,
             max_pixels=self._max_pixels,
             schemes=policy.schemes,
             hosts=policy.hosts,

@@ -247,12 +247,16 @@ def test_the_process_ends_when_the_server_is_gone() -> None:
         process.stdout.close()
 
 
-def test_the_url_is_on_no_command_line(tmp_path: Path) -> None:
+def test_the_url_is_on_no_command_line() -> None:
+    def look(process: int) -> bytes:
+        return b"".join(Path(f"/proc/{process}/{name}").read_bytes() for name in ("cmdline", "environ"))
+
     async def run() -> bytes:
         async with Connection(job(f"rtsp://me:secret@127.0.0.1:{port}/x", open_s=60)) as connection:
             assert connection._process is not None
-            path = Path(f"/proc/{connection._process.pid}")
-            return (path / "cmdline").read_bytes() + (path / "environ").read_bytes()
+            process = connection._process.pid
+            await asyncio.to_thread(within, 30, lambda: b"service.sources.fetch" in look(process))
+            return look(process)
 
     with silent() as port:
         seen = asyncio.run(run())

@@ -1,0 +1,316 @@
+"""One source in a real hub, watching real servers that come, go, freeze and hang."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from models.bundle import load
+from service.errors import SourceRefused, UnsupportedInput
+from service.hub import Handle, Hub
+from service.protocol import Outgoing, Prediction, Ready, Start, Summary
+from service.sources.definition import Definition
+from service.sources.policy import Policy
+from service.sources.source import Source
+from service.sources.state import Cause, State, Timing
+from tests.service.sources.cameras import Camera, free_port, make_video, silent
+from tests.support import make_bundle, make_frame_bundle
+
+WAIT_S = 30.0
+QUICK = Timing(open_s=5.0, stall_s=0.4, read_s=1.0, first_retry_s=0.1, retry_s=0.3, steady_s=10.0)
+PATIENT = Timing(open_s=60.0, stall_s=30.0, read_s=60.0)
+
+
+@dataclass
+class Watch:
+    """A source and what its stream was told."""
+
+    hub: Hub
+    policy: Policy
+    messages: list[Outgoing] = field(default_factory=list)
+    ended: list[str] = field(default_factory=list)
+
+    def source(self, url: str, timing: Timing = QUICK, **options: Any) -> Source:
+        def open_stream(start: Start, id: str) -> Handle:
+            return self.hub.open(start, self.messages.append, id)
+
+        wanted = Definition(**{"url": url, "bundle": "tiny-frames"} | options)
+        return Source(
+            "door", wanted, self.policy, timing, open_stream, on_end=lambda source: self.ended.append(source.id)
+        )
+
+    @property
+    def predictions(self) -> list[Prediction]:
+        return [message for message in self.messages if isinstance(message, Prediction)]
+
+
+@pytest.fixture(scope="module")
+def bundles(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    root = tmp_path_factory.mktemp("bundles")
+    return [make_frame_bundle(root), make_bundle(root)]
+
+
+def run(bundles: list[Path], body: Callable[[Watch], Awaitable[None]], directory: Path | None = None) -> None:
+    """Run a test's body on a loop with a hub; insists that nothing is left of its streams."""
+
+    @contextlib.asynccontextmanager
+    async def watching() -> AsyncIterator[Watch]:
+        hub = Hub(threads=1, decode_threads=1)
+        for path in bundles:
+            hub.load(load(path))
+        hub.start(asyncio.get_running_loop())
+        try:
+            yield Watch(hub, Policy(hosts=("127.0.0.1",), directories=(directory,) if directory else ()))
+            assert hub.streams() == []
+        finally:
+            await hub.stop()
+
+    async def whole() -> None:
+        async with watching() as watch:
+            await body(watch)
+
+    asyncio.run(whole())
+
+
+async def until(done: Callable[[], bool]) -> None:
+    async with asyncio.timeout(WAIT_S):
+        while not done():  # noqa: ASYNC110 - states are looked at, as a user of the API does
+            await asyncio.sleep(0.01)
+
+
+def test_a_camera_is_watched_until_it_is_removed(bundles: list[Path]) -> None:
+    async def body(watch: Watch) -> None:
+        with Camera() as camera:
+            source = watch.source(camera.url)
+            source.seat()
+            source.start()
+            await until(lambda: len(watch.predictions) >= 10 and source.machine.state is State.LIVE)
+            assert watch.hub.streams()[0].stream == "door"
+            assert source.bundle == ("tiny-frames", "1")
+            await source.remove()
+        assert source.machine.state is State.ENDED
+        assert source.machine.cause is Cause.REMOVED
+        assert isinstance(watch.messages[0], Ready)
+        assert isinstance(watch.messages[-1], Summary)
+        times = [prediction.pts_s for prediction in watch.predictions]
+        assert times == sorted(times)
+
+    run(bundles, body)
+
+
+def test_a_camera_that_goes_and_comes_back_keeps_its_stream_and_is_reset_with_a_reason(bundles: list[Path]) -> None:
+    async def body(watch: Watch) -> None:
+        with Camera() as camera:
+            source = watch.source(camera.url)
+            source.start()
+            await until(lambda: len(watch.predictions) >= 5)
+            await asyncio.to_thread(camera.off)
+            await until(lambda: source.machine.state is State.RETRYING)
+            await until(lambda: source.machine.cause is Cause.UNREACHABLE)
+            assert source.machine.failures >= 2
+            await asyncio.sleep(1.2)  # longer than the bundle's max_gap_s
+            before = len(watch.predictions)
+            await asyncio.to_thread(camera.on)
+            await until(lambda: len(watch.predictions) >= before + 5)
+            assert source.machine.state is State.LIVE
+            await source.remove()
+        first = watch.predictions[before]
+        assert (first.reset, first.epoch) == ("gap", 1)
+        assert first.pts_s - watch.predictions[before - 1].pts_s > 1.0
+        assert {prediction.epoch for prediction in watch.predictions} == {0, 1}
+        assert [message.stream for message in watch.messages if isinstance(message, Ready)] == ["door"]
+        assert source.tally.lost[Cause.CLOSED] == 1
+        assert source.tally.connects >= 3
+
+    run(bundles, body)
+
+
+def test_a_camera_that_freezes_is_stalled_then_connected_to_anew(bundles: list[Path]) -> None:
+    async def body(watch: Watch) -> None:
+        with Camera() as camera:
+            source = watch.source(camera.url)
+            source.start()
+            await until(lambda: source.machine.state is State.LIVE)
+            camera.frozen = True
+            await until(lambda: source.machine.state is State.STALLED)
+            await until(lambda: camera.requests >= 2)
+            camera.frozen = False
+            await until(lambda: source.machine.state is State.LIVE)
+            await source.remove()
+        assert source.tally.lost[Cause.NO_FRAMES] >= 1
+
+    run(bundles, body)
+
+
+@pytest.mark.parametrize("scheme", ["rtsp", "http"])
+def test_a_source_can_be_removed_while_its_first_connect_hangs(bundles: list[Path], scheme: str) -> None:
+    async def body(watch: Watch) -> None:
+        with silent() as port:
+            source = watch.source(f"{scheme}://127.0.0.1:{port}/x", PATIENT)
+            source.start()
+            await until(lambda: source.machine.state is State.CONNECTING)
+            await asyncio.sleep(1.0)  # inside the connect
+            async with asyncio.timeout(10):
+                await source.remove()
+        assert isinstance(watch.messages[-1], Summary)
+
+    run(bundles, body)
+
+
+def test_a_connect_that_hangs_is_given_up(bundles: list[Path]) -> None:
+    async def body(watch: Watch) -> None:
+        with silent() as port:
+            source = watch.source(f"rtsp://127.0.0.1:{port}/x", Timing(open_s=0.3, first_retry_s=0.05, retry_s=0.1))
+            source.start()
+            await until(lambda: source.machine.connects >= 3)
+            assert source.machine.cause is Cause.TIMEOUT
+            await source.remove()
+
+    run(bundles, body)
+
+
+def test_a_source_can_be_removed_while_it_waits(bundles: list[Path]) -> None:
+    async def body(watch: Watch) -> None:
+        source = watch.source(f"http://127.0.0.1:{free_port()}/x", Timing(first_retry_s=1000, retry_s=1000))
+        source.start()
+        await until(lambda: source.machine.state is State.RETRYING and source.machine.failures == 1)
+        assert 400 < (source.retry_in_s() or 0) <= 1000
+        async with asyncio.timeout(10):
+            await source.remove()
+
+    run(bundles, body)
+
+
+def test_a_file_is_played_once_without_loss(bundles: list[Path], tmp_path: Path) -> None:
+    make_video(tmp_path / "a.mp4", frames=45, rate=15)
+
+    async def body(watch: Watch) -> None:
+        source = watch.source("file:a.mp4", pace="fast", top_k=1)
+        source.start()
+        await until(lambda: bool(watch.ended))
+        assert (source.machine.state, source.machine.cause) == (State.ENDED, Cause.FINISHED)
+        assert [prediction.seq for prediction in watch.predictions] == list(range(45))
+        assert len(watch.predictions[0].probabilities) == 1
+        summary = watch.messages[-1]
+        assert isinstance(summary, Summary)
+        assert (summary.received, summary.stepped, summary.dropped) == (45, 45, 0)
+
+    run(bundles, body, tmp_path)
+
+
+def test_a_loop_begins_with_a_new_state_and_time_goes_on(bundles: list[Path], tmp_path: Path) -> None:
+    make_video(tmp_path / "a.mp4", frames=6, rate=15)
+
+    async def body(watch: Watch) -> None:
+        source = watch.source("file:a.mp4", pace="fast", loop=True)
+        source.start()
+        await until(lambda: len(watch.predictions) >= 18)
+        await source.remove()
+        shown = watch.predictions[:18]
+        assert [prediction.epoch for prediction in shown] == [0] * 6 + [1] * 6 + [2] * 6
+        assert [shown[0].reset, shown[6].reset, shown[12].reset] == [None, "requested", "requested"]
+        assert [prediction.pts_s for prediction in shown] == pytest.approx([i / 15 for i in range(18)], abs=1e-3)
+        for one, other in zip(shown[:6], shown[6:12], strict=True):
+            assert one.probabilities == pytest.approx(other.probabilities, abs=1e-5)
+
+    run(bundles, body, tmp_path)
+
+
+@pytest.mark.parametrize("data", [b"", b"no video at all" * 100])
+def test_a_file_that_is_none_fails_for_good(bundles: list[Path], tmp_path: Path, data: bytes) -> None:
+    (tmp_path / "a.mp4").write_bytes(data)
+
+    async def body(watch: Watch) -> None:
+        source = watch.source("file:a.mp4")
+        source.start()
+        await until(lambda: bool(watch.ended))
+        assert (source.machine.state, source.machine.cause) == (State.FAILED, Cause.UNREADABLE)
+        assert source.machine.message
+
+    run(bundles, body, tmp_path)
+
+
+def test_a_name_that_leads_to_this_machine_fails_for_good(bundles: list[Path]) -> None:
+    async def body(watch: Watch) -> None:
+        watch.policy = Policy(hosts=("10.0.0.0/8",))
+        source = watch.source("http://localhost:1/x")
+        source.start()
+        await until(lambda: bool(watch.ended))
+        assert (source.machine.state, source.machine.cause) == (State.FAILED, Cause.REFUSED)
+
+    run(bundles, body)
+
+
+def test_a_stream_that_the_server_closed_is_opened_again(bundles: list[Path]) -> None:
+    async def body(watch: Watch) -> None:
+        with Camera() as camera:
+            source = watch.source(camera.url)
+            source.start()
+            await until(lambda: len(watch.predictions) >= 2)
+            assert source._handle is not None
+            source._handle.close("a fault")
+            await until(lambda: sum(isinstance(message, Ready) for message in watch.messages) == 2)
+            await until(lambda: isinstance(watch.messages[-1], Prediction))
+            await source.remove()
+
+    run(bundles, body)
+
+
+def test_a_full_server_is_tried_again(bundles: list[Path]) -> None:
+    async def body(watch: Watch) -> None:
+        others = [watch.hub.open(Start(bundle="tiny-frames", input="frame"), lambda _: None) for _ in range(256)]
+        with Camera() as camera:
+            source = watch.source(camera.url)
+            source.start()
+            await until(lambda: source.machine.cause is Cause.CAPACITY)
+            for handle in others:
+                handle.close("room")
+            await until(lambda: source.machine.state is State.LIVE)
+            await source.remove()
+
+    run(bundles, body)
+
+
+def test_a_bundle_of_poses_is_refused(bundles: list[Path]) -> None:
+    async def body(watch: Watch) -> None:
+        with pytest.raises(UnsupportedInput):
+            watch.source("http://127.0.0.1/x", bundle="tiny").seat()
+        source = watch.source("http://127.0.0.1/x", bundle="tiny")
+        source.start()
+        await until(lambda: bool(watch.ended))
+        assert (source.machine.state, source.machine.cause) == (State.FAILED, Cause.NO_BUNDLE)
+
+    run(bundles, body)
+
+
+def test_what_the_settings_refuse_is_no_source(bundles: list[Path]) -> None:
+    async def body(watch: Watch) -> None:
+        for url in ("http://10.0.0.1/x", "file:a.mp4", "device:/dev/video0"):
+            with pytest.raises(SourceRefused):
+                watch.source(url)
+
+    run(bundles, body)
+
+
+def test_the_server_stops_while_a_source_is_live(bundles: list[Path]) -> None:
+    async def body(watch: Watch) -> None:
+        with Camera() as camera:
+            source = watch.source(camera.url)
+            source.start()
+            await until(lambda: len(watch.predictions) >= 2)
+            started_s = time.monotonic()
+            await source.stop()
+            watch.hub.drain()
+            async with asyncio.timeout(10):
+                await watch.hub.drained()
+            assert time.monotonic() - started_s < 10
+            assert isinstance(watch.messages[-1], Summary)
+
+    run(bundles, body)
