@@ -17,6 +17,7 @@ from service.answers import BundleInfo, ErrorAnswer, StreamRow, bundle_info
 from service.clip_routes import clip_router
 from service.core import Core, build
 from service.errors import BadMessage, Draining, Internal, ServiceError
+from service.event_stream import event_router
 from service.metrics import CONTENT_TYPE
 from service.protocol import schema
 from service.settings import Settings, load_settings
@@ -54,6 +55,12 @@ def create_app(settings: Settings | None = None, core: Core | None = None) -> Fa
     _add_information(app)
     app.include_router(clip_router(lambda: _core(app)))
     app.include_router(router(lambda: _core(app).sources))
+
+    app.include_router(event_router(lambda: _core(app)))
+
+    @app.websocket("/v1/streams/{stream}/predictions")
+    async def follow(websocket: WebSocket, stream: str) -> None:
+        await _core(app).sockets.follow(websocket, stream)
 
     @app.websocket("/v1/stream")
     async def stream(websocket: WebSocket) -> None:

@@ -84,6 +84,7 @@ def build(settings: Settings) -> Core:
         max_batch=settings.max_batch,
         track_timeout_s=settings.track_timeout_s,
         max_pixels=settings.max_image_pixels,
+        max_followers=settings.max_followers,
     )
     hub = Hub(limits, metrics, threads=settings.threads, decode_threads=settings.decode_threads)
     metrics.watch(hub.stats)

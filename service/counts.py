@@ -15,7 +15,7 @@ DROPS = ("overflow", "failed", "no_slot", "closed")
 class Limits:
     """What one server takes on. inbox: unanswered frames of a stream (= its credits). slots: tracks per bundle.
 
-    max_pixels: of one image.
+    max_pixels: of one image. max_followers: over all streams.
     """
 
     max_streams: int = 256
@@ -25,6 +25,7 @@ class Limits:
     max_batch: int = 256
     track_timeout_s: float = 10.0
     max_pixels: int = 4096 * 4096
+    max_followers: int = 256
 
 
 @dataclass(slots=True)

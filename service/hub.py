@@ -31,7 +31,8 @@ from service.batcher import Batcher, Outcome
 from service.counts import BundleStats, Counts, Limits, StreamInfo
 from service.decoder import DecodePool, Decoder
 from service.engine import Engine
-from service.errors import Draining, OverCapacity, ServiceError, UnknownBundle
+from service.errors import Draining, OverCapacity, ServiceError, UnknownBundle, UnknownStream
+from service.followers import Follower, Outlet, Room
 from service.frames import Work
 from service.handle import Handle
 from service.pixels import FrameMapper
@@ -152,6 +153,8 @@ class Hub:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._runtimes: dict[tuple[str, str], _Runtime] = {}  # by name, newest version first
         self._handles: dict[str, Handle] = {}
+        self._outlets: dict[str, Outlet] = {}
+        self._followers = Room(self.limits.max_followers)
 
     def load(self, bundle: Bundle) -> None:
         """Build the engine, verify the stored vector and warm up. Blocks (call before serving, or in a thread).
@@ -200,6 +203,7 @@ class Hub:
         stream = stream or secrets.token_urlsafe(9)
         if stream in self._handles:
             raise ValueError(f"stream {stream} is open already")
+        outlet = Outlet(outbox, self._followers)
         session = Session(
             stream,
             runtime.spec,
@@ -208,18 +212,34 @@ class Hub:
             runtime.mapper(start),
             runtime.pool,
             runtime.queue,
-            outbox,
+            outlet,
             self._clock(),
         )
         runtime.sessions[stream] = session
         handle = self._handles[stream] = Handle(session, self._clock)
+        self._outlets[stream] = outlet
 
         def forget() -> None:
             del self._handles[stream]
+            self._outlets.pop(stream).close()
             runtime.forget(session)
 
         session.on_close.append(forget)
         return handle
+
+    def follow(self, stream: str, limit: int) -> Follower:
+        """Listen to an open stream from now on; `limit` messages may wait. Close the follower in the end.
+
+        Raises UnknownStream, OverCapacity.
+        """
+        if stream not in self._outlets:
+            raise UnknownStream("no stream of that id is open")
+        return self._outlets[stream].follow(limit)
+
+    @property
+    def followers(self) -> int:
+        """Who listens, over all streams."""
+        return self._followers.used
 
     def spec(self, name: str, version: str | None = None) -> BundleSpec:
         """A loaded bundle, by default its newest version. Raises UnknownBundle."""

@@ -60,6 +60,7 @@ class Settings(BaseSettings):
     )
     max_batch: Count = Field(default=256, description="most steps in one run of the model")
     max_streams: Count = Field(default=256, description="most streams open at once; the next one is refused")
+    max_followers: Count = Field(default=256, description="most who listen to the streams of others at once")
     slots: Count = Field(default=1024, description="most people watched at once, for each bundle")
     max_people: Count = Field(default=32, description="most people in one frame, and at once in one stream")
     inbox: Count = Field(default=8, description="frames of one stream that may wait, and so its credits")

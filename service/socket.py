@@ -1,4 +1,6 @@
-"""The WebSocket shell of `/v1/stream`: the only file that touches one. It moves messages and owns no meaning.
+"""The WebSocket shell of `/v1/stream`, and of those who follow a stream: the only file that touches a WebSocket.
+
+It moves messages and owns no meaning.
 
 Three tasks to a stream: a reader (socket -> protocol -> hub), a writer (outbox -> socket) and a watch on silence. The
 first of them to end, or an outbox that overflows, ends the stream: the hub forgets it at once, and only then the client
@@ -16,6 +18,7 @@ from collections.abc import Iterator
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from service.errors import Draining, IdleTimeout, Internal, OutOfOrder, ServiceError, SlowReader
+from service.followers import Follower
 from service.hub import Handle, Hub
 from service.logs import stream_context
 from service.metrics import Metrics
@@ -50,6 +53,22 @@ class SocketShell:
     async def serve(self, websocket: WebSocket) -> None:
         """One connection from its handshake to its close. Raises nothing but cancellation."""
         await _Connection(self, websocket).run()
+
+    async def follow(self, websocket: WebSocket, stream: str) -> None:
+        """One connection that listens to a stream, from its handshake to its close. Raises nothing but cancellation."""
+        with contextlib.suppress(WebSocketDisconnect), stream_context(stream), self.busy():
+            await websocket.accept()
+            try:
+                follower = self.hub.follow(stream, self.outbox)
+                try:
+                    await _listen(websocket, follower)
+                finally:
+                    follower.close()
+            except ServiceError as error:
+                self.metrics.errors[error.code] += 1
+                await _say_why(websocket, error)
+            else:
+                await websocket.close(RESTART if self.hub.draining else NORMAL)
 
     async def closed(self) -> None:
         """Wait until no connection is at work."""
@@ -218,10 +237,39 @@ class _Connection:
         if writer is not None and not writer.done():
             await asyncio.wait([writer], timeout=FLUSH_S)
             await _cancel([writer])
-        if unblock := self._websocket.scope.get("extensions", {}).get(UNBLOCK):
-            unblock["call"]()
-        await self._websocket.send_text(encode(error_message(error)))
-        await self._websocket.close(error.close or NORMAL, error.code)
+        await _say_why(self._websocket, error)
+
+
+async def _listen(websocket: WebSocket, follower: Follower) -> None:
+    """Send a stream's messages up to its summary. Raises the follower's error, OutOfOrder, WebSocketDisconnect."""
+
+    async def write() -> None:
+        while True:
+            message = await follower.next()
+            await websocket.send_text(encode(message))
+            if isinstance(message, Summary):
+                return
+
+    async def read() -> None:
+        message = await websocket.receive()
+        if message["type"] == "websocket.disconnect":
+            raise WebSocketDisconnect(message.get("code", 1005), message.get("reason"))
+        raise OutOfOrder("a follower only listens")
+
+    tasks = [asyncio.create_task(each) for each in (write(), read(), follower.overflow())]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        await _cancel(tasks)
+    next(task for task in tasks if task in done).result()
+
+
+async def _say_why(websocket: WebSocket, error: ServiceError) -> None:
+    """Tell a client why it is parted with, and close. Raises WebSocketDisconnect."""
+    if unblock := websocket.scope.get("extensions", {}).get(UNBLOCK):
+        unblock["call"]()
+    await websocket.send_text(encode(error_message(error)))
+    await websocket.close(error.close or NORMAL, error.code)
 
 
 def _outcome(task: asyncio.Task[None]) -> tuple[str, ServiceError | None]:
