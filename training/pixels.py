@@ -32,24 +32,24 @@ class PixelAugmentation(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     mirror: Chance = 0.5
-    zoom: Annotated[float, Field(ge=1, le=4)] = 1.3
+    zoom: Annotated[float, Field(ge=1, le=4)] = 1.2
     """Enlarged or reduced by up to this factor; the border is continued."""
-    move: Share = 0.15
+    move: Share = 0.08
     """Moved by up to this share of each side."""
-    tilt_degrees: NotNegative = 5.0
-    stretch: Share = 0.1
+    tilt_degrees: NotNegative = 4.0
+    stretch: Share = 0.08
     """Each axis scaled by up to this share."""
     light: Share = 0.4
     """Brightness times 1 - light to 1 + light."""
     tint: Share = 0.15
     """Each colour besides times 1 - tint to 1 + tint."""
-    offset: NotNegative = 25.0
+    offset: NotNegative = 20.0
     """Grey levels added or taken away."""
     grey: Chance = 0.2
     """Chance of a clip without colour."""
-    noise: NotNegative = 8.0
+    noise: NotNegative = 5.0
     """Largest standard deviation of the camera's noise, grey levels."""
-    noisy: Chance = 0.5
+    noisy: Chance = 0.4
     """Chance that a clip gets noise."""
 
     @classmethod

@@ -4,8 +4,9 @@ Layout: `videos/fall/fall-NN-cam{0,1}.mp4`, `videos/adl/adl-NN-cam0.mp4`, option
 people, other rooms), and `urfall_cam0_fall_labels.csv` with the 1-based frame at which each fall begins. Both cameras
 of a fall ran together (their recordings have the same number of frames), so the second has the times of the first.
 
-Labels: `fall` from the frame at which the fall begins to the end of the recording; `daily` before it and in all daily
-activities. The data's own rule for the beginning is 30 frames, one second, before the person lies.
+Labels: `falling` from the frame at which the fall begins, `lying` from the first frame in which the person lies to the
+end of the recording, `daily` before the fall and in all daily activities. The data's own rule for the beginning is 30
+frames, one second, before the person lies.
 
 The rule of the folds: event number NN belongs to fold (NN - 1) mod 5 + 1, falls and daily activities alike, so both
 cameras of a fall are in one fold. The same arrays serve all: `OUT/urfall` (all to train on, what is shipped) and
@@ -26,7 +27,7 @@ from training.prepare.videos import Plan, Prepared, Progress
 FOLDS = 5
 FPS = 30.0
 LABELS_FILE = "urfall_cam0_fall_labels.csv"
-FALL, DAILY = "fall", "daily"
+FALLING, LYING, DAILY = "falling", "lying", "daily"
 ABOUT = "UR Fall Detection: 30 acted falls seen by two cameras and 40 daily activities (Kwolek, Kępski, 2014)."
 TERMS = "Known as free for research; the authors ask to be cited."
 
@@ -72,26 +73,22 @@ def _split(row: Row, fold: int) -> Split:
 
 def find_rows(source: Path) -> list[Row]:
     """A row per segment; the group is the event. Raises DataError."""
-    begins = _begins(source / LABELS_FILE)
+    known = times(source / LABELS_FILE)
     found: list[Row] = []
     for path in sorted((source / "videos" / "fall").glob("fall-*.mp4")):
         event = path.stem.rsplit("-", 1)[0]
-        if event not in begins:
+        if event not in known:
             raise DataError([Problem(source / LABELS_FILE, None, f"says nothing of {event}")])
-        relative, begin_s = f"fall/{path.name}", begins[event]
+        relative, (begin_s, lies_s) = f"fall/{path.name}", known[event]
         if begin_s * FPS >= 6:  # less cannot become two steps
             found.append(Row(line=0, path=relative, label=DAILY, end_s=begin_s, group=event))
-        found.append(Row(line=0, path=relative, label=FALL, start_s=begin_s, group=event))
+        found.append(Row(line=0, path=relative, label=FALLING, start_s=begin_s, end_s=lies_s, group=event))
+        found.append(Row(line=0, path=relative, label=LYING, start_s=lies_s, group=event))
     for path in sorted((source / "videos" / "adl").glob("adl-*.mp4")):
         found.append(Row(line=0, path=f"adl/{path.name}", label=DAILY, group=path.stem.rsplit("-", 1)[0]))
     if not found:
         raise DataError([Problem(source, None, "has no videos/fall/fall-*.mp4")])
     return found
-
-
-def _begins(table: Path) -> dict[str, float]:
-    """Event -> seconds from its first frame at which the fall begins. Raises DataError."""
-    return {event: begin for event, (begin, _) in times(table).items()}
 
 
 def times(table: Path) -> dict[str, tuple[float, float]]:
