@@ -128,6 +128,8 @@ def _sources(settings: Settings, hub: Hub, metrics: Metrics) -> Sources:
         open_s=settings.source_open_s,
         stall_s=settings.source_stall_s,
         read_s=settings.source_read_s,
+        verify_tls=settings.source_verify_tls,
+        ca_file=settings.source_ca_file,
         retry_s=settings.source_retry_s,
     )
     sources = Sources(hub, Store(settings.state_dir), policy, timing, settings.max_sources, settings.max_image_pixels)

@@ -111,6 +111,12 @@ class Settings(BaseSettings):
     source_read_s: Seconds = Field(
         default=10.0, description="seconds without a frame after which a source is connected to anew"
     )
+    source_verify_tls: bool = Field(
+        default=True, description="whether the certificates of https and rtsps sources are checked"
+    )
+    source_ca_file: Path | None = Field(
+        default=None, description="PEM file of certificates that sources may have; empty: those of public authorities"
+    )
     source_retry_s: Seconds = Field(default=30.0, description="longest wait in seconds between two tries to connect")
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="least severity that is logged"

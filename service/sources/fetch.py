@@ -73,7 +73,7 @@ def _watch(job: Job, address: Address, send: Send) -> None:
 
 
 def _play(job: Job, address: Address, send: Send) -> None:
-    path = job.policy().file(address)
+    path = job.policy.file(address)
     while True:
         pacer = Pacer() if job.pace == "real" else None
         with VideoReader(path, max_pixels=job.max_pixels, threads=1, timeout_s=job.read_s) as video:

@@ -8,6 +8,7 @@ from fractions import Fraction
 from typing import Any
 
 import av
+import certifi
 from av.container import InputContainer
 
 from models.video import CONTAINERS
@@ -78,13 +79,13 @@ class Live:
 def open_live(job: Job, address: Address) -> Live:
     """Connect, and find the video. Raises Failure."""
     try:
-        job.policy().admit(address)
+        job.policy.admit(address)
         if address.scheme in ("http", "https"):
             return _web(job, address)
         if address.scheme == "device":
-            path = str(job.policy().device(address))
+            path = str(job.policy.device(address))
             return _live(job, _open(path, job, format="v4l2"), paced=False)
-        ip = job.policy().choose(address.host, resolve(address.host, address.port or PORTS[address.scheme]))
+        url = address.at(job.policy.choose(address.host, resolve(address.host, address.port or PORTS[address.scheme])))
     except ServiceError as error:
         raise Failure(Cause.REFUSED, str(error)) from None
     options = {
@@ -94,11 +95,17 @@ def open_live(job: Job, address: Address) -> Live:
         "protocol_whitelist": "rtsp,rtsps,tcp,tls,udp,rtp,srtp,crypto",
         "analyzeduration": "1000000",
     }
-    return _live(job, _open(address.at(ip), job, options=options), paced=False)
+    if address.scheme == "rtsps" and job.policy.verify_tls:
+        options |= {
+            "tls_verify": "1",
+            "ca_file": str(job.policy.ca_file or certifi.where()),
+            "verifyhost": address.host,
+        }
+    return _live(job, _open(url, job, options=options), paced=False)
 
 
 def _web(job: Job, address: Address) -> Live:
-    web = Web(address, job.policy(), resolve, job.read_s)
+    web = Web(address, job.policy, resolve, job.read_s)
     try:
         body = web.open(address.url)
         playlist = body.type in _HLS_TYPES or body.name.partition("?")[0].lower().endswith((".m3u8", ".m3u"))

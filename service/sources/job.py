@@ -3,7 +3,6 @@ every user of the machine can read)."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -16,7 +15,8 @@ from service.sources.policy import Policy
 class Job(BaseModel):
     """One connection. height, width, fit: of the bundle's input, to which frames are brought at once.
 
-    open_s, read_s: seconds to an answer, and between two; max_pixels: of a frame as it comes.
+    open_s, read_s: seconds to an answer, and between two; max_pixels: of a frame as it comes. policy: what the address
+    must hold to.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -31,11 +31,4 @@ class Job(BaseModel):
     open_s: float = 10.0
     read_s: float = 10.0
     max_pixels: int = MAX_PIXELS
-    schemes: tuple[str, ...] = ()
-    hosts: tuple[str, ...] = ()
-    directories: tuple[Path, ...] = ()
-    devices: tuple[Path, ...] = ()
-
-    def policy(self) -> Policy:
-        """The settings that the address must hold to."""
-        return Policy(self.schemes, self.hosts, self.directories, self.devices)
+    policy: Policy = Policy()

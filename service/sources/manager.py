@@ -32,8 +32,9 @@ class Sources:
         max_sources: int = 32,
         max_pixels: int = MAX_PIXELS,
     ) -> None:
-        """max_pixels: of a frame as it comes."""
+        """max_pixels: of a frame as it comes. Raises StoreError."""
         self.store = store
+        self._kept = store.all()
         self._hub = hub
         self._policy = policy
         self._timing = timing
@@ -45,8 +46,8 @@ class Sources:
         self._stopped = False
 
     def start(self) -> None:
-        """Take up the sources that are kept. Raises StoreError."""
-        for kept in self.store.all():
+        """Take up the sources that are kept."""
+        for kept in self._kept:
             try:
                 source = self._make(kept.id, kept.definition)
             except ServiceError as error:

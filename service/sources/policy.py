@@ -26,13 +26,16 @@ class Policy:
     """The settings `source_*`.
 
     hosts: names, patterns (`*.cameras.lan`), addresses and networks (`10.1.0.0/16`). Empty: every host but those of
-    this machine, link-local and the like; these must be named, and not by a pattern.
+    this machine, link-local and the like; these must be named, and not by a pattern. ca_file: PEM, of those whose word
+    is taken for https and rtsps; None: the public authorities.
     """
 
     schemes: tuple[str, ...] = SCHEMES
     hosts: tuple[str, ...] = ()
     directories: tuple[Path, ...] = ()
     devices: tuple[Path, ...] = ()
+    verify_tls: bool = True
+    ca_file: Path | None = None
 
     def admit(self, address: Address) -> None:
         """Refuse what can be refused without looking anything up: for an early answer, not instead of the rest.

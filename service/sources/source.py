@@ -291,7 +291,7 @@ class Source:
         spec = self._handle.spec.input if self._handle is not None else None
         if not isinstance(spec, FrameInput):
             raise TypeError("a source's bundle takes frames")  # the hub refuses others
-        wanted, policy, timing = self.definition, self._policy, self._timing
+        wanted, timing = self.definition, self._timing
         return Job(
             url=wanted.url,
             height=spec.height,
@@ -303,8 +303,5 @@ class Source:
             open_s=timing.open_s + GRACE_S,
             read_s=timing.read_s + GRACE_S,
             max_pixels=self._max_pixels,
-            schemes=policy.schemes,
-            hosts=policy.hosts,
-            directories=policy.directories,
-            devices=policy.devices,
+            policy=self._policy,
         )

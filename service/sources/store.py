@@ -5,6 +5,7 @@ It holds credentials, so it is readable by its owner only. One server has it at 
 
 from __future__ import annotations
 
+import logging
 import os
 import sqlite3
 import threading
@@ -15,6 +16,8 @@ from pydantic import ValidationError
 
 from models.errors import InklingError
 from service.sources.definition import Definition
+
+log = logging.getLogger(__name__)
 
 FILE = "sources.sqlite3"
 VERSION = 1
@@ -80,16 +83,19 @@ class Store:
                 raise StoreError(f"{self.path} is of version {found}, this release reads {VERSION}: use the newer one")
 
     def all(self) -> list[Kept]:
-        """Every source. Raises StoreError for one that cannot be read."""
-        with self._lock:
-            rows = self._connection.execute("SELECT * FROM sources ORDER BY number").fetchall()
+        """Every source, but those that this release cannot read: they stay where they are. Raises StoreError."""
         try:
-            return [
-                Kept(source, Definition.model_validate_json(text), created_s, bool(ended))
-                for _, source, text, created_s, ended in rows
-            ]
-        except ValidationError:  # its text would show the URL
-            raise StoreError(f"{self.path} holds a source that this release cannot read") from None
+            with self._lock:
+                rows = self._connection.execute("SELECT * FROM sources ORDER BY number").fetchall()
+        except sqlite3.Error as error:
+            raise self._unusable(error) from error
+        found = []
+        for _, source, text, created_s, ended in rows:
+            try:
+                found.append(Kept(source, Definition.model_validate_json(text), created_s, bool(ended)))
+            except ValidationError:  # its text would show the URL
+                log.error("source %s in %s cannot be read: it is left out", source, self.path)
+        return found
 
     def add(self, kept: Kept) -> None:
         """Keep a source. Raises ValueError when the id is taken, StoreError when it cannot be written."""

@@ -7,9 +7,11 @@ and the connection goes to that address; certificates are checked against the na
 from __future__ import annotations
 
 import contextlib
+import ssl
 from collections.abc import Callable, Iterator
 from urllib.parse import urljoin
 
+import certifi
 import httpx
 
 from service.errors import ServiceError
@@ -69,6 +71,7 @@ class Web:
         self._client = httpx.Client(
             timeout=timeout_s,
             trust_env=False,
+            verify=_context(policy),
             headers={"user-agent": f"inkling/{version()}", "accept-encoding": "identity"},
         )
 
@@ -135,6 +138,18 @@ class Web:
         status = response.status_code
         cause = _STATUS.get(status, Cause.UNREACHABLE if status >= 500 or status == 429 else Cause.UNREADABLE)
         raise Failure(cause, f"HTTP status {status}")
+
+
+def _context(policy: Policy) -> ssl.SSLContext:
+    """How TLS is spoken. Raises Failure when the setting's file cannot be read."""
+    try:
+        context = ssl.create_default_context(cafile=str(policy.ca_file or certifi.where()))
+    except OSError as error:  # ssl.SSLError too
+        raise Failure(Cause.REFUSED, f"the setting source_ca_file cannot be used: {error.strerror}") from None
+    if not policy.verify_tls:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context
 
 
 def failure(error: httpx.HTTPError) -> Failure:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import shutil
 import socket
+import ssl
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -16,7 +19,7 @@ from typing import Any
 import av
 import cv2
 
-from tests.support import picture
+from tests.support import picture, skip_unless
 
 Answer = Callable[[BaseHTTPRequestHandler], None]
 
@@ -30,8 +33,8 @@ class _Server(ThreadingHTTPServer):
 
 
 @contextlib.contextmanager
-def serving(answer: Answer, port: int = 0) -> Iterator[int]:
-    """An HTTP server on this machine whose GET is answered by `answer`; yields its port."""
+def serving(answer: Answer, port: int = 0, certificate: Path | None = None) -> Iterator[int]:
+    """An HTTP (with `certificate` HTTPS) server here whose GET is answered by `answer`; yields its port."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -42,6 +45,10 @@ def serving(answer: Answer, port: int = 0) -> Iterator[int]:
             pass
 
     with _Server(("127.0.0.1", port), Handler) as server:
+        if certificate is not None:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(certificate)
+            server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
         thread = threading.Thread(target=server.serve_forever, args=(0.02,))
         thread.start()
         try:
@@ -151,6 +158,19 @@ def silent() -> Iterator[int]:
             thread.join()
             for connection in taken:
                 connection.close()
+
+
+def make_certificate(directory: Path, host: str) -> Path:
+    """A PEM file: a fresh key, and a certificate that vouches for itself to be `host`."""
+    skip_unless(shutil.which("openssl") is not None, "openssl is not installed")
+    key, certificate, both = (directory / name for name in ("key.pem", "certificate.pem", "both.pem"))
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
+         "-subj", f"/CN={host}", "-addext", f"subjectAltName=DNS:{host}", "-keyout", key, "-out", certificate],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    both.write_text(key.read_text() + certificate.read_text())
+    return both
 
 
 def free_port() -> int:

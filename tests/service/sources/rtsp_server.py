@@ -1,8 +1,9 @@
 """A real RTSP camera (GStreamer's server), for tests; run by the system's Python, which has its bindings.
 
-    /usr/bin/python3 rtsp_server.py PORT [USER PASSWORD]
+    /usr/bin/python3 rtsp_server.py PORT [USER PASSWORD | CERTIFICATE]
 
-PORT 0 takes a free one. Prints the port, then obeys lines on standard input: `freeze`, `go`, `size WIDTH HEIGHT FPS`.
+PORT 0 takes a free one. CERTIFICATE: a PEM file with its key, for rtsps. Prints the port, then obeys lines on standard
+input: `freeze`, `go`, `size WIDTH HEIGHT FPS`.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import gi  # type: ignore[import-not-found,unused-ignore]
 
 gi.require_version("Gst", "1.0")
 gi.require_version("GstRtspServer", "1.0")
-from gi.repository import GLib, Gst, GstRtspServer  # type: ignore[import-not-found,unused-ignore]  # noqa: E402
+from gi.repository import Gio, GLib, Gst, GstRtspServer  # type: ignore[import-not-found,unused-ignore]  # noqa: E402
 
 CAPS = "video/x-raw,format=I420,width={},height={},framerate={}/1"
 LAUNCH = (
@@ -26,7 +27,7 @@ LAUNCH = (
 
 
 def main() -> None:
-    port, *login = sys.argv[1:]
+    port, *how = sys.argv[1:]
     Gst.init(None)
     server = GstRtspServer.RTSPServer()
     server.set_address("127.0.0.1")
@@ -36,11 +37,15 @@ def main() -> None:
     factory.set_shared(True)
     medias: list[Any] = []
     factory.connect("media-configure", lambda _, media: medias.append(media))
-    if login:
+    if how:
         auth = GstRtspServer.RTSPAuth()
         token = GstRtspServer.RTSPToken()
         token.set_string("media.factory.role", "viewer")
-        auth.add_basic(GstRtspServer.RTSPAuth.make_basic(*login), token)
+        if len(how) == 2:
+            auth.add_basic(GstRtspServer.RTSPAuth.make_basic(*how), token)
+        else:
+            auth.set_tls_certificate(Gio.TlsCertificate.new_from_file(*how))
+            auth.set_default_token(token)
         server.set_auth(auth)
         permissions = GstRtspServer.RTSPPermissions()
         permissions.add_permission_for_role("viewer", "media.factory.access", True)

@@ -19,16 +19,15 @@ from models.resize import fit_image
 from models.video import VideoReader, to_rgb
 from service.sources.connection import Connection
 from service.sources.job import Job
+from service.sources.policy import Policy
 from service.sources.state import Cause
 from service.sources.wire import Ended, Failed, Looped, Message, Opened, Picture
 from tests.service.sources.cameras import Camera, make_video, reply, serving, silent, within
 
 
 def job(url: str, directory: Path | None = None, **more: Any) -> Job:
-    fields: dict[str, Any] = {
-        "height": 24, "width": 32, "pace": "fast", "open_s": 5.0, "read_s": 5.0, "hosts": ("127.0.0.1",),
-        "schemes": ("http", "file", "rtsp", "device"), "directories": (directory,) if directory else (),
-    }  # fmt: skip
+    policy = Policy(hosts=("127.0.0.1", "localhost"), directories=(directory,) if directory else ())
+    fields: dict[str, Any] = {"height": 24, "width": 32, "pace": "fast", "open_s": 5.0, "read_s": 5.0, "policy": policy}
     return Job(url=url, **fields | more)
 
 
@@ -116,7 +115,7 @@ def test_a_playlist_file_opens_no_other_file(tmp_path: Path) -> None:
 
 
 def test_a_device_that_is_none_fails(tmp_path: Path) -> None:
-    (last,) = fetch(job("device:/dev/null", devices=(Path("/dev/null"),)))
+    (last,) = fetch(job("device:/dev/null", policy=Policy(devices=(Path("/dev/null"),))))
     assert isinstance(last, Failed)
     assert last.cause is not Cause.CRASHED
 

@@ -14,10 +14,11 @@ from pathlib import Path
 import pytest
 
 from service.protocol import Ready
+from service.sources.policy import Policy
 from service.sources.source import Source
 from service.sources.state import Cause, State, Timing
 from service.sources.wire import Failed, Opened, Picture
-from tests.service.sources.cameras import free_port
+from tests.service.sources.cameras import free_port, make_certificate
 from tests.service.sources.test_fetch import fetch, job
 from tests.service.sources.test_source import Watch, bundles, run, until
 from tests.support import skip_unless
@@ -39,7 +40,7 @@ TIMING = Timing(open_s=10.0, stall_s=0.7, read_s=2.0, first_retry_s=0.1, retry_s
 
 @pytest.fixture(scope="module", autouse=True)
 def gstreamer() -> None:
-    """Debian's packages: gir1.2-gst-rtsp-server-1.0 python3-gi gstreamer1.0-plugins-{base,good,bad,ugly}."""
+    """Debian's packages: gir1.2-gst-rtsp-server-1.0 python3-gi gstreamer1.0-plugins-{base,good,ugly}."""
     found = shutil.which(PYTHON) is not None
     found = found and subprocess.run([PYTHON, "-c", NEEDED], capture_output=True, check=False).returncode == 0
     skip_unless(found, "GStreamer's RTSP server with its Python bindings is not installed")
@@ -48,9 +49,9 @@ def gstreamer() -> None:
 class Server:
     """The server's process. say: see rtsp_server.py."""
 
-    def __init__(self, port: int = 0, *login: str) -> None:
+    def __init__(self, port: int = 0, *how: str) -> None:
         self._process = subprocess.Popen(
-            [PYTHON, SCRIPT, str(port), *login], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            [PYTHON, SCRIPT, str(port), *how], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
         assert self._process.stdout
         self.port = int(self._process.stdout.readline())
@@ -73,8 +74,8 @@ class Server:
 
 
 @contextlib.contextmanager
-def serving(*login: str) -> Iterator[Server]:
-    server = Server(0, *login)
+def serving(*how: str) -> Iterator[Server]:
+    server = Server(0, *how)
     try:
         yield server
     finally:
@@ -101,6 +102,22 @@ def test_credentials_are_needed_and_not_told() -> None:
             assert last.cause is Cause.UNAUTHORISED
             assert "word" not in last.message
         assert len(fetch(job(server.url("me:pass%2Fword@"), open_s=20), limit=5)) == 5
+
+
+def test_over_tls_only_the_camera_that_was_meant_is_watched(tmp_path: Path) -> None:
+    certificate = make_certificate(tmp_path, "localhost")
+    mine = Policy(hosts=("127.0.0.1", "localhost"), ca_file=certificate)
+    with serving(str(certificate)) as server:
+        url = server.url().replace("rtsp:", "rtsps:")
+        for host, policy in (
+            ("localhost", Policy(hosts=("localhost",))),  # nobody vouches for the certificate
+            ("127.0.0.1", mine),  # it is of another host
+        ):
+            (last,) = fetch(job(url.replace("127.0.0.1", host), policy=policy))
+            assert isinstance(last, Failed)
+        for policy in (mine, Policy(hosts=("localhost",), verify_tls=False)):
+            good = job(url.replace("127.0.0.1", "localhost"), policy=policy, open_s=20)
+            assert isinstance(fetch(good, limit=1)[0], Opened)
 
 
 def test_a_path_that_is_not_there_is_not_found() -> None:

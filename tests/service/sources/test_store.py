@@ -84,15 +84,21 @@ def test_a_store_of_a_newer_release_is_refused(tmp_path: Path) -> None:
         Store(tmp_path)
 
 
-def test_a_source_that_cannot_be_read_is_not_shown(tmp_path: Path) -> None:
-    Store(tmp_path).close()
+def test_a_source_that_cannot_be_read_is_left_out_and_left_alone(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    store = Store(tmp_path)
+    store.add(kept("b"))
+    store.close()
     with sqlite3.connect(tmp_path / FILE) as connection:
         connection.execute("INSERT INTO sources (id, definition, created_unix_s) VALUES ('a', '{\"url\": 3}', 0)")
     connection.close()
-    store = Store(tmp_path)
-    with pytest.raises(StoreError, match="cannot read"):
-        store.all()
-    store.close()
+    for _ in range(2):
+        store = Store(tmp_path)
+        assert store.all() == [kept("b")]
+        assert "source a in" in caplog.text
+        caplog.clear()
+        store.close()
 
 
 def test_a_directory_that_cannot_be_made_is_refused(tmp_path: Path) -> None:

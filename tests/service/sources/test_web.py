@@ -4,6 +4,7 @@ import base64
 import contextlib
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler
+from pathlib import Path
 
 import pytest
 
@@ -12,7 +13,7 @@ from service.sources.failure import Failure, resolve
 from service.sources.policy import Policy
 from service.sources.state import Cause
 from service.sources.web import Web
-from tests.service.sources.cameras import digest_answer, free_port, reply, send_to, serving, silent
+from tests.service.sources.cameras import digest_answer, free_port, make_certificate, reply, send_to, serving, silent
 
 HERE = Policy(hosts=("127.0.0.1", "cam.lan"))
 
@@ -185,6 +186,26 @@ def test_a_body_that_breaks_off_is_a_closed_connection() -> None:
     assert caught.value.cause is Cause.CLOSED
 
 
-def test_a_certificate_that_nobody_vouches_for_is_refused() -> None:
-    with serving(lambda request: reply(request, b"plain")) as port, pytest.raises(Failure):
-        fetch(f"https://127.0.0.1:{port}/")
+def test_a_certificate_is_checked_against_the_name_and_not_the_address(tmp_path: Path) -> None:
+    certificate = make_certificate(tmp_path, "cam.lan")
+    hosts = ("127.0.0.1", "cam.lan", "other.lan")
+    trusting = Policy(hosts=hosts, ca_file=certificate)
+    with serving(lambda request: reply(request, b"safe"), certificate=certificate) as port:
+        assert fetch(f"https://cam.lan:{port}/", trusting, cam_lan="127.0.0.1") == b"safe"
+        assert fetch(f"https://other.lan:{port}/", Policy(hosts=hosts, verify_tls=False), other_lan="127.0.0.1")
+        for url, policy in (
+            (f"https://other.lan:{port}/", trusting),
+            (f"https://127.0.0.1:{port}/", trusting),
+            (f"https://cam.lan:{port}/", Policy(hosts=hosts)),
+        ):
+            with pytest.raises(Failure, match="certificate") as caught:
+                fetch(url, policy, cam_lan="127.0.0.1", other_lan="127.0.0.1")
+            assert caught.value.cause is Cause.UNREADABLE
+
+
+@pytest.mark.parametrize("content", [None, "no certificate"])
+def test_a_file_of_authorities_that_cannot_be_read_is_told(tmp_path: Path, content: str | None) -> None:
+    if content is not None:
+        (tmp_path / "ca.pem").write_text(content)
+    with pytest.raises(Failure, match="source_ca_file"):
+        fetch("https://127.0.0.1/", Policy(ca_file=tmp_path / "ca.pem"))
