@@ -22,6 +22,15 @@ class ErrorAnswer(BaseModel):
     retryable: bool
 
 
+class VersionInfo(BaseModel):
+    """Which server this is. commit: the git commit it was built from, where that is known. device: cpu or cuda."""
+
+    version: str
+    commit: str | None
+    device: str
+    bundles: tuple[str, ...]
+
+
 class BundleInfo(BaseModel):
     """A loaded bundle: what it recognises, what it takes, how good it is, how much of its capacity is taken."""
 

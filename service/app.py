@@ -13,7 +13,7 @@ from fastapi.responses import JSONResponse, PlainTextResponse, Response
 from pydantic import TypeAdapter
 from starlette.exceptions import HTTPException
 
-from service.answers import BundleInfo, ErrorAnswer, StreamRow, bundle_info
+from service.answers import BundleInfo, ErrorAnswer, StreamRow, VersionInfo, bundle_info
 from service.clip_routes import clip_router
 from service.core import Core, build
 from service.errors import BadMessage, Draining, Internal, ServiceError
@@ -22,7 +22,7 @@ from service.metrics import CONTENT_TYPE
 from service.protocol import schema
 from service.settings import Settings, load_settings
 from service.sources.api import router
-from service.version import version
+from service.version import commit, version
 
 _stream_rows = TypeAdapter(list[StreamRow])
 
@@ -94,6 +94,13 @@ def _add_probes(app: FastAPI) -> None:
 
 
 def _add_information(app: FastAPI) -> None:
+    @app.get("/v1/version", tags=["information"])
+    async def which() -> VersionInfo:
+        """The package's version, the commit it was built from, what it runs on, the loaded bundles."""
+        hub = _core(app).hub
+        names = tuple(spec.full_name for spec in hub.bundles())
+        return VersionInfo(version=version(), commit=commit(), device=hub.device, bundles=names)
+
     @app.get("/v1/bundles", tags=["information"])
     async def bundles() -> list[BundleInfo]:
         """The loaded bundles, the newest version of a name first."""

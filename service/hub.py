@@ -30,7 +30,7 @@ from models.errors import BundleInvalid
 from service.batcher import Batcher, Outcome
 from service.counts import BundleStats, Counts, Limits, StreamInfo
 from service.decoder import DecodePool, Decoder
-from service.engine import Engine
+from service.engine import Device, Engine
 from service.errors import Draining, OverCapacity, ServiceError, UnknownBundle, UnknownStream
 from service.followers import Follower, Outlet, Room
 from service.frames import Work
@@ -138,6 +138,7 @@ class Hub:
         *,
         threads: int | None = None,
         decode_threads: int | None = None,
+        device: Device = "cpu",
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """threads: onnxruntime's threads per bundle; decode_threads: those that decode images, for all bundles.
@@ -145,6 +146,7 @@ class Hub:
         None: as many as there are cores that this process may use.
         """
         self.limits = limits or Limits()
+        self.device = device
         self.draining = False
         self._observer = observer
         self._threads = threads
@@ -164,7 +166,7 @@ class Hub:
         spec = bundle.spec
         if (spec.name, spec.version) in self._runtimes:
             raise BundleInvalid(bundle.path, f"{spec.full_name} is loaded already")
-        engine = Engine(bundle, self._threads)
+        engine = Engine(bundle, self._threads, self.device)
         limit = self.limits.max_batch
         engine.warm(sorted({min(1 << power, limit) for power in range(limit.bit_length() + 1)}))
         pool = StatePool(spec.state, self.limits.slots, limit)

@@ -139,7 +139,9 @@ class Metrics(Collector):
         yield _family(CounterMetricFamily, "resets", text, ["bundle", "reason"], resets.items())
         seen = {stat.spec.full_name: float(stat.counts.tracks) for stat in stats}
         yield _family(CounterMetricFamily, "tracks_seen", "People ever watched.", ["bundle"], seen.items())
-        errors = sum((Counter(stat.counts.errors) for stat in stats), self.errors)
+        errors = self.errors.copy()  # a sum of counters would lose those at 0, from which a rate is told
+        for stat in stats:
+            errors.update(stat.counts.errors)
         yield _family(CounterMetricFamily, "errors", "Errors told to clients, by code.", ["code"], errors.items())
 
     def _work(self) -> Iterator[Metric]:
