@@ -28,7 +28,7 @@ class FaultyEngine(Engine):
 
     failing = False
     poisoned: int | None = None
-    """Row whose logits become NaN."""
+    """Row (modulo the batch) whose logits become NaN."""
     during: Callable[[], None] | None = None
     """Called once in the middle of the next step, as if the event loop ran meanwhile."""
 
@@ -40,7 +40,7 @@ class FaultyEngine(Engine):
         if self.failing:
             raise RuntimeError("a fault on request")
         if self.poisoned is not None:
-            logits[self.poisoned] = np.nan
+            logits[self.poisoned % len(logits)] = np.nan
         return logits, outputs
 
 

@@ -529,6 +529,18 @@ def test_people_beyond_the_limit_of_a_stream_take_the_place_of_those_who_left(ri
         ]
 
 
+def test_a_person_whose_frames_were_dropped_or_failed_can_still_time_out(rig: Rig) -> None:
+    stream = Stream(rig)
+    for seq in range(9):
+        stream.send(seq, seq * STEP_S)
+    rig.engine.failing = True
+    rig.run()
+    rig.engine.failing = False
+    assert rig.pool.used == 1
+    stream.send(9, 30.0, {})
+    assert rig.pool.used == 0
+
+
 def test_a_packed_frame_without_people_settles_silently(rig: Rig) -> None:
     stream = Stream(rig)
     for seq in range(2):
