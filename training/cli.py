@@ -90,7 +90,8 @@ def _parser() -> argparse.ArgumentParser:
     warnings = verbs.add_parser("warnings", help="how early, and with how many false alarms, over the folds of a label")
     warnings.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="the runs of folds 1, 2, ... in this order")
     warnings.add_argument("--folds", type=Path, required=True, help="folder of the folds' data: FOLDS/1, FOLDS/2, ...")
-    warnings.add_argument("--label", required=True, help="the label to warn of")
+    warnings.add_argument("--of", required=True, help="label in clips.csv of what to warn of before it ends")
+    warnings.add_argument("--only", default="", help="count only events of recordings with this in their name")
     warnings.add_argument("--out", type=Path, help="write the figures there, for export --figures")
     warnings.set_defaults(run=_warnings)
 
@@ -190,7 +191,7 @@ def _warnings(arguments: argparse.Namespace, console: Console) -> None:
     from training.run import Run, write_text
     from training.warning import measure_folds
 
-    figures = measure_folds([Run.open(run) for run in arguments.runs], arguments.folds, arguments.label)
+    figures = measure_folds([Run.open(run) for run in arguments.runs], arguments.folds, arguments.of, arguments.only)
     console.print(figures.text, markup=False)
     if arguments.out is not None:
         write_text(arguments.out, figures.model_dump_json(indent=2) + "\n")

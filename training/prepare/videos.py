@@ -23,13 +23,14 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, Literal
 
-import av
 import numpy as np
 from numpy.typing import NDArray
 
 from models.clock import Resampler
+from models.errors import VideoError
 from models.networks import FrameConfig
 from models.resize import PIXELS_VERSION, Image, fit_image
+from models.video import VideoReader, to_rgb
 from training.clips import ClipsFile, Row, read_rows
 from training.dataset import CLIPS_FILE, DATASET_FILE
 from training.errors import DataError, Problem
@@ -182,39 +183,19 @@ class BrokenVideo(Exception):
 def decoded(path: Path, plan: Plan) -> Iterator[Image]:
     """The frames of a video that the model would step on, fitted. Raises BrokenVideo."""
     resampler = Resampler(plan.rate_hz, "hold", float("inf"))
-    fitted: Image | None = None
+    frames, fitted = plan.frames, None
     try:
-        with av.open(str(path)) as container:
-            if not container.streams.video:
-                raise BrokenVideo("has no video")
-            stream = container.streams.video[0]
-            stream.thread_type = "AUTO"
-            stream.codec_context.thread_count = 1  # the cores are busy with other videos
-            last = -float("inf")
-            for frame in container.decode(stream):
-                if frame.time is None or frame.time <= last:
-                    continue  # what cannot be placed in time, or lies before what was seen
-                verdict = resampler.push(frame.time)
-                last = frame.time
+        with VideoReader(path, threads=1) as video:  # the other cores are busy with other videos
+            for pts_s, frame in video:
+                verdict = resampler.push(pts_s)
                 if not verdict.steps:
-                    continue  # never converted: most of the time goes into that
-                for _ in range(verdict.steps - 1 if fitted is not None else 0):
-                    yield fitted  # type: ignore[misc]  # checked just above
-                fitted = fit_frame(frame, plan.frames)
+                    continue  # never converted: much of the time goes into that
+                if fitted is not None:
+                    yield from [fitted] * (verdict.steps - 1)
+                fitted = fit_image(to_rgb(frame), frames.height, frames.width, frames.fit)
                 yield fitted
-    except (av.FFmpegError, OSError, ValueError) as error:
-        raise BrokenVideo(f"cannot be decoded: {error}") from error
-    if fitted is None:
-        raise BrokenVideo("has no frames")
-
-
-def fit_frame(frame: Any, frames: FrameConfig) -> Image:
-    """A decoded frame, upright, as the model takes it."""
-    image: NDArray[Any] = frame.to_ndarray(format="rgb24")
-    turns = round(getattr(frame, "rotation", 0) / 90) % 4
-    if turns:
-        image = np.rot90(image, turns)
-    return fit_image(image, frames.height, frames.width, frames.fit)
+    except VideoError as error:
+        raise BrokenVideo(str(error)) from error
 
 
 def _one(video: Path, arrays: Path, plan: Plan) -> tuple[str, int]:

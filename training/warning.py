@@ -1,0 +1,201 @@
+"""How early a label is warned of, and at what price in false alarms, over the folds of a cross-validation.
+
+An alarm is raised at the `min_steps`-th step in a row at which the label's calibrated probability reaches a threshold.
+Each fold's threshold is the lowest that gave the folds' other recordings, as answered by the models that had not been
+trained on them, no more than one false alarm in ten minutes. So a fold's own recordings decide nothing about it but
+this: the other folds' models had them among their training clips.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from training import clips
+from training.card import Figures
+from training.clips import Recording
+from training.data import Example, load_corpus
+from training.errors import ConfigError
+from training.metrics import RATIOS, Floats, Ints, accuracy, ratio_logits
+from training.run import Run
+
+ALLOWED_PER_S = 1 / 600
+"""One false alarm in ten minutes."""
+THRESHOLDS = np.arange(0.05, 0.9951, 0.005)
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """A recording and what a model that was not trained on it says, step by step.
+
+    probability: (T,) of the label. quiet: (T,) whether the step is labelled as something else. start, stop: the steps
+    of what is to be warned of, both 0 in a recording without.
+    """
+
+    name: str
+    probability: NDArray[np.float64]
+    quiet: NDArray[np.bool_]
+    start: int = 0
+    stop: int = 0
+
+
+def alarms(probability: NDArray[np.float64], threshold: float, min_steps: int) -> list[int]:
+    """The steps at which an alarm is raised."""
+    raised, run = [], 0
+    for i, high in enumerate((probability >= threshold).tolist()):
+        run = run + 1 if high else 0
+        if run == min_steps:
+            raised.append(i)
+    return raised
+
+
+def false_alarms(watched: Sequence[Watched], threshold: float, min_steps: int) -> int:
+    """Alarms raised at quiet steps."""
+    return sum(int(w.quiet[i]) for w in watched for i in alarms(w.probability, threshold, min_steps))
+
+
+def lowest_threshold(watched: Sequence[Watched], rate_hz: float, min_steps: int) -> float:
+    """The lowest threshold from which on there is at most one false alarm in ten quiet minutes."""
+    allowed = int(sum(int(w.quiet.sum()) for w in watched) / rate_hz * ALLOWED_PER_S)
+    found = float(THRESHOLDS[-1])
+    for threshold in THRESHOLDS[::-1]:
+        if false_alarms(watched, float(threshold), min_steps) > allowed:
+            break
+        found = float(threshold)
+    return round(found, 4)
+
+
+def outcome(folds: Sequence[Sequence[Watched]], rate_hz: float, min_steps: int, only: str = "") -> dict[str, Any]:
+    """What warning comes to over all folds; events are those of recordings with `only` in their name."""
+    thresholds, in_time, late, missed, wrong, quiet_s = [], [], 0, 0, 0, 0.0
+    for k, fold in enumerate(folds):
+        others = [w for j, other in enumerate(folds) if j != k for w in other]
+        threshold = lowest_threshold(others, rate_hz, min_steps)
+        thresholds.append(threshold)
+        wrong += false_alarms(fold, threshold, min_steps)
+        quiet_s += sum(int(w.quiet.sum()) for w in fold) / rate_hz
+        for w in fold:
+            if w.stop == 0 or only not in w.name:
+                continue
+            after = [i for i in alarms(w.probability, threshold, min_steps) if i >= w.start]
+            if after and after[0] < w.stop:
+                in_time.append((w.stop - after[0]) / rate_hz)
+            else:
+                late, missed = late + bool(after), missed + (not after)
+    events = len(in_time) + late + missed
+    return {
+        "events": events,
+        "warned_in_time": len(in_time),
+        "share_in_time": round(len(in_time) / max(1, events), 4),
+        "late": late,
+        "missed": missed,
+        "warning_s_median": round(float(np.median(in_time)), 3) if in_time else None,
+        "warning_s_mean": round(float(np.mean(in_time)), 3) if in_time else None,
+        "false_alarms": wrong,
+        "quiet_minutes": round(quiet_s / 60, 2),
+        "thresholds": thresholds,
+        "min_steps": min_steps,
+    }
+
+
+def measure_folds(runs: Sequence[Run], folds: Path, of: str, only: str = "") -> Figures:
+    """Measure run k on fold k's test recordings, `folds/k` being where its data set paths start.
+
+    of: the segments to be warned of before they end, by their label in `clips.csv`. only: count those of recordings
+    with this in their name. Raises TrainingError.
+    """
+    if len(runs) < 2:
+        raise ConfigError("a threshold is set on the other folds: there must be at least two")
+    recipe = runs[0].recipe
+    if recipe.frames is None or len(recipe.datasets) != 1:
+        raise ConfigError(f"recipe {recipe.name}: warnings are measured on one data set of recordings of frames")
+    source = recipe.datasets[0]
+    label = source.rename.get(of, of)
+    watched: list[list[Watched]] = []
+    logits: list[Floats] = []
+    targets: list[Ints] = []
+    labels: tuple[str, ...] = ()
+    for k, run in enumerate(runs, 1):
+        result = run.chosen()
+        labels = result.labels
+        if label not in labels:
+            raise ConfigError(f"{run.directory} does not know {label!r}")
+        student = run.student(result)
+        corpus = load_corpus(run.recipe, folds / str(k))
+        test: list[Example] = corpus.tests().get(source.name, [])
+        if not test:
+            raise ConfigError(f"fold {k} has no test recordings")
+        found, wanted = ratio_logits(student, test)
+        logits.append(found)
+        targets.append(wanted)
+        fold = []
+        for recording in clips.read(folds / str(k) / source.path).recordings:
+            if recording.split == "test":
+                with torch.no_grad():
+                    answer = student(torch.from_numpy(recording.steps)[None])[0] / result.temperature
+                probability = torch.softmax(answer, -1)[:, labels.index(label)].double().numpy()
+                fold.append(_watched(recording, probability, of, label, source.rename))
+        watched.append(fold)
+    warned = outcome(watched, recipe.rate_hz, recipe.bundle.decision.min_steps, only)
+    all_logits, all_targets = np.concatenate(logits), np.concatenate(targets)
+    right = accuracy(all_logits, all_targets)
+    by_label = {
+        name: accuracy(all_logits[all_targets == i], all_targets[all_targets == i]) for i, name in enumerate(labels)
+    }
+    figures = {
+        "folds": len(runs),
+        "clips": len(all_targets),
+        "accuracy": [round(float(a), 4) for a in right],
+        "auc": round(float(right.mean()), 4),
+        "accuracy_by_label": {name: [round(float(a), 4) for a in found] for name, found in by_label.items()},
+        "warning": {"label": label, "before_the_end_of": of, "only": only} | warned,
+    }
+    return Figures(figures={"cross_validation": figures}, text=_text(figures, recipe.rate_hz))
+
+
+def _watched(
+    recording: Recording, probability: NDArray[np.float64], of: str, label: str, rename: dict[str, str]
+) -> Watched:
+    quiet = np.zeros(len(probability), bool)
+    start = stop = 0
+    for segment in recording.segments:
+        if segment.label == of:
+            start, stop = segment.start, segment.stop
+        named = rename.get(segment.label or "", segment.label or "")
+        quiet[segment.start : segment.stop] = bool(named) and named != label
+    return Watched(recording.path, probability, quiet, start, stop)
+
+
+def _text(figures: dict[str, Any], rate_hz: float) -> str:
+    warned = figures["warning"]
+    rows = {"all": figures["accuracy"], **figures["accuracy_by_label"]}
+    lines = [
+        f"Cross-validation in {figures['folds']} folds, each recording answered by a model not trained on its "
+        f"event; accuracy (%) by observed share of the segment, {figures['clips']} segments, AUC "
+        f"{100 * figures['auc']:.1f}:",
+        "",
+        "| segments | AUC | " + " | ".join(f"{ratio:.0%}" for ratio in RATIOS) + " |",
+        "|---|---|" + "---|" * len(RATIOS),
+    ]
+    for name, found in rows.items():
+        cells = [f"{100 * share:.1f}" for share in (float(np.mean(found)), *found)]
+        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    where = f" in recordings named {warned['only']}" if warned["only"] else ""
+    seconds = warned["warning_s_median"]
+    lines += [
+        "",
+        f"Warning of `{warned['label']}` before the end of `{warned['before_the_end_of']}`{where}: "
+        f"{warned['warned_in_time']} of {warned['events']} in time"
+        + (f", in the median {seconds:.2f} s before it" if seconds is not None else "")
+        + f"; {warned['late']} later, {warned['missed']} not at all. False alarms: {warned['false_alarms']} in "
+        f"{warned['quiet_minutes']:.1f} minutes. An alarm is {warned['min_steps']} steps in a row "
+        f"({warned['min_steps'] / rate_hz:.1f} s) at or above the threshold, set for each fold on the others' "
+        f"recordings to at most one false alarm in ten minutes ({', '.join(f'{t:g}' for t in warned['thresholds'])}).",
+    ]
+    return "\n".join(lines)
