@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import sqlite3
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -201,3 +202,26 @@ def test_the_routes_are_documented(here: Running) -> None:
     paths = httpx.get(f"{here.url}/openapi.json").json()["paths"]
     assert set(paths["/v1/sources"]) == {"get", "post"}
     assert set(paths["/v1/sources/{source_id}"]) == {"get", "delete"}
+
+
+def test_the_predictions_of_a_source_are_followed_through_an_outage_until_it_is_removed(here: Running) -> None:
+    with Camera() as camera:
+        id = add(here, camera.url).json()["id"]
+        kinds: list[str] = []
+        resets: list[str] = []
+        with httpx.stream("GET", f"{here.url}/v1/streams/{id}/predictions", timeout=WAIT_S) as events:
+            for line in events.iter_lines():
+                if line.startswith("event: "):
+                    kinds.append(line.removeprefix("event: "))
+                elif line.startswith("data: ") and (reset := json.loads(line.removeprefix("data: ")).get("reset")):
+                    resets.append(reset)
+                    httpx.delete(f"{here.url}/v1/sources/{id}")
+                if kinds.count("prediction") == 5 and camera.requests == 1:
+                    camera.off()
+                    assert within(WAIT_S, lambda: look(here, id)["state"] == "retrying")
+                    time.sleep(1.2)  # longer than the bundle's max_gap_s
+                    camera.on()
+    assert kinds[0] == "ready"
+    assert kinds[-1] == "summary"
+    assert set(kinds[1:-1]) <= {"prediction", "event"}
+    assert resets[0] == "gap"
