@@ -6,6 +6,9 @@
             for prediction in stream.received():                # never waits
                 print(prediction.pts_s, prediction.label, max(prediction.probabilities))
 
+For images: `stream("fall-watch", input="frame")`, then `stream.send_image(rgb)`; that needs OpenCV, unless the images
+are JPEG files already.
+
 `AsyncClient` has the same methods as coroutines. A blocking stream belongs to one thread; several tasks of one event
 loop may share an async one, e.g. one that sends and one that iterates.
 """
@@ -25,7 +28,18 @@ from websockets.sync.client import connect
 from service.client_async import AsyncClient, AsyncStream
 from service.client_clips import Clip, Timeline, clip_body, read_timeline
 from service.client_core import ClientError, ClientStream, ConnectionLost, People, RemoteError, Unreachable
-from service.client_target import BUNDLE, CONNECT, DEFAULT_URL, UNANSWERED, Frame, Options, Target, start_message
+from service.client_target import (
+    BUNDLE,
+    CONNECT,
+    DEFAULT_URL,
+    UNANSWERED,
+    Frame,
+    Options,
+    Target,
+    ready_image,
+    start_message,
+)
+from service.images import Pixels
 from service.protocol import Event, Prediction, Ready, Summary
 
 __all__ = [
@@ -127,6 +141,27 @@ class Stream:
         seq, message = self._core.pose(people, pts_s, time.monotonic())
         self._write(message)
         return seq
+
+    def send_image(self, image: bytes | Pixels, pts_s: float | None = None, *, bgr: bool = False) -> int:
+        """Send one image as a frame, waiting as `send` does: a JPEG, PNG or WebP file's bytes as they are, or pixels,
+        uint8 RGB (height, width, 3), reduced to what is of use to the model and made a JPEG. bgr: OpenCV's order.
+
+        Raises as `send` does.
+        """
+        while not self._core.finished and self._read(0.0):
+            pass
+        self._wait(lambda: self._core.room > 0)
+        data = ready_image(image, self.ready, bgr)
+        seq, message = self._core.image(data, pts_s, time.monotonic())
+        self._write(message)
+        return seq
+
+    @property
+    def room(self) -> int:
+        """Frames that can be sent now without waiting; a live source drops its frame when there is none."""
+        while not self._core.finished and self._read(0.0):
+            pass
+        return self._core.room
 
     def received(self, timeout_s: float = 0.0) -> Iterator[Prediction]:
         """Predictions that have arrived; waits up to `timeout_s` for the first when there is none yet."""

@@ -19,7 +19,18 @@ from websockets.exceptions import ConnectionClosed
 
 from service.client_clips import Clip, Timeline, clip_body, read_timeline
 from service.client_core import ClientStream, ConnectionLost, People, RemoteError
-from service.client_target import BUNDLE, CONNECT, DEFAULT_URL, UNANSWERED, Frame, Options, Target, start_message
+from service.client_target import (
+    BUNDLE,
+    CONNECT,
+    DEFAULT_URL,
+    UNANSWERED,
+    Frame,
+    Options,
+    Target,
+    ready_image,
+    start_message,
+)
+from service.images import Pixels
 from service.protocol import Event, Prediction, Ready, Summary
 
 
@@ -117,6 +128,19 @@ class AsyncStream:
         seq, message = self._core.pose(people, pts_s, time.monotonic())
         await self._write(message)
         return seq
+
+    async def send_image(self, image: bytes | Pixels, pts_s: float | None = None, *, bgr: bool = False) -> int:
+        """As `Stream.send_image`."""
+        await self._wait(lambda: self._core.room > 0)
+        data = ready_image(image, self.ready, bgr)
+        seq, message = self._core.image(data, pts_s, time.monotonic())
+        await self._write(message)
+        return seq
+
+    @property
+    def room(self) -> int:
+        """Frames that can be sent without waiting, as far as answers were read."""
+        return self._core.room
 
     def received(self) -> Iterator[Prediction]:
         """Predictions that were read while something else was awaited; never waits, reads nothing itself."""

@@ -15,9 +15,12 @@ from pydantic_core import from_json, to_json
 from service.client_core import TRACK, ClientError, RemoteError
 
 Clip = str | Path | ArrayLike | Mapping[int, ArrayLike]
-"""A pose file, or keypoints (T, J, C) of one person, or of several by their track; NaN where a joint is missing."""
+"""A file of poses or a video; keypoints (T, J, C) of one person, or of several by their track, NaN where a joint is
+missing."""
 
 TYPES = {".json": "application/json", ".npz": "application/octet-stream"}
+"""Of pose files; any other file is sent as a video."""
+VIDEO = "video/unknown"
 
 
 class Entry(BaseModel):
@@ -68,10 +71,8 @@ def clip_body(clip: Clip, skeleton: str | None, fps: float | None) -> tuple[byte
     """Body and content type of the request. Raises ClientError for a file that cannot be read or sent."""
     if isinstance(clip, (str, Path)):
         path = Path(clip)
-        if path.suffix.lower() not in TYPES:
-            raise ClientError(f"{path}: only {' and '.join(TYPES)} files can be scored")
         try:
-            return path.read_bytes(), TYPES[path.suffix.lower()]
+            return path.read_bytes(), TYPES.get(path.suffix.lower(), VIDEO)
         except OSError as error:
             raise ClientError(f"{path}: cannot be read: {error.strerror}") from error
     people = clip if isinstance(clip, Mapping) else {TRACK: clip}

@@ -20,6 +20,7 @@ from websockets.exceptions import ConnectionClosed
 
 from models.errors import InklingError
 from service.errors import Draining, ServiceError
+from service.images import Pixels, pack_image
 from service.protocol import (
     Credit,
     End,
@@ -125,8 +126,15 @@ class ClientStream:
         """
         self._check_open()
         tracks, keypoints = pack_people(people)
+        return self._frame(pack_pose(self._sent, tracks, keypoints, pts_s), now_s)
+
+    def image(self, image: bytes | Pixels, pts_s: float | None, now_s: float) -> tuple[int, bytes]:
+        """The same for an image: a JPEG, PNG or WebP file's bytes, or raw RGB uint8 (height, width, 3)."""
+        self._check_open()
+        return self._frame(pack_image(self._sent, image, pts_s), now_s)
+
+    def _frame(self, message: bytes, now_s: float) -> tuple[int, bytes]:
         seq = self._sent
-        message = pack_pose(seq, tracks, keypoints, pts_s)
         self._sent += 1
         self._sent_at[seq] = now_s
         return seq, message

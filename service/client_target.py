@@ -9,11 +9,14 @@ from urllib.parse import urlsplit
 from pydantic import ValidationError
 from websockets.exceptions import InvalidHandshake, InvalidMessage
 
+from service.client_clips import VIDEO
 from service.client_core import ClientError, People, Unreachable
-from service.protocol import Start
+from service.images import Pixels
+from service.protocol import Ready, Start
 
 DEFAULT_URL = "http://127.0.0.1:8000"
 BUNDLE = "body-actions"
+VIDEO_BUNDLE = "fall-watch"
 UNANSWERED = (OSError, InvalidHandshake, InvalidMessage, EOFError)
 """How a connection fails to open; TimeoutError is an OSError."""
 
@@ -28,6 +31,7 @@ class Options(TypedDict, total=False):
     """What a stream may be started with, as in the protocol's `start`."""
 
     version: str | None
+    input: Literal["pose", "frame"]
     skeleton: str | None
     width: int | None
     height: int | None
@@ -63,7 +67,8 @@ class Target:
             "params": {name: value for name, value in query.items() if value is not None},
             "content": body,
             "headers": {"content-type": kind},
-            "timeout": self.timeout_s,
+            # Scoring a long video takes its time; a server that dies meanwhile ends the connection.
+            "timeout": (self.timeout_s, None if kind == VIDEO else self.timeout_s, self.timeout_s, self.timeout_s),
         }
 
 
@@ -74,3 +79,12 @@ def start_message(bundle: str, options: Options) -> Start:
     except ValidationError as error:
         first = error.errors()[0]
         raise ClientError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+
+
+def ready_image(image: bytes | Pixels, ready: Ready, bgr: bool) -> bytes:
+    """The file to send for an image: itself if it is one, else a JPEG of what is of use. Raises ValueError."""
+    if isinstance(image, bytes):
+        return image
+    from service.client_images import encode_image  # here, so that clients without images need no OpenCV
+
+    return encode_image(image, ready.image_size, bgr=bgr)

@@ -15,9 +15,9 @@ from typing import Any, Literal
 import numpy as np
 from rich.console import Console
 
-from service.client import Client, RemoteError, Stream, Timeline
-from service.client_clips import Entry
-from service.client_target import BUNDLE, DEFAULT_URL, Frame
+from service.client import Client, ClientError, RemoteError, Stream, Timeline
+from service.client_clips import TYPES, Entry
+from service.client_target import BUNDLE, DEFAULT_URL, VIDEO_BUNDLE, Frame
 from service.demo.figure import ACTIONS
 from service.demo.show import Feed, show
 from service.pose_files import guess_skeleton, read_frames
@@ -26,8 +26,13 @@ from service.protocol import Prediction, encode
 
 def register(verbs: argparse._SubParsersAction[Any]) -> None:
     """Add the parsers; each sets `run`: takes the parsed arguments, returns the exit code."""
-    stream = verbs.add_parser("stream", help="play a pose file into a running server, a line a prediction")
-    stream.add_argument("file", type=Path, help="poses: .npz (keypoints, pts_s) or .jsonl (a pose message a line)")
+    stream = verbs.add_parser("stream", help="play poses, a film or a camera into a running server")
+    stream.add_argument(
+        "file", type=Path, nargs="?", help="poses: .npz (keypoints, pts_s) or .jsonl (a pose message a line)"
+    )
+    stream.add_argument("--video", metavar="SOURCE", help="a video file, a camera's number, or its address (rtsp://…)")
+    stream.add_argument("--seconds", type=float, help="of the video; default: all of it")
+    stream.add_argument("--plain", action="store_true", help="print lines, as it does when the output is no terminal")
     _add_server(stream)
     _add_poses(stream)
     stream.add_argument("--fast", action="store_true", help="as fast as the server takes it, not in real time")
@@ -35,7 +40,7 @@ def register(verbs: argparse._SubParsersAction[Any]) -> None:
     stream.set_defaults(run=run_stream)
 
     score = verbs.add_parser("score", help="send a whole clip to a running server and print the timeline")
-    score.add_argument("file", type=Path, help="the clip: .npz or .json")
+    score.add_argument("file", type=Path, help="the clip: .npz, .json, or a video")
     _add_server(score)
     _add_poses(score)
     score.add_argument("--json", action="store_true", help="print the server's answer as it is")
@@ -43,6 +48,7 @@ def register(verbs: argparse._SubParsersAction[Any]) -> None:
 
     demo = verbs.add_parser("demo", help="let a figure exercise before a running server, and watch it being recognised")
     _add_server(demo)
+    demo.add_argument("--video", metavar="FILE", help="play a film instead of the figure")
     demo.add_argument("--action", choices=("cycle", *ACTIONS), default="cycle", help="default: all of them in turn")
     demo.add_argument("--seconds", type=float, help="end after so many seconds; default: until Ctrl-C")
     demo.add_argument("--plain", action="store_true", help="print lines, as it does when the output is no terminal")
@@ -50,24 +56,65 @@ def register(verbs: argparse._SubParsersAction[Any]) -> None:
 
 
 def run_stream(args: argparse.Namespace) -> int:
-    """Play a pose file; predictions go to stdout, the summary and refusals to stderr."""
+    """Play poses or a video; predictions go to stdout, the summary and refusals to stderr."""
+    if (args.file is None) is (args.video is None):
+        raise ClientError("name one thing to play: a pose file, or --video with a file, a camera's number or address")
+    if args.video is not None:
+        return _stream_video(args)
     fps = 30.0 if args.fps is None else args.fps
     skeleton = args.skeleton or guess_skeleton(args.file, fps)
     frames = _paced(read_frames(args.file, fps), fast=args.fast)
     policy: Literal["block", "drop_oldest"] = "block" if args.fast else "drop_oldest"
-    with Client(args.url).stream(args.bundle, skeleton=skeleton, policy=policy, on_error=_complain) as stream:
+    bundle = args.bundle or BUNDLE
+    with Client(args.url).stream(bundle, skeleton=skeleton, policy=policy, on_error=_complain) as stream:
         for prediction in _play(stream, frames):
             _write(encode(prediction) if args.json else _line(prediction))
-        if (end := stream.summary) is not None:
-            text = f"{end.received} frames: {end.stepped} stepped, {end.skipped} skipped, {end.dropped} dropped"
-            _write(encode(end) if args.json else text, None if args.json else sys.stderr)
+        _sum_up(stream, args.json)
     return 0
+
+
+def _stream_video(args: argparse.Namespace) -> int:
+    """Play a video with bars on a terminal, else a line a prediction."""
+    from service.capture import open_capture  # the other verbs start faster without OpenCV
+    from service.demo.preview import play_video, show_video
+
+    console = Console()
+    feed = Feed()
+    with open_capture(args.video) as capture:
+        policy: Literal["block", "drop_oldest"] = "block" if args.fast and not capture.live else "drop_oldest"
+        client = Client(args.url)
+        with (
+            client.stream(
+                args.bundle or VIDEO_BUNDLE, input="frame", policy=policy, on_event=feed.event, on_error=_complain
+            ) as stream,
+            contextlib.suppress(KeyboardInterrupt),
+        ):
+            if console.is_terminal and not (args.plain or args.json):
+                show_video(stream, feed, capture, _name(args.video), console, plain=False, seconds=args.seconds)
+            else:
+                for prediction in play_video(stream, capture, fast=args.fast, seconds=args.seconds):
+                    _write(encode(prediction) if args.json else _line(prediction))
+        _sum_up(stream, args.json)
+    return 0
+
+
+def _sum_up(stream: Stream, as_json: bool) -> None:
+    if (end := stream.summary) is not None:
+        text = f"{end.received} frames: {end.stepped} stepped, {end.skipped} skipped, {end.dropped} dropped"
+        _write(encode(end) if as_json else text, None if as_json else sys.stderr)
+
+
+def _name(source: str) -> str:
+    """What a source is called on the screen; of an address only that it is one, for it may hold a password."""
+    return f"camera {source}" if source.isdecimal() else "camera" if "://" in source else Path(source).stem
 
 
 def run_score(args: argparse.Namespace) -> int:
     """Score a clip; what happened when goes to stdout, warnings to stderr."""
     skeleton = args.skeleton or (guess_skeleton(args.file) if args.file.suffix.lower() == ".npz" else None)
-    timeline = Client(args.url).score(args.file, args.bundle, skeleton=skeleton, fps=args.fps)
+    poses = args.file.suffix.lower() in TYPES
+    bundle = args.bundle or (BUNDLE if poses else VIDEO_BUNDLE)
+    timeline = Client(args.url).score(args.file, bundle, skeleton=skeleton, fps=args.fps)
     for warning in timeline.warnings:
         _write(f"inkling: {warning}", sys.stderr)
     if args.json:
@@ -80,19 +127,37 @@ def run_score(args: argparse.Namespace) -> int:
 
 
 def run_demo(args: argparse.Namespace) -> int:
-    """Show the figure until `--seconds` are over or Ctrl-C."""
+    """Show the figure, or a film, until `--seconds` are over or Ctrl-C."""
     feed = Feed()
+    if args.video is not None:
+        return _demo_video(args, feed)
     with (
-        Client(args.url).stream(args.bundle, skeleton="coco17", on_event=feed.event, on_error=_complain) as stream,
+        Client(args.url).stream(
+            args.bundle or BUNDLE, skeleton="coco17", on_event=feed.event, on_error=_complain
+        ) as stream,
         contextlib.suppress(KeyboardInterrupt),
     ):
         show(stream, feed, args.action, args.seconds, Console(), args.plain)
     return 0
 
 
+def _demo_video(args: argparse.Namespace, feed: Feed) -> int:
+    from service.capture import open_capture
+    from service.demo.preview import show_video
+
+    bundle = args.bundle or VIDEO_BUNDLE
+    with (
+        open_capture(args.video) as capture,
+        Client(args.url).stream(bundle, input="frame", on_event=feed.event, on_error=_complain) as stream,
+        contextlib.suppress(KeyboardInterrupt),
+    ):
+        show_video(stream, feed, capture, _name(args.video), Console(), plain=args.plain, seconds=args.seconds)
+    return 0
+
+
 def _add_server(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--url", default=DEFAULT_URL, help=f"the server; default {DEFAULT_URL}")
-    parser.add_argument("--bundle", default=BUNDLE, help=f"default {BUNDLE}")
+    parser.add_argument("--bundle", help=f"default {BUNDLE}, for video {VIDEO_BUNDLE}")
 
 
 def _add_poses(parser: argparse.ArgumentParser) -> None:

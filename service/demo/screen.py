@@ -42,6 +42,8 @@ EIGHTHS = " ▏▎▍▌▋▊▉█"
 LEVELS = "▁▂▃▄▅▆▇█"
 ROWS = 5
 WIDTH = 80
+PICTURE_COLUMNS, PICTURE_ROWS = 36, 17
+"""Characters that a film is drawn on."""
 
 
 @dataclass
@@ -60,7 +62,9 @@ class Scene:
     frames: int = 0
     events: list[str] = field(default_factory=list)
     history: list[float] = field(default_factory=list)
-    """Probability of `doing`, one value a prediction, oldest first."""
+    """Probability of `doing`, of a film that of the leader; one value a prediction, oldest first."""
+    picture: Text | None = None
+    """The film that is playing, drawn; in place of a figure."""
 
     def ranking(self, count: int = ROWS) -> list[tuple[str, float]]:
         """The most probable labels, best first."""
@@ -78,9 +82,9 @@ def line(scene: Scene) -> str:
 
 def view(scene: Scene) -> RenderableType:
     """The whole picture, 80 columns and 23 lines."""
-    left, lines = 32, 19
+    left, lines = (32 if scene.picture is None else PICTURE_COLUMNS + 4), PICTURE_ROWS + 2
     figure = Panel(
-        draw_figure(scene, left - 4, lines - 2),
+        draw_figure(scene, left - 4, lines - 2) if scene.picture is None else scene.picture,
         title=f"[bold]{scene.doing.replace('_', ' ')}[/]",
         border_style="grey42",
         width=left,

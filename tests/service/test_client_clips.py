@@ -53,11 +53,15 @@ def test_a_file_is_sent_as_it_is(tmp_path: Path) -> None:
     assert clip_body(str(path), None, None)[0] == b"PK anything"
 
 
-def test_files_that_are_absent_or_of_another_kind_are_named(tmp_path: Path) -> None:
+def test_a_file_that_is_absent_is_named(tmp_path: Path) -> None:
     with pytest.raises(ClientError, match=r"gone\.npz: cannot be read: No such file"):
         clip_body(tmp_path / "gone.npz", None, None)
-    with pytest.raises(ClientError, match=r"clip\.txt: only \.json and \.npz"):
-        clip_body(tmp_path / "clip.txt", None, None)
+
+
+def test_a_file_that_holds_no_poses_by_its_name_is_sent_as_a_video(tmp_path: Path) -> None:
+    path = tmp_path / "film.mp4"
+    path.write_bytes(b"ftyp")
+    assert clip_body(path, None, None) == (b"ftyp", "video/unknown")
 
 
 def test_a_timeline_gives_each_tracks_times_and_probabilities() -> None:

@@ -1,0 +1,37 @@
+"""A client's images, made ready for the wire: no larger than is of use, as JPEG. Needs OpenCV."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from service.images import Pixels
+
+OF_USE = 2
+"""Times the size that the model sees: what is sent beyond that changes nothing and costs time on the way."""
+QUALITY = 90
+
+
+def encode_image(
+    image: Pixels, model_size: tuple[int, int] | None = None, *, bgr: bool = False, quality: int = QUALITY
+) -> bytes:
+    """The JPEG file of uint8 RGB (height, width, 3), or with `bgr` of BGR as OpenCV has it.
+
+    model_size: (width, height) that the model sees; a larger image is reduced to twice that, its shape kept.
+    Raises ValueError for anything that is no such image.
+    """
+    image = np.asarray(image)
+    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or 0 in image.shape:
+        raise ValueError(f"an image is uint8 (height, width, 3), not {image.dtype} {image.shape}")
+    height, width = image.shape[:2]
+    if model_size is not None:
+        scale = OF_USE * max(model_size[0] / width, model_size[1] / height)
+        if scale < 1:
+            smaller = max(1, round(width * scale)), max(1, round(height * scale))
+            image = np.asarray(cv2.resize(image, smaller, interpolation=cv2.INTER_AREA), np.uint8)
+    if not bgr:
+        image = np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2BGR), np.uint8)
+    good, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])
+    if not good:
+        raise ValueError(f"an image of shape {image.shape} cannot be written as JPEG")
+    return data.tobytes()
