@@ -14,6 +14,9 @@ from numpy.typing import NDArray
 from models.bundle import Bundle, TensorInfo, initial_state, verify_graph
 from models.errors import BundleInvalid, InklingError
 
+# Since 1.29 onnxruntime reports models and sessions to its maker unless this is set before it is loaded.
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+
 try:
     import onnxruntime
 except ImportError as missing:
@@ -55,7 +58,7 @@ def _missing_for_cuda() -> str | None:
     try:
         driver = ctypes.CDLL("libcuda.so.1")
     except OSError:
-        return "there is no NVIDIA driver (libcuda.so.1); install it, or lend it to the container with --gpus all"
+        return "there is no NVIDIA driver (libcuda.so.1); install it, or start the container with --gpus all"
     count = ctypes.c_int(0)
     if driver.cuInit(0) or driver.cuDeviceGetCount(ctypes.byref(count)) or not count.value:
         return "the NVIDIA driver shows no GPU; see what nvidia-smi says"
