@@ -82,8 +82,8 @@ def _play(job: Job, address: Address, send: Send) -> None:
                     send(Opened(frame.width, frame.height, address.scheme, live=False))
                 if pacer is not None:
                     time.sleep(pacer.wait_s(pts_s, time.monotonic()))
-                image = fit_image(to_rgb(frame), job.height, job.width, job.fit)
-                send(Picture(pts_s, time.monotonic(), image))
+                arrived_s = time.monotonic()
+                send(Picture(pts_s, arrived_s, fit_image(to_rgb(frame), job.height, job.width, job.fit)))
         if not job.loop:
             send(Ended(tuple(video.warnings[:WARNINGS])))
             return

@@ -167,28 +167,35 @@ class Source:
                     await self._connect()
         except Exception:
             log.exception("source %s failed", self.address)
-            machine.fail(Cause.CRASHED, "the server failed; the operator finds the cause in its log", self._clock())
+            if not machine.final:
+                machine.fail(Cause.CRASHED, "the server failed; the operator finds the cause in its log", self._clock())
         if machine.state is State.FAILED:
             log.warning("source %s failed: %s (%s)", self.address, machine.message, machine.cause)
         else:
             log.info("source %s has ended", self.address)
-        await self._leave(LAST_WORDS_S)
-        self._on_end(self)
+        try:
+            await self._leave(LAST_WORDS_S)
+        finally:
+            self._on_end(self)
 
     async def _connect(self) -> None:
         self._timeline.begin()
         self._arm()
+        self._connection = Connection(self._job())
+        began_s = self._clock()
         try:
-            async with Connection(self._job()) as self._connection:
-                began_s = self._clock()
-                async for message in self._connection.messages():
-                    if self.machine.state not in (State.CONNECTING, State.LIVE, State.STALLED):
+            async with self._connection as connection:
+                async for message in connection.messages():
+                    if not self.machine.active:
                         break  # given up meanwhile
                     await self._take(message, began_s)
+        except OSError as error:  # too many processes, say
+            if self.machine.active:
+                self._lost(Cause.CRASHED, f"the process that fetches cannot be started: {error.strerror}")
         finally:
             self._connection = None
             self._disarm()
-        if self.machine.state in (State.CONNECTING, State.LIVE, State.STALLED):
+        if self.machine.active:
             self._lost(Cause.CLOSED, "the connection ended")
 
     async def _take(self, message: Message, began_s: float) -> None:
@@ -247,7 +254,7 @@ class Source:
         Each frame puts the deadline off: then the timer is left as it is, and finds out when it is due.
         """
         due_s = self.machine.deadline_s
-        if due_s is None or (self._timer is not None and self._timer_s <= due_s):
+        if due_s is None or not self.machine.active or (self._timer is not None and self._timer_s <= due_s):
             return
         self._disarm()
         self._timer_s = due_s

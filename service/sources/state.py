@@ -44,6 +44,8 @@ class Cause(StrEnum):
     REMOVED = "removed"
 
 
+ACTIVE = frozenset({State.CONNECTING, State.LIVE, State.STALLED})
+"""States with a connection, or the attempt to have one."""
 FINAL = frozenset({State.ENDED, State.FAILED})
 HOPELESS = frozenset({Cause.UNAUTHORISED, Cause.REFUSED, Cause.NO_BUNDLE})
 """Causes after which no further try is made, wherever the source is."""
@@ -101,6 +103,10 @@ class Machine:
         self._last_s = now_s  # the last sign of life
 
     @property
+    def active(self) -> bool:
+        return self.state in ACTIVE
+
+    @property
     def final(self) -> bool:
         return self.state in FINAL
 
@@ -119,7 +125,7 @@ class Machine:
 
     def frame(self, now_s: float) -> None:
         """A frame came."""
-        self._from(State.CONNECTING, State.LIVE, State.STALLED)
+        self._from(*ACTIVE)
         self._last_s = now_s
         if self._live_s is None:
             self._live_s = now_s
@@ -147,7 +153,7 @@ class Machine:
 
     def lost(self, cause: Cause, message: str, now_s: float, chance: float = 1.0) -> None:
         """The connection ended, or could not be had. chance: of [0, 1), spreads the tries of many sources."""
-        self._from(State.CONNECTING, State.LIVE, State.STALLED)
+        self._from(*ACTIVE)
         if cause in (HOPELESS_HERE if self._local else HOPELESS):
             self.fail(cause, message, now_s)
             return
@@ -160,12 +166,12 @@ class Machine:
 
     def finish(self, now_s: float) -> None:
         """Played to its end; now, or before a restart."""
-        self._from(State.CONNECTING, State.LIVE, State.STALLED, State.RETRYING)
+        self._from(*ACTIVE, State.RETRYING)
         self._enter(State.ENDED, now_s, Cause.FINISHED)
 
     def fail(self, cause: Cause, message: str, now_s: float) -> None:
         """Another try would not help."""
-        self._from(State.CONNECTING, State.LIVE, State.STALLED, State.RETRYING)
+        self._from(*ACTIVE, State.RETRYING)
         self._enter(State.FAILED, now_s, cause, message)
 
     def remove(self, now_s: float) -> None:
@@ -181,4 +187,6 @@ class Machine:
 
     def _from(self, *states: State) -> None:
         if self.state not in states:
-            raise ValueError(f"a source that is {self.state} cannot take this step; it must be {' or '.join(states)}")
+            raise ValueError(
+                f"a source that is {self.state} cannot take this step; it must be {' or '.join(sorted(states))}"
+            )

@@ -73,7 +73,7 @@ def test_a_loop_begins_again_and_says_so(tmp_path: Path) -> None:
 def test_a_file_in_real_time_takes_its_time(tmp_path: Path) -> None:
     make_video(tmp_path / "a.mp4", frames=16, rate=20)
     arrived = [message.arrived_s for message in pictures(fetch(job("file:a.mp4", tmp_path, pace="real")))]
-    assert arrived[-1] - arrived[0] >= 15 / 20 - 0.001
+    assert arrived[-1] - arrived[0] >= 0.7  # of 0.75
 
 
 def test_a_file_that_breaks_off_ends_with_a_warning(tmp_path: Path) -> None:
@@ -209,6 +209,17 @@ def test_a_connection_that_hangs_can_be_killed() -> None:
             started_s = time.monotonic()
             assert asyncio.run(run(f"{scheme}://127.0.0.1:{port}/x")) == []
             assert time.monotonic() - started_s < 30
+
+
+def test_a_connection_that_is_killed_before_it_begins_says_nothing() -> None:
+    async def run() -> list[Message]:
+        connection = Connection(job(f"rtsp://127.0.0.1:{port}/x", open_s=60))
+        connection.kill()
+        async with connection:
+            return [message async for message in connection.messages()]
+
+    with silent() as port:
+        assert asyncio.run(run()) == []
 
 
 def test_a_connection_that_is_cancelled_leaves_no_process() -> None:
