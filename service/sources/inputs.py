@@ -10,6 +10,7 @@ from typing import Any
 import av
 import certifi
 from av.container import InputContainer
+from av.stream import Discard
 
 from models.video import CONTAINERS
 from service.errors import ServiceError
@@ -140,8 +141,25 @@ def _open(what: str | Body, job: Job, *, options: dict[str, str] | None = None, 
     return container
 
 
+def _choose(job: Job, container: InputContainer) -> Any:
+    """The video stream to watch, None: there is none. Of a playlist's variants the smallest that is large enough."""
+    chosen: Any = container.streams.best("video")
+    variants = [stream for stream in container.streams.video if stream.codec_context is not None]
+    if container.format.name == "hls" and len(variants) > 1:
+        enough = [one for one in variants if one.height >= job.height and one.width >= job.width]
+        chosen = min(enough, key=_pixels) if enough else max(variants, key=_pixels)
+    for stream in container.streams:
+        if stream is not chosen:
+            stream.discard = Discard.all  # else they would be fetched too
+    return chosen
+
+
+def _pixels(stream: Any) -> int:
+    return int(stream.width * stream.height)
+
+
 def _live(job: Job, container: InputContainer, *, paced: bool, web: Web | None = None) -> Live:
-    stream: Any = container.streams.best("video")
+    stream = _choose(job, container)
     if stream is None or stream.codec_context is None:
         container.close()
         raise Failure(Cause.UNREADABLE, "there is no video in it, or of a kind that is not known here")

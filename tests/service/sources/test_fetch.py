@@ -92,6 +92,16 @@ def test_random_bytes_are_unreadable(tmp_path: Path, seed: int) -> None:
     assert last.cause is Cause.UNREADABLE
 
 
+def test_real_files_give_frames_or_a_reason(shared_data: Path) -> None:
+    root = shared_data / "video_samples"
+    paths = sorted(path for path in root.rglob("*") if path.suffix in (".mov", ".avi") or path.name == "corrupted.mp4")
+    assert len(paths) >= 7
+    for path in paths:
+        *_, last = messages = fetch(job(f"file:{path.relative_to(root)}", root))
+        assert isinstance(last, Ended), path
+        assert pictures(messages), path
+
+
 def test_frames_that_are_too_large_are_not_decoded(tmp_path: Path) -> None:
     make_video(tmp_path / "a.mp4")
     (last,) = fetch(job("file:a.mp4", tmp_path, max_pixels=64 * 48 - 1))
@@ -196,6 +206,57 @@ def test_a_playlist_is_fetched_piece_by_piece_from_allowed_hosts_only(tmp_path: 
             (last,) = fetch(job(f"http://127.0.0.1:{port}{path}"))
             assert isinstance(last, Failed)
             assert last.cause is Cause.REFUSED
+
+
+def test_a_live_playlist_is_fetched_as_it_grows(tmp_path: Path) -> None:
+    pieces = [make_video(tmp_path / f"{i}.ts", frames=15, rate=30, codec="libx264").read_bytes() for i in range(4)]
+    lists = 0
+
+    def answer(request: BaseHTTPRequestHandler) -> None:
+        nonlocal lists
+        if request.path.endswith(".ts"):
+            reply(request, pieces[int(request.path[1])], "video/mp2t")
+            return
+        lists += 1
+        known = min(1 + lists, 4)
+        body = "#EXTM3U\n#EXT-X-VERSION:3\n#EXT-X-TARGETDURATION:1\n" + "".join(
+            f"#EXT-X-DISCONTINUITY\n#EXTINF:0.5,\n{number}.ts\n" for number in range(known)
+        )
+        reply(request, (body + "#EXT-X-ENDLIST\n" * (lists > 3)).encode(), "application/x-mpegURL")
+
+    with serving(answer) as port:
+        messages = fetch(job(f"http://127.0.0.1:{port}/live"))
+    assert lists > 2
+    assert len(pictures(messages)) >= 45
+    assert isinstance(messages[-1], Failed)
+    assert messages[-1].cause is Cause.CLOSED  # it was live: its end is a loss
+
+
+@pytest.mark.parametrize(("height", "chosen"), [(24, (64, 48)), (50, (128, 96)), (500, (128, 96))])
+def test_of_a_playlists_variants_the_smallest_that_is_large_enough_is_taken(
+    tmp_path: Path, height: int, chosen: tuple[int, int]
+) -> None:
+    small = make_video(tmp_path / "s.ts", frames=15, rate=30, codec="libx264").read_bytes()
+    large = make_video(tmp_path / "l.ts", frames=15, rate=30, codec="libx264", size=(96, 128)).read_bytes()
+    head = "#EXTM3U\n#EXT-X-VERSION:3\n"
+    files = {
+        "/master.m3u8": f"{head}#EXT-X-STREAM-INF:BANDWIDTH=1,RESOLUTION=64x48\ns.m3u8\n"
+        "#EXT-X-STREAM-INF:BANDWIDTH=2,RESOLUTION=128x96\nl.m3u8\n",
+        "/s.m3u8": f"{head}#EXT-X-TARGETDURATION:1\n#EXTINF:0.5,\ns.ts\n#EXT-X-ENDLIST\n",
+        "/l.m3u8": f"{head}#EXT-X-TARGETDURATION:1\n#EXTINF:0.5,\nl.ts\n#EXT-X-ENDLIST\n",
+    }
+
+    def answer(request: BaseHTTPRequestHandler) -> None:
+        if request.path in files:
+            reply(request, files[request.path].encode(), "application/vnd.apple.mpegurl")
+        else:
+            reply(request, {"/s.ts": small, "/l.ts": large}[request.path], "video/mp2t")
+
+    with serving(answer) as port:
+        opened, *middle, last = fetch(job(f"http://127.0.0.1:{port}/master.m3u8", height=height))
+    assert opened == Opened(*chosen, "hls", live=True)
+    assert len(pictures(middle)) == 15
+    assert last == Ended()
 
 
 def test_a_connection_that_hangs_can_be_killed() -> None:

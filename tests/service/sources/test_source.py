@@ -13,9 +13,11 @@ from typing import Any
 import pytest
 
 from models.bundle import load
+from models.video import VideoReader, to_rgb
 from service.errors import SourceRefused, UnsupportedInput
 from service.hub import Handle, Hub
-from service.protocol import Outgoing, Prediction, Ready, Start, Summary
+from service.images import ImageFrame
+from service.protocol import End, Outgoing, Prediction, Ready, Start, Summary
 from service.sources.definition import Definition
 from service.sources.policy import Policy
 from service.sources.source import Source
@@ -314,3 +316,28 @@ def test_the_server_stops_while_a_source_is_live(bundles: list[Path]) -> None:
             assert isinstance(watch.messages[-1], Summary)
 
     run(bundles, body)
+
+
+def test_a_file_gives_what_a_stream_of_its_frames_gives(bundles: list[Path], tmp_path: Path) -> None:
+    path = make_video(tmp_path / "a.mp4", frames=40, rate=25, size=(96, 64))
+
+    async def body(watch: Watch) -> None:
+        source = watch.source("file:a.mp4", pace="fast")
+        source.start()
+        await until(lambda: bool(watch.ended))
+        streamed: list[Outgoing] = []
+        handle = watch.hub.open(Start(bundle="tiny-frames", input="frame", policy="block"), streamed.append)
+        with VideoReader(path) as video:
+            for seq, (pts_s, frame) in enumerate(video):
+                await handle.writable()
+                handle.receive(ImageFrame(seq, pts_s, to_rgb(frame)))
+        handle.receive(End())
+        await handle.finished()
+        others = [message for message in streamed if isinstance(message, Prediction)]
+        assert len(others) > 20
+        assert [one.seq for one in watch.predictions] == [other.seq for other in others]
+        for one, other in zip(watch.predictions, others, strict=True):
+            assert one.pts_s == pytest.approx(other.pts_s, abs=1e-9)
+            assert one.probabilities == pytest.approx(other.probabilities, abs=1e-5)
+
+    run(bundles, body, tmp_path)
