@@ -98,7 +98,7 @@ def read_state(path: Path) -> dict[str, Tensor]:
     check_named_digest(path)
     try:
         found: Any = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, EOFError, KeyError, ValueError, pickle.UnpicklingError) as error:
+    except (OSError, RuntimeError, EOFError, LookupError, ValueError, pickle.UnpicklingError) as error:
         reason = "no such file" if isinstance(error, FileNotFoundError) else "cannot be read as weights alone"
         raise WeightsError(f"{path}: {reason}") from error
     for wrapper in ("state_dict", "model_state_dict", "model"):

@@ -94,7 +94,9 @@ def test_unlabelled_clips_and_three_dimensions_are_trained_on(tmp_path: Path) ->
     text = (tmp_path / "sticks" / "dataset.toml").read_text().replace('"stick"', '"stick3"')
     (tmp_path / "sticks" / "dataset.toml").write_text(text + "dimensions = 3\n")
     run = fit(tiny_recipe(fit={"epochs": 1}), tmp_path / "run", tmp_path, device="cpu")
-    assert run.chosen().skeleton.dimensions == 3
+    skeleton = run.chosen().skeleton
+    assert skeleton is not None
+    assert skeleton.dimensions == 3
 
 
 def test_bad_data_stops_a_fit_before_it_begins(tmp_path: Path) -> None:
