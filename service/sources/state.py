@@ -131,7 +131,7 @@ class Machine:
             self._live_s = now_s
         if self.state is not State.LIVE:
             self._enter(State.LIVE, now_s)
-        self.deadline_s = now_s + self._timing.stall_s
+        self.deadline_s = now_s + min(self._timing.stall_s, self._timing.read_s)
 
     def tick(self, now_s: float, chance: float = 1.0) -> Do:
         """Time has passed. chance: a random number of [0, 1), as for `lost`."""

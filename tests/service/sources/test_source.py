@@ -280,6 +280,18 @@ def test_a_full_server_is_tried_again(bundles: list[Path]) -> None:
     run(bundles, body)
 
 
+def test_two_streams_of_one_id_cannot_be_open(bundles: list[Path]) -> None:
+    async def body(watch: Watch) -> None:
+        source = watch.source("http://127.0.0.1/x")
+        source.seat()
+        source.seat()  # it has its stream already
+        with pytest.raises(ValueError, match="open already"):
+            watch.hub.open(Start(bundle="tiny-frames", input="frame"), watch.messages.append, source.id)
+        await source.remove()
+
+    run(bundles, body)
+
+
 def test_a_bundle_of_poses_is_refused(bundles: list[Path]) -> None:
     async def body(watch: Watch) -> None:
         with pytest.raises(UnsupportedInput):

@@ -55,6 +55,15 @@ def test_a_camera_that_freezes_is_stalled_then_dropped() -> None:
     assert (source.state, source.cause) == (State.RETRYING, Cause.NO_FRAMES)
 
 
+def test_a_source_that_is_never_shown_as_stalled_is_dropped_all_the_same() -> None:
+    source = Machine(Timing(stall_s=60, read_s=5), 0.0)
+    source.connect(0.0)
+    source.frame(1.0)
+    assert source.tick(5.9) is Do.NOTHING
+    assert source.tick(6.0) is Do.DROP
+    assert source.cause is Cause.NO_FRAMES
+
+
 def test_a_frame_ends_a_stall() -> None:
     source = machine()
     source.frame(1.0)
