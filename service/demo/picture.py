@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import io
+import re
 from pathlib import Path
 
 from rich.console import Console
@@ -25,7 +26,9 @@ def draw(url: str, bundle: str, action: str, seconds: float) -> str:
         show(stream, feed, action, seconds, Console(file=io.StringIO()), plain=True)
     still = Console(record=True, width=screen.WIDTH, file=io.StringIO(), force_terminal=True, color_system="truecolor")
     still.print(screen.view(feed.scene))
-    return still.export_svg(title="inkling demo", unique_id="inkling-demo")
+    svg = still.export_svg(title="inkling demo", unique_id="inkling-demo")
+    # The picture must not fetch anything from whoever looks at it: their own monospaced font will do.
+    return re.sub(r"\s*@font-face \{.*?\}", "", svg, flags=re.DOTALL)
 
 
 def main() -> None:

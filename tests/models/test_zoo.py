@@ -1,0 +1,77 @@
+"""The embedded bundles, judged by what was never near their training: the demo's own figure."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from models import skeletons
+from models.bundle import Registry, load, run_vector, verify_graph, zoo_directory
+from models.bundle.schema import PoseInput
+from service.decision import calibrate
+from service.demo.figure import ACTIONS, pose
+from tests.support import OrtGraph
+
+ZOO = {f"{found.name}/{found.version}": found.path for found in Registry([zoo_directory()]).scan()}
+MIB = 1 << 20
+
+Floats = NDArray[np.float64]
+
+
+def watched(
+    action: str, seconds: float, *, height: float = 240.0, noise: float = 0.004, yaw: float | None = None
+) -> tuple[tuple[str, ...], Floats]:
+    """Labels, and probabilities (steps, labels) of `body-actions` while the figure does `action`."""
+    bundle = load(Registry([zoo_directory()]).get("body-actions"))
+    spec = bundle.spec
+    assert isinstance(spec.input, PoseInput)
+    moments = np.arange(int(seconds * spec.rate_hz)) / spec.rate_hz
+    keypoints = skeletons.mapping(skeletons.get("coco17"), spec.input.skeleton).apply(
+        pose(action, moments, height=height, noise=noise, yaw=yaw)
+    )
+    logits = run_vector(spec, OrtGraph(bundle.step), keypoints[:, np.newaxis])[:, 0]
+    return spec.labels, calibrate(logits, spec.calibration)
+
+
+@pytest.mark.parametrize("path", ZOO.values(), ids=ZOO.keys())
+def test_an_embedded_bundle_verifies_is_small_and_says_where_it_comes_from(path: Path) -> None:
+    bundle = load(path)
+    verify_graph(bundle, OrtGraph(bundle.step))
+    assert sum(file.stat().st_size for file in path.iterdir()) <= 8 * MIB
+    card = (path / "card.md").read_text(encoding="utf-8")
+    assert "## Trained on" in card
+    assert "## Where it fails" in card
+    assert bundle.spec.quality
+    # nothing of the machine that it was made on
+    assert re.search(rb"/(home|root|work|tmp|usr)/", b"".join(f.read_bytes() for f in path.iterdir())) is None
+
+
+def test_a_jumping_jack_leads_within_the_first_third_of_its_first_cycle() -> None:
+    labels, probabilities = watched("jumping_jacks", 5.0)
+    third = int(ACTIONS["jumping_jacks"].period_s / 3 * 15)
+    leading = probabilities[third:].argmax(axis=1)
+    assert {labels[i] for i in leading} == {"jumping_jacks"}
+
+
+@pytest.mark.parametrize("action", ["squat", "situp", "pushup", "pullup", "jump_rope"])
+def test_an_exercise_leads_after_its_first_cycle(action: str) -> None:
+    labels, probabilities = watched(action, 8.0)
+    settled = probabilities[int(ACTIONS[action].period_s * 15) :].argmax(axis=1)
+    assert np.mean(settled == labels.index(action)) >= 0.9
+
+
+@pytest.mark.parametrize("yaw", [0.0, 45.0, 90.0, 180.0])
+def test_who_stands_before_the_camera_is_idle_from_every_side_and_for_minutes(yaw: float) -> None:
+    labels, probabilities = watched("idle", 180.0, yaw=yaw)
+    idle = probabilities[:, labels.index("idle")]
+    assert np.mean(idle[15:] > 0.5) >= 0.95
+
+
+def test_place_and_size_in_the_picture_do_not_matter() -> None:
+    _, near = watched("squat", 4.0, height=240.0, noise=0.0)
+    _, far = watched("squat", 4.0, height=60.0, noise=0.0)
+    np.testing.assert_allclose(near, far, atol=2e-3)

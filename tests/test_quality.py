@@ -1,0 +1,39 @@
+"""What the embedded `body-actions` says of its quality, measured again on the official test clips."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from models.bundle import Registry, load, zoo_directory
+from training.evaluate import Evaluation, evaluate_bundle
+from training.prepare import jhmdb14, penn
+
+FLOORS = {"penn": 0.90, "jhmdb14": 0.64}
+LARGEST_LOSS = 0.05
+"""Of AUC, under either corruption."""
+
+
+@pytest.fixture(scope="module")
+def measured(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Evaluation:
+    data = tmp_path_factory.mktemp("datasets")
+    penn.prepare(shared_data / "penn_action" / "labels.zip", data / "penn")
+    jhmdb14.prepare(shared_data / "jhmdb14_pose" / "jhmdb14_pose.npz", data / "jhmdb14", 1)
+    return evaluate_bundle(Registry([zoo_directory()]).get("body-actions"), data=data)
+
+
+@pytest.mark.parametrize("tested", FLOORS)
+def test_the_figures_in_the_bundle_are_what_is_measured(measured: Evaluation, tested: str) -> None:
+    said = load(Registry([zoo_directory()]).get("body-actions")).spec.quality[tested]
+    for condition, found in measured.sets[tested].conditions.items():
+        assert found.joint.auc == pytest.approx(said[condition]["joint"]["auc"], abs=0.002)
+        assert found.joint.accuracy == pytest.approx(said[condition]["joint"]["accuracy"], abs=0.006)
+
+
+@pytest.mark.parametrize("tested", FLOORS)
+def test_accuracy_is_above_its_floor_and_corruption_costs_little(measured: Evaluation, tested: str) -> None:
+    aucs = {condition: found.joint.auc for condition, found in measured.sets[tested].conditions.items()}
+    clean = aucs.pop("clean")
+    assert clean >= FLOORS[tested]
+    assert all(auc >= clean - LARGEST_LOSS for auc in aucs.values())
