@@ -94,7 +94,8 @@ def open_live(job: Job, address: Address) -> Live:
         "allowed_media_types": "video",
         "timeout": str(round(job.read_s * 1e6)),
         "protocol_whitelist": "rtsp,rtsps,tcp,tls,udp,rtp,srtp,crypto",
-        "analyzeduration": "1000000",
+        "analyzeduration": "500000",  # frames that are looked at first come late, all at once
+        "fpsprobesize": "0",
     }
     if address.scheme == "rtsps" and job.policy.verify_tls:
         options |= {
