@@ -7,10 +7,13 @@ import logging
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from models.bundle import Found, Registry, load, zoo_directory
 from models.errors import BundleError, BundleNotFound
 from service.clip_jobs import Jobs, video_limits
+from service.engine import resolve_device
+from service.errors import ServiceError
 from service.hub import Hub, Limits
 from service.metrics import Metrics
 from service.settings import Settings
@@ -23,6 +26,8 @@ from service.sources.store import Store
 from service.version import version
 
 log = logging.getLogger(__name__)
+
+_LOOK = os.R_OK | os.X_OK
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,10 +77,12 @@ def build(settings: Settings) -> Core:
     """Load the bundles, verify and warm them. Blocks for as long as that takes.
 
     A bundle that is named in `settings.load` must load; of those that were merely found, a broken one is logged, shown
-    in the metrics and left out, as long as another one is there. Raises BundleError, and StoreError when sources cannot
-    be kept in `settings.state_dir`.
+    in the metrics and left out, as long as another one is there. Raises BundleError, DeviceMissing, and StoreError when
+    sources cannot be kept in `settings.state_dir`.
     """
+    device = resolve_device(settings.device)
     metrics = Metrics(version())
+    metrics.errors.update(dict.fromkeys((kind.code for kind in ServiceError.__subclasses__()), 0))
     limits = Limits(
         max_streams=settings.max_streams,
         slots=settings.slots,
@@ -86,7 +93,7 @@ def build(settings: Settings) -> Core:
         max_pixels=settings.max_image_pixels,
         max_followers=settings.max_followers,
     )
-    hub = Hub(limits, metrics, threads=settings.threads, decode_threads=settings.decode_threads)
+    hub = Hub(limits, metrics, threads=settings.threads, decode_threads=settings.decode_threads, device=device)
     metrics.watch(hub.stats)
     for found in select(_found(settings), settings.load):
         try:
@@ -123,13 +130,13 @@ def _sources(settings: Settings, hub: Hub, metrics: Metrics) -> Sources:
         hosts=settings.source_hosts,
         directories=settings.source_directories,
         devices=settings.source_devices,
+        verify_tls=settings.source_verify_tls,
+        ca_file=settings.source_ca_file,
     )
     timing = Timing(
         open_s=settings.source_open_s,
         stall_s=settings.source_stall_s,
         read_s=settings.source_read_s,
-        verify_tls=settings.source_verify_tls,
-        ca_file=settings.source_ca_file,
         retry_s=settings.source_retry_s,
     )
     sources = Sources(hub, Store(settings.state_dir), policy, timing, settings.max_sources, settings.max_image_pixels)
@@ -154,13 +161,34 @@ def select(found: Sequence[Found], names: Iterable[str]) -> list[Found]:
 
 def _found(settings: Settings) -> list[Found]:
     for directory in settings.bundles:
-        try:
-            next(directory.iterdir(), None)
-        except PermissionError as error:  # globbing would see an empty directory
-            raise BundleNotFound(directory, "this process may not read the directory") from error
-        except OSError:
-            continue  # the registry says what is wrong
+        _must_hold_bundles(directory)
     return Registry([zoo_directory(), *settings.bundles]).scan()
+
+
+def _must_hold_bundles(directory: Path) -> None:
+    """An operator who names a directory means what is in it: a volume that was not mounted is empty, or closed.
+
+    Globbing, as the registry does, would see nothing in either. Raises BundleNotFound.
+    """
+    refused = f"this process may not read the directory; give user {os.geteuid()} the right to"
+    try:
+        closed = [
+            entry
+            for entry in sorted(directory.iterdir())
+            if entry.is_dir() and not os.access(entry, _LOOK, effective_ids=True)
+        ]
+        found = Registry([directory]).scan()
+    except PermissionError as error:
+        raise BundleNotFound(error.filename, refused) from error
+    except OSError:
+        return  # the registry says what is wrong
+    if not found and closed:
+        raise BundleNotFound(closed[0], refused)
+    if not found:
+        reason = "no bundle here can be used; put one there as NAME/VERSION, or take it out of the setting 'bundles'"
+        raise BundleNotFound(directory, reason)
+    for entry in closed:  # a volume's lost+found, say
+        log.warning("%s: %s", entry, refused)
 
 
 def _searched(settings: Settings) -> str:

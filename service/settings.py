@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 import tomllib
 from collections.abc import Mapping
@@ -51,6 +52,10 @@ class Settings(BaseSettings):
     load: Annotated[tuple[str, ...], NoDecode, _split(",")] = Field(
         default=(),
         description="bundles to load, NAME or NAME/VERSION, separated by commas; empty: the newest of every name",
+    )
+    device: Literal["auto", "cpu", "cuda"] = Field(
+        default="auto",
+        description="what runs the models; auto: CUDA where it can be had; cuda: refuse to start without it",
     )
     threads: Count | None = Field(
         default=None, description="threads of the engine; empty: the CPUs this process may use"
@@ -106,16 +111,16 @@ class Settings(BaseSettings):
     source_devices: Annotated[tuple[Path, ...], NoDecode, _split(",")] = Field(
         default=(), description="video devices that sources may be, separated by commas; empty: none"
     )
-    source_open_s: Seconds = Field(default=10.0, description="seconds that a source gets to answer")
-    source_stall_s: Seconds = Field(default=3.0, description="seconds without a frame after which a source is stalled")
-    source_read_s: Seconds = Field(
-        default=10.0, description="seconds without a frame after which a source is connected to anew"
-    )
     source_verify_tls: bool = Field(
         default=True, description="whether the certificates of https and rtsps sources are checked"
     )
     source_ca_file: Path | None = Field(
         default=None, description="PEM file of certificates that sources may have; empty: those of public authorities"
+    )
+    source_open_s: Seconds = Field(default=10.0, description="seconds that a source gets to answer")
+    source_stall_s: Seconds = Field(default=3.0, description="seconds without a frame after which a source is stalled")
+    source_read_s: Seconds = Field(
+        default=10.0, description="seconds without a frame after which a source is connected to anew"
     )
     source_retry_s: Seconds = Field(default=30.0, description="longest wait in seconds between two tries to connect")
     log_level: Literal["debug", "info", "warning", "error"] = Field(
@@ -144,6 +149,7 @@ def load_settings(flags: Mapping[str, Any] | None = None, config: Path | None = 
     """
     config = config or (Path(value) if (value := os.environ.get(CONFIG_VARIABLE)) else None)
     given = {name: value for name, value in (flags or {}).items() if value is not None}
+    _refuse_misspelt()
     from_file = {
         name: value
         for name, value in (_read(config) if config else {}).items()
@@ -162,6 +168,14 @@ def load_settings(flags: Mapping[str, Any] | None = None, config: Path | None = 
         if problem["type"] == "extra_forbidden":
             raise SettingsError(f"{where}: there is no such setting") from error
         raise SettingsError(f"{where}: {problem['msg'].lower()}, not {problem['input']!r}") from error
+
+
+def _refuse_misspelt() -> None:
+    """A variable that is nearly a setting would be ignored in silence. Others, of other programs, are let be."""
+    known = {PREFIX + name.upper() for name in Settings.model_fields} | {CONFIG_VARIABLE}
+    for name in sorted(os.environ):
+        if name.startswith(PREFIX) and name not in known and (meant := difflib.get_close_matches(name, known, 1, 0.9)):
+            raise SettingsError(f"{name}: there is no such setting; {meant[0]} is one")
 
 
 def _read(path: Path) -> dict[str, Any]:
