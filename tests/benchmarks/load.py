@@ -17,6 +17,7 @@ import json
 import random
 import time
 from dataclasses import dataclass, field
+from typing import cast
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -64,14 +65,15 @@ class Stream(asyncio.Protocol):
         self.seq = 0
         self.settled = -1
         self.credits = 0
+        self.rate_hz = 15.0
         self.closed_loop_until: float | None = None
         self.ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.WriteTransport)
-        self._transport = transport
-        transport.write(UPGRADE.format(host=self._host).encode())
+        # uvloop's transports are no subclasses of asyncio's: nothing to assert.
+        self._transport = cast(asyncio.WriteTransport, transport)
+        self._transport.write(UPGRADE.format(host=self._host).encode())
 
     def send_frame(self) -> None:
         """The next frame, now."""
@@ -127,7 +129,8 @@ class Stream(asyncio.Protocol):
             self.settled = max(self.settled, seq)
             self._refill(now)
         elif message.startswith(b'{"type":"ready"'):
-            self.credits = json.loads(message)["credits"]
+            ready = json.loads(message)
+            self.credits, self.rate_hz = ready["credits"], ready["rate_hz"]
             self.ready.set_result(None)
         elif message.startswith(b'{"type":"summary"'):
             summary = json.loads(message)
