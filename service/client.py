@@ -19,9 +19,10 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from types import TracebackType
-from typing import Self, Unpack
+from typing import Any, Self, Unpack
 
 import httpx
+from numpy.typing import NDArray
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
@@ -39,7 +40,6 @@ from service.client_target import (
     ready_image,
     start_message,
 )
-from service.images import Pixels
 from service.protocol import Event, Prediction, Ready, Summary
 
 __all__ = [
@@ -142,7 +142,7 @@ class Stream:
         self._write(message)
         return seq
 
-    def send_image(self, image: bytes | Pixels, pts_s: float | None = None, *, bgr: bool = False) -> int:
+    def send_image(self, image: bytes | NDArray[Any], pts_s: float | None = None, *, bgr: bool = False) -> int:
         """Send one image as a frame, waiting as `send` does: a JPEG, PNG or WebP file's bytes as they are, or pixels,
         uint8 RGB (height, width, 3), reduced to what is of use to the model and made a JPEG. bgr: OpenCV's order.
 

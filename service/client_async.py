@@ -11,9 +11,10 @@ import asyncio
 import time
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
 from types import TracebackType
-from typing import Self, Unpack
+from typing import Any, Self, Unpack
 
 import httpx
+from numpy.typing import NDArray
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
@@ -30,7 +31,6 @@ from service.client_target import (
     ready_image,
     start_message,
 )
-from service.images import Pixels
 from service.protocol import Event, Prediction, Ready, Summary
 
 
@@ -129,7 +129,7 @@ class AsyncStream:
         await self._write(message)
         return seq
 
-    async def send_image(self, image: bytes | Pixels, pts_s: float | None = None, *, bgr: bool = False) -> int:
+    async def send_image(self, image: bytes | NDArray[Any], pts_s: float | None = None, *, bgr: bool = False) -> int:
         """As `Stream.send_image`."""
         await self._wait(lambda: self._core.room > 0)
         data = ready_image(image, self.ready, bgr)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import cv2
 import numpy as np
-
-from service.images import Pixels
+from numpy.typing import NDArray
 
 OF_USE = 2
 """Times the size that the model sees: what is sent beyond that changes nothing and costs time on the way."""
@@ -13,7 +14,7 @@ QUALITY = 90
 
 
 def encode_image(
-    image: Pixels, model_size: tuple[int, int] | None = None, *, bgr: bool = False, quality: int = QUALITY
+    image: NDArray[Any], model_size: tuple[int, int] | None = None, *, bgr: bool = False, quality: int = QUALITY
 ) -> bytes:
     """The JPEG file of uint8 RGB (height, width, 3), or with `bgr` of BGR as OpenCV has it.
 

@@ -6,12 +6,12 @@ import re
 from typing import Any, Literal, TypedDict
 from urllib.parse import urlsplit
 
+from numpy.typing import NDArray
 from pydantic import ValidationError
 from websockets.exceptions import InvalidHandshake, InvalidMessage
 
 from service.client_clips import VIDEO
 from service.client_core import ClientError, People, Unreachable
-from service.images import Pixels
 from service.protocol import Ready, Start
 
 DEFAULT_URL = "http://127.0.0.1:8000"
@@ -81,7 +81,7 @@ def start_message(bundle: str, options: Options) -> Start:
         raise ClientError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
 
 
-def ready_image(image: bytes | Pixels, ready: Ready, bgr: bool) -> bytes:
+def ready_image(image: bytes | NDArray[Any], ready: Ready, bgr: bool) -> bytes:
     """The file to send for an image: itself if it is one, else a JPEG of what is of use. Raises ValueError."""
     if isinstance(image, bytes):
         return image

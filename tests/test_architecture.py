@@ -29,6 +29,8 @@ PURE = (
     "models/clock.py",
     "models/skeletons.py",
     "service/decision.py",
+    "service/image_headers.py",
+    "service/images.py",
     "service/messages.py",
     "service/packed.py",
     "service/poses.py",

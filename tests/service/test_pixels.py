@@ -62,10 +62,8 @@ def test_a_reduced_jpeg_is_at_least_twice_what_is_needed(
     factor = reduction(image_height, image_width, height, width, fit)
     assert factor in (1, 2, 4, 8)
     if factor > 1:
-        for tall, wide in (
-            (image_height, image_width),
-            (image_width, image_height),
-        ):  # turned by its orientation or not
+        # Whichever way its orientation turns it.
+        for tall, wide in ((image_height, image_width), (image_width, image_height)):
             needed_height, needed_width = inner_size(tall, wide, height, width, fit)
             assert tall / factor >= 2 * needed_height - factor
             assert wide / factor >= 2 * needed_width - factor

@@ -1,0 +1,24 @@
+"""A camera, OpenCV and Inkling in twenty lines: python -m service.demo.opencv_camera [0 | FILE | URL]."""
+
+import sys
+
+import cv2
+
+from service.client import Client
+
+
+def main(source: str = "0") -> None:
+    camera = cv2.VideoCapture(int(source) if source.isdecimal() else source)
+    with Client("http://127.0.0.1:8000").stream("fall-watch", input="frame") as stream:
+        while camera.isOpened():
+            good, image = camera.read()
+            if not good:
+                break
+            if stream.room:  # otherwise the server has not answered yet: leave this frame out
+                stream.send_image(image, bgr=True)
+            for prediction in stream.received():
+                sys.stdout.write(f"{prediction.label:>12} {max(prediction.probabilities):4.0%}\n")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
