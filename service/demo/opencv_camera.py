@@ -10,14 +10,14 @@ from service.client import Client
 def main(source: str = "0") -> None:
     camera = cv2.VideoCapture(int(source) if source.isdecimal() else source)
     with Client("http://127.0.0.1:8000").stream("fall-watch", input="frame") as stream:
-        while camera.isOpened():
-            good, image = camera.read()
-            if not good:
-                break
+        good, image = camera.read()
+        while good:
             if stream.room:  # otherwise the server has not answered yet: leave this frame out
                 stream.send_image(image, bgr=True)
             for prediction in stream.received():
                 sys.stdout.write(f"{prediction.label:>12} {max(prediction.probabilities):4.0%}\n")
+            good, image = camera.read()
+        sys.stdout.write(f"{len(list(stream.finish()))} more, {stream.summary}\n")
 
 
 if __name__ == "__main__":
