@@ -14,7 +14,7 @@ from rich.console import Console
 from models.errors import InklingError
 
 if TYPE_CHECKING:
-    from training.prepare.videos import Plan
+    from training.prepare.decode import Plan
 
 EPILOG = """
   inkling train prepare penn labels.zip datasets/penn
@@ -150,19 +150,17 @@ def _prepare_videos(arguments: argparse.Namespace, console: Console) -> None:
 
 def _plan(arguments: argparse.Namespace) -> Plan:
     """What to prepare: as the recipe says, which fit will then accept, or as the options do."""
-    from models.networks import FrameConfig
     from training.config import read_recipe
     from training.errors import ConfigError
-    from training.prepare.videos import Plan
-    from training.weights import extractor_id
+    from training.prepare.decode import Plan
+    from training.prepare.videos import plan_of
 
     if arguments.recipe is None:
-        frames = FrameConfig(height=arguments.height, width=arguments.width, fit=arguments.fit)
-        return Plan(frames, arguments.rate)
+        return Plan(arguments.height, arguments.width, arguments.fit, arguments.rate)
     recipe = read_recipe(arguments.recipe)
     if recipe.frames is None:
         raise ConfigError(f"recipe {recipe.name} is on poses")
-    return Plan(recipe.frames, recipe.rate_hz, extractor_id(recipe.frames) if recipe.frames.frozen else "")
+    return plan_of(recipe.frames, recipe.rate_hz)
 
 
 def _weights(arguments: argparse.Namespace, console: Console) -> None:

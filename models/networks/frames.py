@@ -164,6 +164,10 @@ class FrameFeatures(nn.Module):
         features = self._features(pixels, shift if self.sites else no_shift, stem)
         return (features, *(shift.after[site] for site in self.sites), *kept)
 
+    def images(self, x: Tensor) -> Tensor:
+        """Single frames, without shift and motion. x (N, H, W, 3) uint8 -> (N, dim)."""
+        return self._features(x.permute(0, 3, 1, 2).to(torch.float32), no_shift, None)
+
     def forward(self, x: Tensor) -> Tensor:
         """Sequences from their initial state. x (B, T, H, W, 3) uint8 -> (B, T, dim).
 
@@ -179,7 +183,7 @@ class FrameFeatures(nn.Module):
             return features.reshape(rows, -1, self.dim)
 
     def _features(self, pixels: Tensor, shift: Shift, stem: Tensor | None) -> Tensor:
-        normal = (pixels - self.mean) / self.std if self.config.colour else torch.zeros_like(pixels)
+        normal = (pixels - self.mean) / self.std if self.config.colour else None
         return cast(Tensor, self.backbone(normal, shift, stem))
 
     def _grey(self, pixels: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from models.networks.resnet import begun
 from models.networks.temporal_shift import Shift, no_shift
 
 # expansion, channels, blocks, stride of the first: table 2 of the paper
@@ -74,19 +75,14 @@ class MobileNetV2(nn.Module):
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out")
 
-    def forward(self, x: Tensor, shift: Shift = no_shift, stem: Tensor | None = None) -> Tensor:
-        """x (N, 3, H, W) -> (N, dim). stem: something to add to what the first convolution gives."""
-        for i, layer in enumerate(self.features):
-            if isinstance(layer, InvertedResidual):
-                x = layer(x, shift)
-            elif i == 0 and stem is not None:
-                convolution, *rest = cast(nn.Sequential, layer)
-                x = convolution(x) + stem
-                for module in rest:
-                    x = module(x)
-            else:
-                x = layer(x)
-        return torch.mean(x, (2, 3))
+    def forward(self, x: Tensor | None, shift: Shift = no_shift, stem: Tensor | None = None) -> Tensor:
+        """x (N, 3, H, W) -> (N, dim). stem: something to add to what the first convolution gives, or instead of it."""
+        first, *layers = self.features
+        convolution, norm, activation = cast(nn.Sequential, first)
+        y = activation(norm(begun(convolution, x, stem)))
+        for layer in layers:
+            y = layer(y, shift) if isinstance(layer, InvertedResidual) else layer(y)
+        return torch.mean(y, (2, 3))
 
     def classify(self, x: Tensor) -> Tensor:
         """x (N, 3, H, W) -> logits (N, classes). Raises ValueError without a classifier."""

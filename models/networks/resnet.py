@@ -21,6 +21,16 @@ def _shortcut(inputs: int, outputs: int, stride: int) -> nn.Sequential | None:
     return nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))
 
 
+def begun(first: nn.Module, x: Tensor | None, stem: Tensor | None) -> Tensor:
+    """What the first convolution gives, plus `stem`; without x that alone. Raises ValueError without both."""
+    if x is None:
+        if stem is None:
+            raise ValueError("a backbone needs an image, or what to begin with instead")
+        return stem
+    y = cast(Tensor, first(x))
+    return y if stem is None else y + stem
+
+
 class BasicBlock(nn.Module):
     """Two 3x3 convolutions and the shortcut; only the residual branch is shifted (TSM, section 4.1)."""
 
@@ -100,10 +110,9 @@ class ResNet(nn.Module):
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
-    def forward(self, x: Tensor, shift: Shift = no_shift, stem: Tensor | None = None) -> Tensor:
-        """x (N, 3, H, W) -> (N, dim). stem: something to add to what the first convolution gives."""
-        y = self.conv1(x)
-        y = F.relu(self.bn1(y if stem is None else y + stem))
+    def forward(self, x: Tensor | None, shift: Shift = no_shift, stem: Tensor | None = None) -> Tensor:
+        """x (N, 3, H, W) -> (N, dim). stem: something to add to what the first convolution gives, or instead of it."""
+        y = F.relu(self.bn1(begun(self.conv1, x, stem)))
         if self.pools:
             y = F.max_pool2d(y, 3, 2, 1)
         for number in range(1, self.stages + 1):

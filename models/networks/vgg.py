@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from models.networks.resnet import begun
 from models.networks.temporal_shift import Shift, no_shift
 
 PLAN = ((2, 64), (2, 128), (3, 256), (3, 512), (3, 512))
@@ -41,11 +42,9 @@ class VGG16(nn.Module):
         self.classes = classes
         self.classifier = nn.Sequential(*head)
 
-    def forward(self, x: Tensor, shift: Shift = no_shift, stem: Tensor | None = None) -> Tensor:
-        """x (N, 3, H, W) -> fc7 (N, 4096). stem: something to add to what the first convolution gives."""
-        x = self.features[0](x)
-        if stem is not None:
-            x = x + stem
+    def forward(self, x: Tensor | None, shift: Shift = no_shift, stem: Tensor | None = None) -> Tensor:
+        """x (N, 3, H, W) -> fc7 (N, 4096). stem: something to add to what the first convolution gives, or instead of it."""
+        x = begun(self.features[0], x, stem)
         for layer in list(self.features)[1:]:
             x = layer(x)
         if x.shape[2:] != (7, 7):

@@ -19,11 +19,10 @@ from training.export import check_parity, export, rough_frames, step_onnx
 from training.fit import fit
 from training.metrics import ratio_logits
 from training.onnx_graph import OnnxGraph
-from training.prepare.videos import Plan, prepare
+from training.prepare.videos import plan_of, prepare
 from training.run import Run
 from training.streams import UNLABELLED
 from training.warning import measure_folds
-from training.weights import extractor_id
 
 RECIPE = frame_recipe()
 
@@ -33,7 +32,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("frames")
     write_drops(root / "videos")
     assert RECIPE.frames is not None
-    prepare(root / "videos", root / "data" / "drops", Plan(RECIPE.frames, RECIPE.rate_hz), workers=1)
+    prepare(root / "videos", root / "data" / "drops", plan_of(RECIPE.frames, RECIPE.rate_hz), workers=1)
     return root / "data"
 
 
@@ -186,7 +185,7 @@ def test_features_of_a_frozen_backbone_train_a_whole_bundle(data: Path, tmp_path
     }  # fmt: skip
     recipe = frame_recipe(frames=frames, fit={"epochs": 1, "batch_size": 4})
     assert recipe.frames is not None
-    plan = Plan(recipe.frames, recipe.rate_hz, extractor_id(recipe.frames))
+    plan = plan_of(recipe.frames, recipe.rate_hz)
     prepare(data.parent / "videos", tmp_path / "drops", plan, workers=1)
     run = fit(recipe, tmp_path / "run", tmp_path, device="cpu")
     path = export(run, tmp_path / "bundles", "1")

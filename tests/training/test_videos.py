@@ -13,10 +13,10 @@ from tests.training.videos import write_drops, write_video
 from training.clips import read
 from training.errors import DataError
 from training.prepare import urfall
-from training.prepare.videos import BrokenVideo, Plan, decoded, find_rows, prepare
-from training.weights import extractor_id
+from training.prepare.decode import BrokenVideo, Plan, decoded
+from training.prepare.videos import find_rows, plan_of, prepare
 
-PLAN = Plan(FrameConfig(height=32, width=40), 10.0)
+PLAN = Plan(32, 40, "letterbox", 10.0)
 
 
 def test_frames_are_those_of_the_shared_reader_and_the_shared_resize(tmp_path: Path) -> None:
@@ -31,7 +31,7 @@ def test_frames_are_those_of_the_shared_reader_and_the_shared_resize(tmp_path: P
 
 def test_a_slower_video_holds_its_frames(tmp_path: Path) -> None:
     path = write_video(tmp_path / "a.mp4", "drop", frames=10)
-    found = list(decoded(path, Plan(FrameConfig(height=32, width=40), 40.0)))
+    found = list(decoded(path, Plan(32, 40, "letterbox", 40.0)))
     assert len(found) == 19
     assert np.array_equal(found[1], found[0])
 
@@ -66,7 +66,7 @@ def test_what_is_done_is_not_done_again_until_the_video_or_the_plan_changes(tmp_
     assert prepare(tmp_path / "in", tmp_path / "out", PLAN, workers=1).made == 0
     write_video(tmp_path / "in" / "b" / "two.mp4", "stay", seed=9)
     assert prepare(tmp_path / "in", tmp_path / "out", PLAN, workers=1).made == 1
-    for other in (Plan(FrameConfig(height=32, width=48), 10.0), Plan(FrameConfig(height=32, width=40), 5.0)):
+    for other in (Plan(32, 48, "letterbox", 10.0), Plan(32, 40, "letterbox", 5.0)):
         assert prepare(tmp_path / "in", tmp_path / "out", other, workers=1).made == 2
 
 
@@ -121,8 +121,7 @@ def test_a_frozen_extractor_keeps_features_of_each_frame(tmp_path: Path, shared_
     weights = str(shared_data / "weights" / "mobilenet_v2_imagenet.pth")
     frames = FrameConfig(height=64, width=64, backbone="mobilenet_v2", shift=False, frozen=True, weights=weights)
     write_video(tmp_path / "in" / "a" / "one.mp4", "drop", frames=12)
-    plan = Plan(frames, 10.0, extractor_id(frames))
-    prepare(tmp_path / "in", tmp_path / "out", plan, workers=1)
+    prepare(tmp_path / "in", tmp_path / "out", plan_of(frames, 10.0), workers=1)
     (recording,) = read(tmp_path / "out").recordings
     assert recording.steps.shape == (6, 1280)
     assert recording.steps.dtype == np.float32

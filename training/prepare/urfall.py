@@ -22,7 +22,8 @@ from training.clips import Row, read
 from training.dataset import CLIPS_FILE, Split
 from training.errors import DataError, Problem
 from training.prepare import videos
-from training.prepare.videos import Plan, Prepared, Progress
+from training.prepare.decode import Plan
+from training.prepare.videos import Prepared, Progress
 
 FOLDS = 5
 FPS = 30.0

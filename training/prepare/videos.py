@@ -11,54 +11,38 @@ picked by presentation time with the service's own resampler, and fitted by the 
 from __future__ import annotations
 
 import csv
-import hashlib
 import io
 import json
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
-from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
-from models.clock import Resampler
-from models.errors import VideoError
 from models.networks import FrameConfig
-from models.resize import PIXELS_VERSION, Image, fit_image
-from models.video import VideoReader, to_rgb
 from training.clips import ClipsFile, Row, read_rows
 from training.dataset import CLIPS_FILE, DATASET_FILE
 from training.errors import DataError, Problem
+from training.prepare.decode import BrokenVideo, Plan, prepare_one
 from training.run import write_text
+from training.weights import extractor_id
 
 VIDEO_ENDINGS = frozenset({".mp4", ".mkv", ".avi", ".mov", ".webm", ".mpg", ".mpeg", ".m4v", ".ts", ".wmv", ".flv"})
 Broken = Literal["fail", "skip"]
-BATCH = 32
-"""Frames that an extractor sees at once."""
-
 Progress = Callable[[int, int, str], None]
 """Receives recordings done, recordings in all, and what there is to say about the last one (mostly nothing)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """How videos become arrays. extractor: a frozen backbone, whose features are kept instead of frames."""
-
-    frames: FrameConfig
-    rate_hz: float
-    extractor: str = ""
-
-    @property
-    def key(self) -> str:
-        """Everything besides the video that decides the array."""
-        f = self.frames
-        size = f"{f.height}x{f.width}-{f.fit}-{self.rate_hz!r}-pixels{PIXELS_VERSION}"
-        return f"{size}-{self.extractor}" if self.extractor else size
+def plan_of(frames: FrameConfig, rate_hz: float) -> Plan:
+    """What to prepare for a network: frames, or features where its backbone is frozen. Raises WeightsError."""
+    size = (frames.height, frames.width, frames.fit, rate_hz)
+    if not frames.frozen:
+        return Plan(*size)
+    return Plan(*size, extractor_id(frames), frames.model_dump_json())
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +52,7 @@ class Prepared:
     recordings: int
     made: int
     frames: int
-    """Frames decoded for those made now."""
+    """Frames kept of those made now."""
     skipped: tuple[Problem, ...]
 
 
@@ -102,7 +86,7 @@ def prepare(
     workers = workers or len(os.sched_getaffinity(0))
     # spawned, because torch's threads do not survive a fork
     with ProcessPoolExecutor(min(workers, len(paths)), get_context("spawn")) as pool:
-        work = {pool.submit(_one, source / path, arrays, plan): path for path in paths}
+        work = {pool.submit(prepare_one, source / path, arrays, plan): path for path in paths}
         try:
             for done, future in enumerate(as_completed(work), 1):
                 path, said = work[future], ""
@@ -125,9 +109,9 @@ def prepare(
     description = ClipsFile(
         kind="frames" if dim is None else "features",
         rate_hz=plan.rate_hz,
-        height=plan.frames.height,
-        width=plan.frames.width,
-        fit=plan.frames.fit,
+        height=plan.height,
+        width=plan.width,
+        fit=plan.fit,
         dim=dim,
         extractor=plan.extractor,
         files=files,
@@ -174,75 +158,3 @@ def find_rows(source: Path) -> list[Row]:
     if not found:
         raise DataError([Problem(source, None, f"has neither {CLIPS_FILE} nor videos in class folders")])
     return found
-
-
-class BrokenVideo(Exception):
-    """A video that cannot be decoded; its text says why."""
-
-
-def decoded(path: Path, plan: Plan) -> Iterator[Image]:
-    """The frames of a video that the model would step on, fitted. Raises BrokenVideo."""
-    resampler = Resampler(plan.rate_hz, "hold", float("inf"))
-    frames, fitted = plan.frames, None
-    try:
-        with VideoReader(path, threads=1) as video:  # the other cores are busy with other videos
-            for pts_s, frame in video:
-                verdict = resampler.push(pts_s)
-                if not verdict.steps:
-                    continue  # never converted: much of the time goes into that
-                if fitted is not None:
-                    yield from [fitted] * (verdict.steps - 1)
-                fitted = fit_image(to_rgb(frame), frames.height, frames.width, frames.fit)
-                yield fitted
-    except VideoError as error:
-        raise BrokenVideo(str(error)) from error
-
-
-def _one(video: Path, arrays: Path, plan: Plan) -> tuple[str, int]:
-    """Prepare a recording unless that is done: (name of its array, frames decoded). Raises BrokenVideo."""
-    try:
-        with video.open("rb") as file:
-            content = hashlib.file_digest(file, "sha256")
-    except OSError as error:
-        raise BrokenVideo(error.strerror or "cannot be read") from error
-    content.update(plan.key.encode())
-    name = f"{video.stem}-{content.hexdigest()[:24]}.npy"
-    if (arrays / name).exists():
-        return name, 0
-    images = list(decoded(video, plan))
-    array = _extractor(plan.frames)(images) if plan.extractor else np.stack(images)
-    scratch = arrays / f"{name}.{os.getpid()}.partial"
-    with scratch.open("wb") as file:
-        np.save(file, array, allow_pickle=False)
-    scratch.replace(arrays / name)
-    return name, len(images)
-
-
-_EXTRACTORS: dict[str, Callable[[Sequence[Image]], NDArray[np.float32]]] = {}
-
-
-def _extractor(frames: FrameConfig) -> Callable[[Sequence[Image]], NDArray[np.float32]]:
-    """This process's network, built when first asked for."""
-    key = frames.model_dump_json()
-    if key not in _EXTRACTORS:
-        import torch
-
-        from models.networks import FrameFeatures
-        from training.weights import begin_with
-
-        torch.set_num_threads(1)  # one process per core
-        network = FrameFeatures(frames, 1.0)
-        begin_with(network, frames)
-        _EXTRACTORS[key] = partial(_features, network.eval())
-    return _EXTRACTORS[key]
-
-
-def _features(network: Any, images: Sequence[Image]) -> NDArray[np.float32]:
-    import torch
-
-    parts = []
-    with torch.no_grad():
-        for start in range(0, len(images), BATCH):
-            x = torch.from_numpy(np.stack(images[start : start + BATCH]))
-            parts.append(network(x[:, None])[:, 0].numpy())
-    return np.concatenate(parts).astype(np.float32)
