@@ -83,8 +83,8 @@ class Subject:
 @pytest.fixture(scope="module", params=["tiny/1", *(name for name, path in ZOO.items() if takes_poses(path))])
 def subject(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Subject:
     root = tmp_path_factory.mktemp("product")
-    path = make_bundle(root) if request.param == "tiny/1" else ZOO[request.param]
-    return Subject(load(path), root)
+    tiny = make_bundle(root)  # an extra directory without any bundle would be refused
+    return Subject(load(tiny if request.param == "tiny/1" else ZOO[request.param]), root)
 
 
 @pytest.fixture(scope="module")

@@ -52,7 +52,8 @@ def raw_steps(bundle: str, seconds: float, batches: tuple[int, ...] = BATCHES) -
 @contextlib.contextmanager
 def server(*flags: str) -> Iterator[str]:
     """A server in its own process on a free port; yields its URL."""
-    command = [sys.executable, "-m", "service.cli", "serve", "--port", "0", *flags]
+    # Quiet: nobody reads the pipe after the first line, and a full one would stop the server.
+    command = [sys.executable, "-m", "service.cli", "serve", "--port", "0", "--log-level", "error", *flags]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     try:
         assert process.stdout is not None
