@@ -71,17 +71,25 @@ def lowest_threshold(watched: Sequence[Watched], rate_hz: float, min_steps: int)
     return round(found, 4)
 
 
-def outcome(folds: Sequence[Sequence[Watched]], rate_hz: float, min_steps: int, only: str = "") -> dict[str, Any]:
-    """What warning comes to over all folds; events are those of recordings with `only` in their name."""
-    thresholds, in_time, late, missed, wrong, quiet_s = [], [], 0, 0, 0, 0.0
+def outcome(
+    folds: Sequence[Sequence[Watched]], rate_hz: float, min_steps: int, only: str = "", *, before_events: bool = False
+) -> dict[str, Any]:
+    """What warning comes to over all folds; events are those of recordings with `only` in their name.
+
+    before_events: whether the thresholds must keep still in the time before events too, or in recordings without any.
+    An alarm counts as a warning only when it is raised between the beginning of the event and its end.
+    """
+    thresholds, in_time, late, missed = [], [], 0, 0
+    wrong, quiet = {"without": 0, "before": 0}, {"without": 0, "before": 0}
     for k, fold in enumerate(folds):
-        others = [w for j, other in enumerate(folds) if j != k for w in other]
+        others = [w for j, other in enumerate(folds) if j != k for w in other if before_events or not w.stop]
         threshold = lowest_threshold(others, rate_hz, min_steps)
         thresholds.append(threshold)
-        wrong += false_alarms(fold, threshold, min_steps)
-        quiet_s += sum(int(w.quiet.sum()) for w in fold) / rate_hz
         for w in fold:
-            if w.stop == 0 or only not in w.name:
+            where = "before" if w.stop else "without"
+            wrong[where] += false_alarms([w], threshold, min_steps)
+            quiet[where] += int(w.quiet.sum())
+            if not w.stop or only not in w.name:
                 continue
             after = [i for i in alarms(w.probability, threshold, min_steps) if i >= w.start]
             if after and after[0] < w.stop:
@@ -97,8 +105,10 @@ def outcome(folds: Sequence[Sequence[Watched]], rate_hz: float, min_steps: int, 
         "missed": missed,
         "warning_s_median": round(float(np.median(in_time)), 3) if in_time else None,
         "warning_s_mean": round(float(np.mean(in_time)), 3) if in_time else None,
-        "false_alarms": wrong,
-        "quiet_minutes": round(quiet_s / 60, 2),
+        "false_alarms": wrong["without"],
+        "quiet_minutes": round(quiet["without"] / rate_hz / 60, 2),
+        "false_alarms_before_events": wrong["before"],
+        "quiet_minutes_before_events": round(quiet["before"] / rate_hz / 60, 2),
         "thresholds": thresholds,
         "min_steps": min_steps,
     }
@@ -142,7 +152,7 @@ def measure_folds(runs: Sequence[Run], folds: Path, of: str, only: str = "") -> 
                 probability = torch.softmax(answer, -1)[:, labels.index(label)].double().numpy()
                 fold.append(_watched(recording, probability, of, label, source.rename))
         watched.append(fold)
-    warned = outcome(watched, recipe.rate_hz, recipe.bundle.decision.min_steps, only)
+    min_steps = recipe.bundle.decision.min_steps
     all_logits, all_targets = np.concatenate(logits), np.concatenate(targets)
     right = accuracy(all_logits, all_targets)
     by_label = {
@@ -154,7 +164,9 @@ def measure_folds(runs: Sequence[Run], folds: Path, of: str, only: str = "") -> 
         "accuracy": [round(float(a), 4) for a in right],
         "auc": round(float(right.mean()), 4),
         "accuracy_by_label": {name: [round(float(a), 4) for a in found] for name, found in by_label.items()},
-        "warning": {"label": label, "before_the_end_of": of, "only": only} | warned,
+        "warning": {"label": label, "before_the_end_of": of, "only": only}
+        | outcome(watched, recipe.rate_hz, min_steps, only),
+        "strict_warning": outcome(watched, recipe.rate_hz, min_steps, only, before_events=True),
     }
     return Figures(figures={"cross_validation": figures}, text=_text(figures, recipe.rate_hz))
 
@@ -187,15 +199,25 @@ def _text(figures: dict[str, Any], rate_hz: float) -> str:
         cells = [f"{100 * share:.1f}" for share in (float(np.mean(found)), *found)]
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
     where = f" in recordings named {warned['only']}" if warned["only"] else ""
-    seconds = warned["warning_s_median"]
     lines += [
         "",
-        f"Warning of `{warned['label']}` before the end of `{warned['before_the_end_of']}`{where}: "
-        f"{warned['warned_in_time']} of {warned['events']} in time"
-        + (f", in the median {seconds:.2f} s before it" if seconds is not None else "")
-        + f"; {warned['late']} later, {warned['missed']} not at all. False alarms: {warned['false_alarms']} in "
-        f"{warned['quiet_minutes']:.1f} minutes. An alarm is {warned['min_steps']} steps in a row "
-        f"({warned['min_steps'] / rate_hz:.1f} s) at or above the threshold, set for each fold on the others' "
-        f"recordings to at most one false alarm in ten minutes ({', '.join(f'{t:g}' for t in warned['thresholds'])}).",
+        f"Warning of `{warned['label']}` before the end of `{warned['before_the_end_of']}`{where}. An alarm is "
+        f"{warned['min_steps']} steps in a row ({warned['min_steps'] / rate_hz:.1f} s) at or above a threshold, set "
+        "for each fold on the others' recordings to at most one false alarm in ten minutes, once of recordings without an "
+        "event alone, once (strict) of the time before events too. An alarm that was already on when the event began "
+        "is no warning.",
+        "",
+        "| threshold set on | warned in time | median s before the end | later | not at all "
+        "| false alarms without event | false alarms before events | thresholds |",
+        "|---|---|---|---|---|---|---|---|",
     ]
+    for name, found in (("recordings without event", warned), ("all quiet time", figures["strict_warning"])):
+        seconds = "-" if found["warning_s_median"] is None else f"{found['warning_s_median']:.2f}"
+        lines.append(
+            f"| {name} | {found['warned_in_time']} of {found['events']} | {seconds} "
+            f"| {found['late']} | {found['missed']} "
+            f"| {found['false_alarms']} in {found['quiet_minutes']:.1f} min "
+            f"| {found['false_alarms_before_events']} in {found['quiet_minutes_before_events']:.1f} min "
+            f"| {', '.join(f'{t:g}' for t in found['thresholds'])} |"
+        )
     return "\n".join(lines)

@@ -55,7 +55,8 @@ def test_a_fold_is_judged_at_the_threshold_of_the_others() -> None:
     assert found["missed"] == 1
     assert found["false_alarms"] == 1  # the first fold's noise lies above the second one's threshold
     assert found["warning_s_median"] == 0.7  # raised at step 23, the deadline is step 30
-    assert found["quiet_minutes"] == round((100 + 20) * 2 / RATE_HZ / 60, 2)
+    assert found["quiet_minutes"] == round(200 / RATE_HZ / 60, 2)
+    assert found["quiet_minutes_before_events"] == round(40 / RATE_HZ / 60, 2)
 
 
 def test_an_alarm_after_the_deadline_is_late_and_one_before_the_event_is_no_warning() -> None:
@@ -63,7 +64,14 @@ def test_an_alarm_after_the_deadline_is_late_and_one_before_the_event_is_no_warn
     found = outcome([[event(30)], others], RATE_HZ, 2)
     assert (found["late"], found["warned_in_time"], found["missed"]) == (1, 0, 0)
     found = outcome([[event(5)], others], RATE_HZ, 2)
-    assert (found["late"], found["warned_in_time"], found["missed"], found["false_alarms"]) == (0, 0, 1, 1)
+    assert (found["late"], found["warned_in_time"], found["missed"]) == (0, 0, 1)
+    assert found["false_alarms_before_events"] == 1
+
+
+def test_a_strict_threshold_keeps_still_before_events_too() -> None:
+    folds = [[event(22, 0.9)], [quiet((10, 0.5)), event(5, 0.8)]]
+    assert outcome(folds, RATE_HZ, 2)["thresholds"][0] == 0.505
+    assert outcome(folds, RATE_HZ, 2, before_events=True)["thresholds"][0] == 0.805
 
 
 def test_only_the_events_that_were_asked_for_count() -> None:
