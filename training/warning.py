@@ -203,8 +203,8 @@ def _text(figures: dict[str, Any], rate_hz: float) -> str:
         "",
         f"Warning of `{warned['label']}` before the end of `{warned['before_the_end_of']}`{where}. An alarm is "
         f"{warned['min_steps']} steps in a row ({warned['min_steps'] / rate_hz:.1f} s) at or above a threshold, set "
-        "for each fold on the others' recordings to at most one false alarm in ten minutes, once of recordings without an "
-        "event alone, once (strict) of the time before events too. An alarm that was already on when the event began "
+        "for each fold on the others' recordings to at most one false alarm in ten minutes, once of recordings without "
+        "an event alone, once (strict) of the time before events too. An alarm that was already on when the event began "
         "is no warning.",
         "",
         "| threshold set on | warned in time | median s before the end | later | not at all "
