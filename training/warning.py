@@ -161,14 +161,13 @@ def measure_folds(runs: Sequence[Run], folds: Path, of: str, only: str = "") -> 
     figures = {
         "folds": len(runs),
         "clips": len(all_targets),
-        "accuracy": [round(float(a), 4) for a in right],
-        "auc": round(float(right.mean()), 4),
+        "clean": {"joint": {"auc": round(float(right.mean()), 4), "accuracy": [round(float(a), 4) for a in right]}},
         "accuracy_by_label": {name: [round(float(a), 4) for a in found] for name, found in by_label.items()},
         "warning": {"label": label, "before_the_end_of": of, "only": only}
         | outcome(watched, recipe.rate_hz, min_steps, only),
         "strict_warning": outcome(watched, recipe.rate_hz, min_steps, only, before_events=True),
     }
-    return Figures(figures={"cross_validation": figures}, text=_text(figures, recipe.rate_hz))
+    return Figures(figures={f"{source.name}, {len(runs)} folds": figures}, text=_text(figures, recipe.rate_hz))
 
 
 def _watched(
@@ -186,11 +185,12 @@ def _watched(
 
 def _text(figures: dict[str, Any], rate_hz: float) -> str:
     warned = figures["warning"]
-    rows = {"all": figures["accuracy"], **figures["accuracy_by_label"]}
+    overall = figures["clean"]["joint"]
+    rows = {"all": overall["accuracy"], **figures["accuracy_by_label"]}
     lines = [
         f"Cross-validation in {figures['folds']} folds, each recording answered by a model not trained on its "
         f"event; accuracy (%) by observed share of the segment, {figures['clips']} segments, AUC "
-        f"{100 * figures['auc']:.1f}:",
+        f"{100 * overall['auc']:.1f}:",
         "",
         "| segments | AUC | " + " | ".join(f"{ratio:.0%}" for ratio in RATIOS) + " |",
         "|---|---|" + "---|" * len(RATIOS),
@@ -204,8 +204,8 @@ def _text(figures: dict[str, Any], rate_hz: float) -> str:
         f"Warning of `{warned['label']}` before the end of `{warned['before_the_end_of']}`{where}. An alarm is "
         f"{warned['min_steps']} steps in a row ({warned['min_steps'] / rate_hz:.1f} s) at or above a threshold, set "
         "for each fold on the others' recordings to at most one false alarm in ten minutes, once of recordings without "
-        "an event alone, once (strict) of the time before events too. An alarm that was already on when the event began "
-        "is no warning.",
+        "an event alone, once of the time before events too. An alarm that was on already when the event began is no "
+        "warning.",
         "",
         "| threshold set on | warned in time | median s before the end | later | not at all "
         "| false alarms without event | false alarms before events | thresholds |",

@@ -164,7 +164,7 @@ def test_warnings_are_measured_over_folds(run: Run, data: Path, tmp_path: Path) 
         (tmp_path / fold).mkdir()
         (tmp_path / fold / "drops").symlink_to(data / "drops")
     figures = measure_folds([run, run], tmp_path, "falling")
-    found = figures.figures["cross_validation"]
+    found = figures.figures["drops, 2 folds"]
     assert found["warning"]["events"] == 4
     assert found["clips"] == 12
     assert "of 4 in time" in figures.text
