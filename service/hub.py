@@ -31,7 +31,7 @@ from service.batcher import Batcher, Outcome
 from service.counts import BundleStats, Counts, Limits, StreamInfo
 from service.decoder import DecodePool, Decoder
 from service.engine import Device, Engine
-from service.errors import Draining, OverCapacity, ServiceError, UnknownBundle, UnknownStream
+from service.errors import Draining, Internal, OverCapacity, ServiceError, UnknownBundle, UnknownStream
 from service.followers import Follower, Outlet, Room
 from service.frames import Work
 from service.handle import Handle
@@ -337,7 +337,7 @@ class Hub:
 
 def _abandon(step: Step) -> None:
     if isinstance(step, Work):
-        step.frame.session.close()
+        step.frame.session.fail(Internal("the server failed; the operator finds the cause in its log"))
 
 
 def _numbers(version: str) -> tuple[int, ...]:

@@ -169,6 +169,12 @@ class Session:
         self._replies.error(Draining("the server is shutting down: pending frames are answered, then the stream ends"))
         self._drain(now_s)
 
+    def fail(self, error: ServiceError) -> None:
+        """Say why the stream cannot go on, and close it."""
+        if not self.closed:
+            self._replies.error(error)
+            self.close()
+
     def close(self) -> None:
         """Drop what is pending, give the slots back, send nothing more. Idempotent."""
         if self.closed:

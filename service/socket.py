@@ -33,7 +33,7 @@ FLUSH_S = 2.0
 FAIR = 32
 """Messages that a reader takes in one go when they are already there, before others have their turn."""
 
-NORMAL, RESTART = 1000, 1012
+NORMAL, BROKEN, RESTART = 1000, 1011, 1012
 
 
 class SocketShell:
@@ -98,7 +98,7 @@ class _Connection:
         self._overflow = asyncio.Event()
         self._last_of_all = False
         """No message follows those in the outbox."""
-        self._told_to_drain = False
+        self._close_code = NORMAL
         self._reading_since_s: float | None = None
         """Since when the reader has waited for the client; None while it waits for the server itself."""
 
@@ -162,7 +162,7 @@ class _Connection:
                 await _cancel([writer])
             log.info("stream closed: %s", cause)
         if cause == "summary":
-            await self._websocket.close(RESTART if self._told_to_drain else NORMAL)
+            await self._websocket.close(self._close_code)
         elif error is not None:
             await self._part(error, writer)
 
@@ -172,8 +172,12 @@ class _Connection:
         self._wake.set()
         if len(self._outbox) > self._shell.outbox:
             self._overflow.set()
-        if isinstance(message, ErrorMessage) and message.code == Draining.code:
-            self._told_to_drain = True
+        if isinstance(message, ErrorMessage):
+            if message.code == Draining.code:
+                self._close_code = RESTART
+            elif message.code == Internal.code:  # a defect ended the stream: no summary follows
+                self._close_code = BROKEN
+                self._last_of_all = True
 
     async def _receive(self) -> str | bytes:
         """The next message's payload. Raises WebSocketDisconnect."""

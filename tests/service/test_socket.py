@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 from websockets.sync.client import connect
 
+from service.frames import Work
 from service.packed import pack_pose
 from service.protocol import Credit, ErrorMessage, Flushed, Prediction, Ready, Summary
+from service.session import Session
 from tests.service.conftest import (
     Running,
     body,
@@ -143,6 +145,28 @@ def test_a_defect_ends_its_stream_with_internal_and_no_details(
     assert "secret" not in str(heard)
     assert "secret" in caplog.text
     monkeypatch.undo()
+    server.wait_idle()
+
+
+def test_a_defect_while_answering_ends_its_stream_with_internal_and_no_other(
+    server: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settle = Session.settle
+
+    def defect(session: Session, work: Work, now_s: float) -> None:
+        if work.track.id == 13:
+            raise RuntimeError("secret")
+        settle(session, work, now_s)
+
+    monkeypatch.setattr(Session, "settle", defect)
+    with opened(server) as broken, opened(server) as other:
+        say(broken, pose(0, 0.0, {13: body()}))
+        heard, close = hear_all(broken)
+        say(other, pose(0, 0.0, {1: body()}))
+        _, summary = finish(other)
+    assert [m.code for m in heard if isinstance(m, ErrorMessage)] == ["internal"]
+    assert close == 1011
+    assert summary.stepped == 1
     server.wait_idle()
 
 
