@@ -6,7 +6,6 @@ from typing import Any, Protocol
 
 from service.decision import Change
 from service.errors import ServiceError
-from service.images import ImageFrame as ImageFrame
 from service.schedule import Lane, Step
 from service.tracks import Track
 

@@ -26,6 +26,7 @@ from service.client import AsyncClient, Client, ClientError, RemoteError
 from service.client_images import encode_image
 from service.commands import register
 from service.demo.preview import draw_picture, play_video, show_video
+from service.demo.screen import PICTURE_COLUMNS, PICTURE_ROWS, Scene, view
 from service.demo.show import Feed
 from service.protocol import Prediction, Summary, decode_reply
 from tests.films import make_film, pictures
@@ -304,3 +305,15 @@ def test_a_film_on_a_terminal_shows_picture_bars_and_name(server: Running, film:
 def test_av_is_the_reader_of_addresses() -> None:
     """`rtsp` must be among what this build of libav reads, or the client's promise is empty."""
     assert "rtsp" in av.formats_available
+
+
+def test_the_picture_of_a_film_fits_a_terminal_of_80_by_24() -> None:
+    scene = Scene("fall-watch 1", ("fall", "no fall"), probabilities=[0.9, 0.1], doing="stairs", history=[0.9] * 200)
+    scene.picture = draw_picture(picture(240, 320), PICTURE_COLUMNS, PICTURE_ROWS)
+    console = Console(width=80, height=24, force_terminal=True, color_system=None)
+    with console.capture() as captured:
+        console.print(view(scene))
+    lines = captured.get().splitlines()
+    assert len(lines) <= 23
+    assert max(map(len, lines)) <= 80
+    assert all(words in captured.get() for words in ("stairs", "fall-watch 1", "90%", "▀▀▀"))
