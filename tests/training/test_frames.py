@@ -12,8 +12,9 @@ from models.bundle import load, verify_graph
 from models.bundle.schema import FrameInput
 from models.networks import FrameConfig, StudentConfig, frame_student
 from tests.training.videos import frame_recipe, write_drops
+from training.cli import main
 from training.data import Windows, draw_fold, load_corpus, plain_batches, segments, training_batches
-from training.errors import DataError, ExportError
+from training.errors import ConfigError, DataError, ExportError
 from training.evaluate import evaluate_bundle, evaluate_run
 from training.export import check_parity, export, rough_frames, step_onnx
 from training.fit import fit
@@ -200,3 +201,35 @@ def test_features_of_a_frozen_backbone_train_a_whole_bundle(data: Path, tmp_path
         found = graph.run({"frame": picture[None], **state})
         np.testing.assert_allclose(found["logits"][0], expected[i], atol=1e-3)
         state = {s.input: found[s.output] for s in bundle.spec.state}
+
+
+def test_the_verbs_prepare_measure_and_export(
+    run: Run, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    videos, out = data.parent / "videos", tmp_path / "drops"
+    size = ["--height", "32", "--width", "32", "--rate", "10", "--workers", "1"]
+    assert main(["prepare", "videos", str(videos), str(out), *size]) == 0
+    assert "12 recordings" in capsys.readouterr().out
+    assert load_corpus(RECIPE, tmp_path).digest() == load_corpus(RECIPE, data).digest()
+    for fold in ("1", "2"):
+        (tmp_path / fold).mkdir()
+        (tmp_path / fold / "drops").symlink_to(data / "drops")
+    figures, folder = tmp_path / "figures.json", str(run.directory)
+    arguments = ["--folds", str(tmp_path), "--of", "falling", "--out", str(figures)]
+    assert main(["warnings", folder, folder, *arguments]) == 0
+    assert main(["export", folder, str(tmp_path / "bundles"), "--version", "2", "--figures", str(figures)]) == 0
+    bundle = load(tmp_path / "bundles" / "drops" / "2")
+    assert bundle.spec.quality["drops, 2 folds"]["clips"] == 12
+    assert "Cross-validation in 2 folds" in (bundle.path / "card.md").read_text()
+
+
+def test_prepare_as_a_recipe_on_poses_says_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["prepare", "videos", str(tmp_path), str(tmp_path / "out"), "--recipe", "body-actions"]) == 1
+    assert "is on poses" in capsys.readouterr().err
+
+
+def test_warnings_need_two_folds_and_a_label_that_the_model_knows(run: Run, data: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="at least two"):
+        measure_folds([run], tmp_path, "falling")
+    with pytest.raises(ConfigError, match="does not know 'jumping'"):
+        measure_folds([run, run], tmp_path, "jumping")
