@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -28,12 +29,15 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     make_bundle(root)
     make_frame_bundle(root)
     (make_bundle(root, name="broken") / "step.onnx").write_bytes(b"")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(core, "zoo_directory", lambda: root)
-        settings = tiny_settings(root, load=(), bundles=(), source_directories=(videos,), source_hosts=("127.0.0.1",))
-        with running(settings) as server:
-            work(server, videos)
-            yield server
+    settings = tiny_settings(
+        root, load=(), bundles=(), source_directories=(videos,), source_hosts=("127.0.0.1",), source_retry_s=1.0
+    )
+    with contextlib.ExitStack() as stack:
+        with pytest.MonkeyPatch.context() as patch:  # no longer than it takes: other tests want the real ones
+            patch.setattr(core, "zoo_directory", lambda: root)
+            server = stack.enter_context(running(settings))
+        work(server, videos)
+        yield server
 
 
 def work(server: Running, videos: Path) -> None:
