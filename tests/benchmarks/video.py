@@ -2,10 +2,11 @@
 
     python -m tests.benchmarks.video [--bundle fall-watch] [--bundles DIR] [--seconds 4]
 
-640 x 480 JPEGs of about 25 kB. bare: frames a second that are decoded (by as many threads as the server has) and
+640 x 480 JPEGs of about 45 kB. bare: frames a second that are decoded (by as many threads as the server has) and
 stepped in a plain loop, at the best batch. served: frames a second answered over WebSocket, every stream's credits used
-up, the sender in a process of its own on the same cores. cameras: the most that may send at 10 Hz while the 99th
-percentile from sent to answered stays at 150 ms or less and nothing is dropped. One JSON object is the last line.
+up, the sender in a process of its own on the same cores; both in turns, the median of three. cameras: the most that may
+send at 10 Hz while the 99th percentile from sent to answered stays at 150 ms or less and nothing is dropped. One JSON
+object is the last line.
 """
 
 from __future__ import annotations
@@ -41,6 +42,7 @@ STREAMS = 32
 CAMERA_HZ = 10.0
 P99_MS = 150.0
 MOST_CAMERAS = 256
+ROUNDS = 3
 
 
 def jpegs(count: int = PICTURES) -> list[bytes]:
@@ -203,13 +205,17 @@ def main() -> None:
     flags = ["--max-streams", "512", "--load", wish.bundle]
     with server(*flags, *(["--bundles", str(wish.bundles)] if wish.bundles else [])) as url:
         load_cameras(url, wish.bundle, 4, 1.0, closed=True)  # warm
-        served = load_cameras(url, wish.bundle, STREAMS, wish.seconds, closed=True)
+        # In turns, because other work on the machine comes and goes; the server idles while the bare loop runs.
+        rounds = [
+            (load_cameras(url, wish.bundle, STREAMS, wish.seconds, closed=True), bare_frames(path, 1.0, threads))
+            for _ in range(ROUNDS)
+        ]
         cameras = most_cameras(url, wish.bundle, wish.seconds)
-    bare = bare_frames(path, min(2.0, wish.seconds), threads)
-    best = max(bare.values())
-    share = served["answered_per_s"] / best
+    shares = [served["answered_per_s"] / max(bare.values()) for served, bare in rounds]
+    share = float(np.median(shares))
+    served, bare = rounds[int(np.argsort(shares)[ROUNDS // 2])]
     print(f"bare frames/s by batch: {bare}")
-    print(f"served frames/s: {served['answered_per_s']}  ({share:.1%} of the best bare loop)")
+    print(f"served frames/s: {served['answered_per_s']}  ({share:.1%} of the best bare loop; rounds: {shares})")
     print(f"cameras at {CAMERA_HZ:g} Hz with p99 <= {P99_MS:g} ms: {cameras['streams']}")
     result = {
         "benchmark": "video",
@@ -221,7 +227,8 @@ def main() -> None:
         "served_over_bare": round(share, 4),
         "cameras_at_10_hz": cameras["streams"],
         "cameras_p99_ms": cameras.get("p99_ms"),
-        "lost": served["lost"],
+        "rounds": [round(one, 4) for one in shares],
+        "lost": sum(served["lost"] for served, _ in rounds),
     }
     print(json.dumps(result))
 
