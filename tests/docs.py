@@ -31,7 +31,7 @@ def settings() -> str:
     rows = []
     for name, field in Settings.model_fields.items():
         default = field.default
-        shown = ":".join(map(str, default)) if isinstance(default, tuple) else str("" if default is None else default)
+        shown = ",".join(map(str, default)) if isinstance(default, tuple) else str("" if default is None else default)
         rows.append((f"`INKLING_{name.upper()}`", f"`{shown}`" if shown else "", field.description or ""))
     return table(("variable", "default", "meaning"), rows)
 
