@@ -26,6 +26,8 @@ State = Literal["receiving", "scoring", "done", "failed", "cancelled"]
 KEEP = 32
 """Finished clips that are remembered."""
 KEEP_S = 600.0
+KEEP_PREDICTIONS = 100_000
+"""In the timelines that are remembered, all together: two hours of video at 15 Hz."""
 _WRITE_BYTES = 1024 * 1024
 
 
@@ -114,7 +116,10 @@ class Jobs:
             job.state = "cancelled"  # seen with the next bytes that come
 
     async def result(self, job: Job) -> Timeline:
-        """Wait for a clip to end. Raises its error, Cancelled; a wait that is cancelled itself cancels the clip."""
+        """Wait for a clip to end, once: its timeline is not kept. A wait that is cancelled itself cancels the clip.
+
+        Raises its error, Cancelled.
+        """
         if job.task is None:
             raise ValueError("the clip is still being received")
         try:
@@ -124,7 +129,8 @@ class Jobs:
             raise
         if job.timeline is None:
             raise job.error or Cancelled("the clip was cancelled")
-        return job.timeline
+        timeline, job.timeline = job.timeline, None  # who waited has it; nobody will ask for it again
+        return timeline
 
     async def stop(self) -> None:
         """Cancel what is at work."""
@@ -177,8 +183,11 @@ class Jobs:
     def _forget_old(self) -> None:
         now_s = self._clock()
         ended = [job for job in self._jobs.values() if job.ended_s is not None]
+        held = 0
         for place, job in enumerate(reversed(ended)):
-            if place >= KEEP or (job.ended_s is not None and now_s - job.ended_s > KEEP_S):
+            held += len(job.timeline.predictions) if job.timeline is not None else 0
+            old = job.ended_s is not None and now_s - job.ended_s > KEEP_S
+            if place >= KEEP or old or (place and held > KEEP_PREDICTIONS):
                 del self._jobs[job.id]
 
 

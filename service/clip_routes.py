@@ -73,7 +73,10 @@ def clip_router(core: Callable[[], Core]) -> APIRouter:
 
     @router.get("/{clip}", response_model=ClipStatus, responses={404: {"model": ErrorAnswer}})
     async def status(clip: str) -> Response:
-        """How far a video is; its timeline as `result` once it is done. Kept for ten minutes."""
+        """How far a video is; once it is done, its timeline as `result`, unless somebody waited for it.
+
+        Kept for ten minutes, or until many others are done.
+        """
         job = core().clips.get(clip)
         return _json(await asyncio.to_thread(lambda: clip_status(job).model_dump_json(exclude_none=True)))
 

@@ -18,6 +18,7 @@ from models.clock import step_frames
 from models.errors import VideoError
 from models.resize import fit_image
 from models.video import VideoReader, to_rgb
+from service import clip_jobs
 from service.errors import BadClip, TooLarge
 from service.images import ImageFrame, pack_image
 from service.protocol import Prediction
@@ -213,6 +214,23 @@ def test_a_clip_that_is_not_waited_for_can_be_asked_about(server: Running, film:
     assert httpx.delete(f"{server.url}/v1/clips/{clip}").status_code == 204
     gone = httpx.get(f"{server.url}/v1/clips/{clip}")
     assert (gone.status_code, gone.json()["code"]) == (404, "unknown_clip")
+
+
+def test_a_timeline_that_was_waited_for_is_not_kept(server: Running, film: Path) -> None:
+    assert post(server, film.read_bytes()).status_code == 200
+    status = get(server, f"/{get(server)[-1]['clip']}")
+    assert status["state"] == "done"
+    assert "result" not in status
+
+
+def test_only_so_many_predictions_are_remembered(server: Running, film: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(clip_jobs, "KEEP_PREDICTIONS", 50)
+    clips = []
+    for _ in range(4):
+        clips.append(post(server, film.read_bytes(), wait=False).json()["clip"])
+        wait_until(lambda clip=clips[-1]: get(server, f"/{clip}")["state"] == "done")  # type: ignore[misc]
+    assert [one["clip"] for one in get(server)][-2:] == clips[-2:]
+    assert not {clips[0], clips[1]} & {one["clip"] for one in get(server)}
 
 
 def test_a_failed_clip_says_why_when_asked(server: Running) -> None:
