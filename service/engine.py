@@ -14,9 +14,6 @@ from numpy.typing import NDArray
 from models.bundle import Bundle, TensorInfo, initial_state, verify_graph
 from models.errors import BundleInvalid, InklingError
 
-# Since 1.29 onnxruntime reports models and sessions to its maker unless this is set before it is loaded.
-os.environ["ORT_DISABLE_TELEMETRY"] = "1"
-
 try:
     import onnxruntime
 except ImportError as missing:
