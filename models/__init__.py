@@ -2,6 +2,6 @@
 
 import os
 
-# Since 1.29 onnxruntime reports models and sessions to its maker unless this is set before it is loaded; whatever runs a
-# bundle imports this package first.
+# Since 1.29 onnxruntime reports models and sessions to its maker unless this is set before it is loaded. Whatever runs
+# a bundle imports this package first.
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
