@@ -43,7 +43,7 @@ class VGG16(nn.Module):
         self.classifier = nn.Sequential(*head)
 
     def forward(self, x: Tensor | None, shift: Shift = no_shift, stem: Tensor | None = None) -> Tensor:
-        """x (N, 3, H, W) -> fc7 (N, 4096). stem: something to add to what the first convolution gives, or in its place."""
+        """x (N, 3, H, W) -> fc7 (N, 4096). stem: added to what the first convolution gives, or in its place."""
         x = begun(self.features[0], x, stem)
         for layer in list(self.features)[1:]:
             x = layer(x)
