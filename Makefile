@@ -37,13 +37,17 @@ bench: $(EVERYTHING)
 	@$(BIN)/python -m tests.benchmarks $(ARGS)
 
 # Prepared data sets and finished runs are kept: delete datasets/ and runs/body-actions to begin from nothing.
-train-default: $(EVERYTHING) datasets/penn/clips.csv datasets/jhmdb14/clips.csv
+train-default: $(EVERYTHING) datasets/penn/clips.csv datasets/jhmdb14/clips.csv datasets/urfall/clips.csv
 	$(BIN)/inkling train fit body-actions --data datasets
 	$(BIN)/inkling train evaluate runs/body-actions --data datasets
+	$(BIN)/inkling train fit fall-watch --data datasets
 
 # clips.csv is written last: a folder that has one is complete.
 datasets/penn/clips.csv: | $(EVERYTHING)
 	$(BIN)/inkling train prepare penn $(DATA)/penn_action/labels.zip $(@D)
+
+datasets/urfall/clips.csv: | $(EVERYTHING)
+	$(BIN)/inkling train prepare urfall $(DATA)/urfall datasets --recipe fall-watch
 
 datasets/jhmdb14/clips.csv: | $(EVERYTHING)
 	$(BIN)/inkling train prepare jhmdb14 $(DATA)/jhmdb14_pose/jhmdb14_pose.npz $(@D)
