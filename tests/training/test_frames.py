@@ -168,7 +168,7 @@ def test_warnings_are_measured_over_folds(run: Run, data: Path, tmp_path: Path) 
     found = figures.figures["drops, 2 folds"]
     assert found["warning"]["events"] == 4
     assert found["clips"] == 12
-    assert "of 4 in time" in figures.text
+    assert " of 4 | " in figures.text
 
 
 def test_clips_that_were_prepared_otherwise_are_refused(data: Path) -> None:
