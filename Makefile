@@ -36,11 +36,13 @@ lint: $(EVERYTHING)
 bench: $(EVERYTHING)
 	@$(BIN)/python -m tests.benchmarks $(ARGS)
 
-# Prepared data sets and finished runs are kept: delete datasets/ and runs/body-actions to begin from nothing.
+# Prepared data sets and finished runs are kept: delete datasets/, runs/ and bundles/ to begin from nothing.
 train-default: $(EVERYTHING) datasets/penn/clips.csv datasets/jhmdb14/clips.csv datasets/urfall/clips.csv
 	$(BIN)/inkling train fit body-actions --data datasets
 	$(BIN)/inkling train evaluate runs/body-actions --data datasets
+	$(BIN)/inkling train export runs/body-actions bundles --version 1
 	$(BIN)/inkling train fit fall-watch --data datasets
+	$(BIN)/inkling train export runs/fall-watch bundles --version 1
 
 # clips.csv is written last: a folder that has one is complete.
 datasets/penn/clips.csv: | $(EVERYTHING)
