@@ -23,7 +23,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import from_json
 
 from service.errors import BadClip, ServiceError, TooLarge
-from service.packed import PackedPose, checked_pose
+from service.packed import MAX_NUMBERS, PackedPose, checked_pose
 
 HEADER_BYTES = 4096
 """Longest .npy header that is read; an honest one has 118 bytes."""
@@ -81,7 +81,7 @@ def parse_clip(body: bytes, *, max_bytes: int, max_frames: int) -> PoseClip:
     if body[:2] == b"PK":
         clip = _parse_npz(body, max_bytes)
     elif body.lstrip()[:1] == b"{":
-        clip = _parse_json(body)
+        clip = _parse_json(body, max_bytes // 2)
     else:
         raise BadClip("neither JSON nor .npz: send a JSON object or a file that numpy.savez wrote")
     if clip.frames > max_frames:
@@ -111,7 +111,8 @@ class _Clip(BaseModel):
     people: Annotated[list[_Person], Field(min_length=1)]
 
 
-def _parse_json(body: bytes) -> PoseClip:
+def _parse_json(body: bytes, max_numbers: int) -> PoseClip:
+    """max_numbers: in all arrays together; as many as there can be without nulls, each of which stands for many."""
     try:
         message = _Clip.model_validate(from_json(body, allow_inf_nan=False))
     except ValidationError as error:
@@ -125,7 +126,8 @@ def _parse_json(body: bytes) -> PoseClip:
         if person.track in people:
             raise BadClip(f"track {person.track} is there twice")
         present[person.track] = np.array([frame is not None for frame in person.keypoints], np.bool_)
-        people[person.track] = _to_array(person)
+        people[person.track] = _to_array(person, max_numbers)
+        max_numbers -= people[person.track].size
     if len({array.shape for array in people.values()}) > 1:
         shapes = sorted(str(array.shape) for array in people.values())
         raise BadClip(f"everybody must have equally many frames and joints, not {' and '.join(shapes)}")
@@ -134,7 +136,7 @@ def _parse_json(body: bytes) -> PoseClip:
     return clip.at(message.fps) if message.fps is not None and pts_s is None else clip
 
 
-def _to_array(person: _Person) -> NDArray[np.float32]:
+def _to_array(person: _Person, max_numbers: int) -> NDArray[np.float32]:
     """Frames of joints of numbers, each of the first two perhaps null -> (T, J, C), NaN in place of null."""
     where = f"track {person.track}"
     frames = person.keypoints
@@ -142,6 +144,10 @@ def _to_array(person: _Person) -> NDArray[np.float32]:
     if not isinstance(first, list) or not first:
         raise BadClip(f"{where}: keypoints are frames of joints of numbers, and at least one frame must have joints")
     joint = next((j for frame in frames if isinstance(frame, list) for j in frame if isinstance(j, list)), [0.0])
+    if len(joint) > MAX_NUMBERS:
+        raise BadClip(f"{where}: a joint is at most {MAX_NUMBERS} numbers, not {len(joint)}")
+    if len(frames) * len(first) * len(joint) > max_numbers:
+        raise TooLarge(f"{where}: the clip unpacks to more numbers than this server takes")
     nothing = [math.nan] * len(joint)
     nobody = [nothing] * len(first)
     try:
@@ -171,6 +177,8 @@ def _parse_npz(body: bytes, max_bytes: int) -> PoseClip:
     if keypoints is None or keypoints.ndim != 3 or keypoints.dtype.kind not in "iuf":
         found = "there is none" if keypoints is None else f"it is {keypoints.dtype} {keypoints.shape}"
         raise BadClip(f"the .npz needs an array keypoints (frames, joints, numbers): {found}")
+    if not math.prod(keypoints.shape[1:]):  # any number of such frames takes no bytes
+        raise BadClip(f"keypoints need joints of numbers in each frame, not {keypoints.shape}")
     pts_s = arrays.get("pts_s")
     if pts_s is not None and (pts_s.ndim != 1 or pts_s.dtype.kind not in "iuf"):
         raise BadClip(f"pts_s must be seconds (frames,), not {pts_s.dtype} {pts_s.shape}")

@@ -34,6 +34,8 @@ POSES = 1
 HEADER = struct.Struct("<4sBBHQdHB5x")
 MAX_COORDINATE = 1e6
 """Larger numbers are no pixels, metres or confidences, but somebody's bug."""
+MAX_NUMBERS = 4
+"""Of one joint: three coordinates and a confidence."""
 MAX_SEQ, MAX_TRACK = 2**53, 2**31
 
 

@@ -29,7 +29,7 @@ from service.messages import (
     Start,
     Summary,
 )
-from service.packed import PackedPose, about, checked_pose, pack_pose, unpack_pose
+from service.packed import MAX_NUMBERS, PackedPose, about, checked_pose, pack_pose, unpack_pose
 
 __all__ = [
     "Credit",
@@ -140,6 +140,8 @@ def _with_missing(pose: Pose, tracks: list[int], rows: list[list[Keypoint]]) -> 
     numbers = {len(joint) for row in rows for joint in row if joint is not None}
     if len(numbers) > 1:
         raise about(pose.seq, BadPose(f"joints of one frame must have equally many numbers, not {sorted(numbers)}"))
+    if max(numbers, default=0) > MAX_NUMBERS:  # each null would take as many
+        raise about(pose.seq, BadPose(f"a joint is at most {MAX_NUMBERS} numbers, not {max(numbers)}"))
     nothing = (0.0,) * (numbers.pop() if numbers else 1)  # nulls only: how many numbers a joint has does not matter
     filled = np.array([[nothing if joint is None else joint for joint in row] for row in rows], np.float64)
     frame = checked_pose(pose.seq, pose.pts_s, tracks, filled)

@@ -160,6 +160,29 @@ def test_too_many_frames_are_too_large() -> None:
         parse(as_npz(keypoints=body13(101)))
 
 
+def test_nulls_do_not_multiply_beyond_the_limit() -> None:
+    long = [[[0.0]] * 3000] + [None] * 3000  # 40 kB that stand for 9 million numbers
+    with pytest.raises(TooLarge, match="more numbers"):
+        parse(as_json(long), max_frames=10_000)
+    with pytest.raises(TooLarge, match="more numbers"):
+        people = [{"track": track, "keypoints": long[:200]} for track in range(2)]
+        parse(json.dumps({"fps": 15, "people": people}).encode(), max_frames=10_000)
+    with pytest.raises(BadClip, match="at most 4 numbers"):
+        parse(as_json([[[0.0] * 3000] + [None] * 3000]))
+    assert parse(as_json([[[1, 2, 3]]] + [None] * 99)).frames == 100
+
+
+def test_frames_of_nothing_are_refused_however_many_they_are() -> None:
+    header = io.BytesIO()
+    shape = (2**45, 0, 3)
+    np.lib.format.write_array_header_1_0(header, {"descr": "<f4", "fortran_order": False, "shape": shape})
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("keypoints.npy", header.getvalue())
+    with pytest.raises(BadClip, match="joints of numbers in each frame"):
+        parse(file.getvalue())
+
+
 def test_a_zip_bomb_is_refused_before_it_is_unpacked() -> None:
     file = io.BytesIO()
     np.savez_compressed(file, keypoints=np.zeros((1, 13 * 100_000, 3), np.float32))

@@ -254,3 +254,10 @@ def test_the_schema_lists_every_message_and_every_error() -> None:
     assert document["errors"]["over_capacity"]["close"] == 1013
     assert document["errors"]["bad_pose"]["close"] is None
     assert "INKL" in document["packed"]
+
+
+def test_a_joint_of_many_numbers_is_refused_before_each_null_takes_as_many() -> None:
+    keypoints = [[0.0] * 1000, *[None] * 1000]
+    with pytest.raises(BadPose, match="at most 4 numbers") as refused:
+        decode(json.dumps({"type": "pose", "seq": 3, "people": [{"track": 1, "keypoints": keypoints}]}))
+    assert refused.value.seq == 3
