@@ -97,12 +97,16 @@ class Jobs:
         file = tempfile.NamedTemporaryFile(prefix="inkling-", suffix=".video", dir=self._directory)  # noqa: SIM115
         try:
             await self._fill(job, file, body)
+            if job.state == "cancelled":  # meanwhile
+                raise Cancelled("the clip was cancelled")
         except BaseException:
             file.close()
             del self._jobs[job.id]
             raise
         job.state = "scoring"
         job.task = asyncio.create_task(self._run(job, file), name=f"clip {job.id}")
+        # Not a `finally` of the task: one that is cancelled before it has begun runs nothing of its own.
+        job.task.add_done_callback(lambda task: self._end(job, file, cancelled=task.cancelled()))
         return job
 
     def cancel(self, job_id: str) -> None:
@@ -148,10 +152,8 @@ class Jobs:
                     chunk = await anext(chunks, None)
             except TimeoutError:
                 raise IdleTimeout(f"nothing of the clip came for {self._stall_s:g} s") from None
-            if chunk is None:
+            if chunk is None or job.state == "cancelled":
                 break
-            if job.state == "cancelled":
-                raise Cancelled("the clip was cancelled")
             job.bytes += len(chunk)
             if job.bytes > self._max_bytes:
                 raise TooLarge(f"a video may have at most {self._max_bytes} bytes")
@@ -167,18 +169,19 @@ class Jobs:
             job.timeline = await score_frames(self._hub, job.start, frames, job.progress.warnings)
             job.state = "done"
             self._scored(job.timeline.spec.full_name)
-        except asyncio.CancelledError:
-            job.state = "cancelled"
         except ServiceError as error:
             job.state, job.error = "failed", error
         except Exception:
             log.exception("a clip failed")
             job.state = "failed"
             job.error = Internal("the server failed; the operator finds the cause in its log")
-        finally:
-            file.close()
-            job.ended_s = self._clock()
-            self._forget_old()
+
+    def _end(self, job: Job, file: IO[bytes], *, cancelled: bool) -> None:
+        if cancelled:
+            job.state = "cancelled"
+        file.close()
+        job.ended_s = self._clock()
+        self._forget_old()
 
     def _forget_old(self) -> None:
         now_s = self._clock()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -19,9 +19,9 @@ from models.errors import VideoError
 from models.resize import fit_image
 from models.video import VideoReader, to_rgb
 from service import clip_jobs
-from service.errors import BadClip, TooLarge
+from service.errors import BadClip, Cancelled, TooLarge
 from service.images import ImageFrame, pack_image
-from service.protocol import Prediction
+from service.protocol import Prediction, Start
 from service.videos import Progress, VideoLimits, video_frames
 from tests.films import make_film, pictures
 from tests.service.conftest import Running, hear_all, opened, running, say, tiny_settings, wait_until
@@ -267,6 +267,48 @@ def test_a_client_that_goes_away_takes_its_clip_along(server: Running, long_film
         )
     wait_until(lambda: get(server)[-1]["state"] in ("cancelled", "done"))
     assert get(server)[-1]["state"] == "cancelled"
+
+
+def jobs_of(server: Running, clip_dir: Path) -> clip_jobs.Jobs:
+    return clip_jobs.Jobs(
+        server.core.hub, LIMITS, max_jobs=1, max_bytes=100, stall_s=5.0, scored=lambda _: None, directory=clip_dir
+    )
+
+
+async def two_parts() -> AsyncIterator[bytes]:
+    yield b"no vi"
+    await asyncio.sleep(0)
+    yield b"deo"
+
+
+def test_a_clip_cancelled_before_its_task_has_begun_has_ended(server: Running, clip_dir: Path) -> None:
+    async def run() -> None:
+        jobs = jobs_of(server, clip_dir)
+        job = await jobs.receive(two_parts(), Start(bundle="tiny-frames", input="frame", policy="block"), None)
+        jobs.cancel(job.id)
+        with pytest.raises(Cancelled):
+            await jobs.result(job)
+        assert job.state == "cancelled"
+        assert job.ended_s is not None
+        await jobs.receive(two_parts(), job.start, None)  # there is room again
+        await jobs.stop()
+
+    asyncio.run(run())
+
+
+def test_a_clip_cancelled_at_the_end_of_its_upload_is_not_scored(server: Running, clip_dir: Path) -> None:
+    async def run() -> None:
+        jobs = jobs_of(server, clip_dir)
+
+        async def body() -> AsyncIterator[bytes]:
+            yield b"no video"
+            jobs.cancel(jobs.all()[0].id)
+
+        with pytest.raises(Cancelled):
+            await jobs.receive(body(), Start(bundle="tiny-frames", input="frame", policy="block"), None)
+        assert not jobs.all()
+
+    asyncio.run(run())
 
 
 def test_more_videos_at_once_than_allowed_are_refused_at_once(server: Running, long_film: Path) -> None:
