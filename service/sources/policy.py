@@ -71,10 +71,13 @@ class Policy:
         A relative path is looked for in each of them. Whether the file exists is said only of those inside.
         """
         for directory in self.directories:
-            root = directory.resolve()
-            path = (root / address.rest).resolve()  # follows links: they may lead out
-            if path != root and path.is_relative_to(root) and path.is_file():
-                return path
+            try:
+                root = directory.resolve()
+                path = (root / address.rest).resolve()  # follows links: they may lead out
+                if path != root and path.is_relative_to(root) and path.is_file():
+                    return path
+            except (OSError, RuntimeError):  # a name too long, a directory that is closed, a ring of links
+                continue
         if not self.directories:
             raise SourceRefused("files are not allowed as sources here (setting source_directories)")
         raise SourceRefused("there is no such file in the directories that sources may read")

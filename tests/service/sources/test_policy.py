@@ -127,3 +127,10 @@ def test_devices_are_refused_unless_named() -> None:
     for url in ("device:/dev/video1", "device:/dev/../dev/video0", "device:/dev/sda"):
         with pytest.raises(SourceRefused, match="source_devices"):
             policy.admit(Address.parse(url))
+
+
+def test_a_path_that_no_file_can_have_is_not_there(tmp_path: Path) -> None:
+    (tmp_path / "ring").symlink_to(tmp_path / "ring")
+    for name in ("a" * 300, "ring", "ring/a.mp4"):
+        with pytest.raises(SourceRefused, match="no such file"):
+            Policy(directories=(tmp_path,)).file(Address.parse(f"file:{name}"))
