@@ -1,6 +1,6 @@
 """One stream, from its messages to its answers. Pure: steps go to a queue, answers to a callable, time comes in.
 
-    receive -> Tracks (clock, epoch, slot) -> Queue (the batcher) -> Work.answered -> settle -> Replies
+    receive -> Tracks (clock, epoch, slot) -> Inbox -> Queue (the batcher) -> Work.answered -> settle -> Replies
 
 Frames are answered in the order in which they came, whatever order their steps end in. A frame is settled when each of
 its people is; then its predictions and events are sent together, and only then those of the next frame.
@@ -9,14 +9,12 @@ its people is; then its predictions and events are sent together, and only then 
 from __future__ import annotations
 
 import math
-from collections import deque
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection
 from typing import Any, Protocol
 
 from models.bundle.schema import BundleSpec, FrameInput
 from service.counts import Counts, Limits
 from service.errors import (
-    BadMessage,
     BadTime,
     Draining,
     NoSlot,
@@ -26,17 +24,14 @@ from service.errors import (
     TooManyPeople,
     UnsupportedInput,
 )
-from service.frames import Frame, Marker, Work
+from service.frames import Frame, Work
 from service.images import EncodedImage, ImageFrame
+from service.inbox import Inbox, Queue
 from service.pool import StatePool
 from service.protocol import End, Flush, Flushed, PackedPose, Ready, Reset, Start
 from service.replies import Outbox, Replies
-from service.schedule import Lane, Prepare, Step
+from service.schedule import Lane, Prepare
 from service.tracks import Track, Tracks
-
-_MARKERS = 1000
-"""Flushes that may wait at a time."""
-
 
 FrameMessage = PackedPose | EncodedImage | ImageFrame
 
@@ -51,21 +46,11 @@ class Mapper(Protocol):
         """A sequence with a row for each of the frame's tracks, for the queue. Raises what refuses this one frame."""
 
 
-class Queue(Protocol):
-    """Where steps go: the batcher, the decoder in front of it, or a bare Scheduler in tests."""
-
-    def submit(self, steps: Sequence[Step], /) -> None: ...
-
-    def cancel(self, steps: Sequence[Step], /) -> bool: ...
-
-    def close(self, lane: Lane, /) -> None: ...
-
-
 class Session:
     """The server's side of one stream. Every method runs on the event loop.
 
-    waiting: frames with steps that are not answered. wake: called when the inbox has room and on closing, while
-    somebody waits for that. on_close: called once, when the session is closed or has finished.
+    wake: called when the inbox has room and on closing, while somebody waits for that. on_close: called once, when the
+    session is closed or has finished.
     """
 
     def __init__(
@@ -88,17 +73,13 @@ class Session:
         self.counts = Counts()
         self.tracks = Tracks(spec, pool, mapper.prepare, queue.close, limits.max_people, limits.track_timeout_s)
         self.closed = False
-        self.waiting = 0
         self.wake: Callable[[], None] | None = None
         self.on_close: list[Callable[[], None]] = []
         self._limits = limits
         self._mapper = mapper
-        self._queue = queue
+        self._inbox = Inbox(limits.inbox, queue, drop_oldest=start.policy == "drop_oldest")
         self._send = send
         self._replies = Replies(spec, start, self.counts, send)
-        self._drop_oldest = start.policy == "drop_oldest"
-        self._pending: deque[Frame | Marker] = deque()
-        self._markers = 0  # among the pending
         self._silent = 0  # frames settled since the client last heard of it
         self._last = (0, 0.0)  # seq and pts_s of the frame settled last
         self._ending = False
@@ -116,9 +97,14 @@ class Session:
         )
 
     @property
+    def waiting(self) -> int:
+        """Frames with steps that are not answered."""
+        return self._inbox.waiting
+
+    @property
     def full(self) -> bool:
         """Whether the inbox is full: policy `block` takes no frame now, `drop_oldest` drops one for the next."""
-        return self.waiting >= self._limits.inbox
+        return self._inbox.full
 
     # -- in ---------------------------------------------------------------------------------------------------------
     def receive(self, message: Start | FrameMessage | Reset | Flush | End, now_s: float) -> None:
@@ -143,10 +129,7 @@ class Session:
         elif isinstance(message, Reset):
             self._reset(message.track)
         elif isinstance(message, Flush):
-            if self._markers >= _MARKERS:
-                raise BadMessage(f"{_MARKERS} flushes wait for their answers already")
-            self._markers += 1
-            self._pending.append(Marker(message.id))
+            self._inbox.mark(message.id)
             self._drain(now_s)
         elif isinstance(message, End):
             self._ending = True
@@ -181,11 +164,8 @@ class Session:
             return
         self.closed = True
         self.tracks.close()
-        for entry in self._pending:
-            if isinstance(entry, Frame) and entry.works:
-                self._replies.drop("closed")
-        self._pending.clear()
-        self.waiting = 0
+        for _ in range(self._inbox.clear()):
+            self._replies.drop("closed")
         if self.wake is not None:
             self.wake()
         for call in self.on_close:
@@ -224,13 +204,14 @@ class Session:
         for track in self.tracks.expire(pts_s):
             self._end_event(track, frame)
         if frame.works:
-            self._submit(frame)
-        elif unseated:
-            self._replies.drop("no_slot")
-            self._append_silent(frame)
+            if self._inbox.submit(frame):
+                self._replies.drop("overflow")
         else:
-            self.counts.skipped += 1
-            self._append_silent(frame)
+            if unseated:
+                self._replies.drop("no_slot")
+            else:
+                self.counts.skipped += 1
+            self._inbox.append_silent(frame)
         self._drain(now_s)
 
     def _seat(self, track: Track, people: Collection[int], frame: Frame) -> Lane | None:
@@ -251,43 +232,6 @@ class Session:
         for change in track.decision.end():
             frame.ended = [*(frame.ended or ()), (track, change)]
 
-    def _submit(self, frame: Frame) -> None:
-        if self._drop_oldest and self.full and not self._drop_one():
-            frame.works.clear()  # all before it have begun
-            self._replies.drop("overflow")
-            self._append_silent(frame)
-            return
-        frame.left = len(frame.works)
-        for work in frame.works:
-            work.track.waiting += 1
-        self.waiting += 1
-        self._pending.append(frame)
-        self._queue.submit(frame.works)
-
-    def _drop_one(self) -> bool:
-        """Drop the oldest frame that has not begun, if there is one. For the client, the frame after it settles it."""
-        for entry in self._pending:
-            if isinstance(entry, Frame) and entry.left and self._queue.cancel(entry.works):
-                for work in entry.works:
-                    work.track.waiting -= 1
-                entry.works.clear()
-                entry.left = 0
-                self.waiting -= 1
-                self._replies.drop("overflow")
-                if entry.ended is None:
-                    self._pending.remove(entry)
-                return True
-        return False
-
-    def _append_silent(self, frame: Frame) -> None:
-        """Put a frame without works in its place. While the engine is slow there may be any number: they merge."""
-        last = self._pending[-1] if self._pending else None
-        if isinstance(last, Frame) and not last.works and frame.ended is None:
-            last.seq, last.pts_s = frame.seq, frame.pts_s
-            last.frames += 1
-        else:
-            self._pending.append(frame)
-
     def _reset(self, track_id: int | None) -> None:
         """A reset waits for nothing: frames sent before it still belong to the old epoch, those after to the new."""
         track = None if track_id is None else self.tracks.get(track_id)
@@ -306,27 +250,20 @@ class Session:
         """A step came back, with or without probabilities. Ignored when the stream was closed meanwhile."""
         if self.closed:
             return
-        frame = work.frame
-        frame.left -= 1
-        if not frame.left:
-            self.waiting -= 1
-            if self._pending[0] is frame:
-                self._drain(now_s)
+        if self._inbox.settle(work.frame):
+            self._drain(now_s)
 
     def _drain(self, now_s: float) -> None:
         """Send what is settled, up to the first frame that is not."""
-        pending = self._pending
-        while pending and not pending[0].left:
-            entry = pending.popleft()
+        for entry in self._inbox.settled():
             if isinstance(entry, Frame):
                 self._answer(entry)
             else:
-                self._markers -= 1
                 self._send(Flushed(id=entry.id))
         if self._silent >= max(1, self._limits.inbox // 2):
             self._silent = 0
             self._replies.credit(self._last[0])
-        if self._ending and not pending:
+        if self._ending and not self._inbox:
             self._finish(now_s)
         elif self.wake is not None and not self.full:
             self.wake()

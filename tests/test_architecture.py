@@ -36,6 +36,7 @@ PURE = (
     "service/poses.py",
     "service/protocol.py",
     "service/schedule.py",
+    "service/inbox.py",
     "service/session.py",
     "service/sources/address.py",
     "service/sources/pace.py",

@@ -231,7 +231,7 @@ class Invariance(RuleBasedStateMachine):
         for watched in self.streams:
             session, counts = watched.stream.session, watched.stream.session.counts
             done = counts.stepped + counts.skipped + counts.refused + sum(counts.dropped.values())
-            answered = sum(1 for entry in session._pending if getattr(entry, "works", None) and not entry.left)
+            answered = sum(1 for entry in session._inbox._pending if getattr(entry, "works", None) and not entry.left)
             assert counts.received == watched.seq == done + session.waiting + answered
             assert session.waiting <= 3 or session.start.policy == "block"
             if session.start.policy == "block":
