@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from training.augment import body_height
-from training.data import Example, mixed_seed
+from training.corpus import Example
+from training.seeds import mixed_seed
 
 MISSING_SHARE = 0.2
 NOISE_SHARE = 0.03

@@ -12,8 +12,8 @@ from pydantic import BaseModel, ConfigDict
 from models.bundle import load, verify_graph
 from models.bundle.schema import SPEC_FILE, FrameInput, PoseInput
 from training.config import Recipe, read_recipe
+from training.corpus import Corpus, load_corpus
 from training.corrupt import conditions, corrupted
-from training.data import Corpus, load_corpus
 from training.errors import ConfigError
 from training.metrics import (
     RATIOS,

@@ -18,13 +18,16 @@ from torch import Tensor
 
 from models.bundle.schema import FrameInput, PoseInput
 from models.networks import Teacher
+from training.batches import Drawing, Joining, Windows
 from training.build import build_student, build_teacher, with_published
 from training.calibrate import fit_temperature
 from training.config import Recipe
-from training.data import Corpus, Fold, Joining, Windows, draw_fold, load_corpus, mixed_seed
+from training.corpus import Corpus, load_corpus
+from training.folds import Fold, draw_fold
 from training.learner import Learner, StudentLearner, TeacherLearner, train
 from training.metrics import ratio_logits
 from training.run import RESULT_FILE, Run, SeedResult, load_weights, save_weights, write_text
+from training.seeds import mixed_seed
 
 Report = Callable[[str], None]
 """Receives a line about the progress of a fit."""
@@ -95,16 +98,15 @@ def _fit_seed(run: Run, corpus: Corpus, fold: Fold, seed: int, training: _Traini
             return recipe.augmentation(pose, corpus.skeleton, random)
         return recipe.pixels(pose, random) if pose.dtype == torch.uint8 else pose  # features stay as they are
 
-    classes, joining = len(corpus.labels), _joining(recipe)
+    classes, joining, select = len(corpus.labels), _joining(recipe), recipe.validation.select
     teacher: Teacher | None = None
     teacher_auc: float | None = None
     if recipe.distillation.alpha > 0:
         torch.manual_seed(mixed_seed(seed, TEACHER))
         teacher = with_published(build_teacher(recipe, corpus.input, classes), recipe)
         fit_teacher = recipe.fit_teacher or recipe.fit
-        learner: Learner = TeacherLearner(
-            teacher, fold, fit_teacher, augment, joining, mixed_seed(seed, TEACHER, 1), recipe.validation.select
-        )
+        drawing = Drawing(augment, joining, mixed_seed(seed, TEACHER, 1))
+        learner: Learner = TeacherLearner(teacher, fold, fit_teacher, drawing, select)
         teacher_auc = training.stage(learner, directory, "teacher")
     torch.manual_seed(mixed_seed(seed, STUDENT))
     student = with_published(build_student(recipe, corpus.input, classes), recipe)
@@ -114,10 +116,8 @@ def _fit_seed(run: Run, corpus: Corpus, fold: Fold, seed: int, training: _Traini
         student,
         fold,
         recipe.fit,
-        augment,
-        joining,
-        mixed_seed(seed, STUDENT, 1),
-        recipe.validation.select,
+        Drawing(augment, joining, mixed_seed(seed, STUDENT, 1)),
+        select,
         teacher=teacher,
         distillation=recipe.distillation,
         rate_hz=recipe.rate_hz,

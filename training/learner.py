@@ -24,10 +24,13 @@ from torch.optim.swa_utils import AveragedModel
 from torch.utils.data import DataLoader
 
 from models.networks import Student, Teacher
+from training.batches import Batch, Drawing, plain_batches, training_batches
 from training.config import Distillation, Fit
-from training.data import Augment, Batch, Example, Fold, Joining, Windows, mixed_seed, plain_batches, training_batches
+from training.corpus import Example
+from training.folds import Fold
 from training.losses import classification_loss, self_distillation_loss, teacher_student_loss
 from training.metrics import RATIOS, at_ratios
+from training.seeds import mixed_seed
 
 Select = Literal["best", "last"]
 
@@ -35,22 +38,13 @@ Select = Literal["best", "last"]
 class Learner(lightning.LightningModule):
     """Optimises `network` on a fold. Subclasses say what is lost; `answer` runs a network over a batch."""
 
-    def __init__(
-        self,
-        network: nn.Module,
-        fold: Fold,
-        fit: Fit,
-        augment: Augment,
-        joining: Joining | Windows | None,
-        seed: int,
-        select: Select,
-    ) -> None:
+    def __init__(self, network: nn.Module, fold: Fold, fit: Fit, drawing: Drawing, select: Select) -> None:
         super().__init__()
         self.network = network
         self.average = AveragedModel(network, multi_avg_fn=_ramped(fit.ema)).requires_grad_(False)
         self.examples: Sequence[Example] = fold.train
         self.validation = [batch for _, batch in plain_batches(fold.val)]
-        self.fit_config, self.augment, self.joining, self.seed, self.select = fit, augment, joining, seed, select
+        self.fit_config, self.drawing, self.select = fit, drawing, select
         self.register_buffer("score", torch.zeros((), dtype=torch.float64))  # in each checkpoint, its own AUC
         self._right: list[Tensor] = []
 
@@ -64,14 +58,7 @@ class Learner(lightning.LightningModule):
 
     # -- Lightning's hooks ------------------------------------------------------------------------------------
     def train_dataloader(self) -> DataLoader[Example]:
-        return training_batches(
-            self.examples,
-            self.augment,
-            self.joining,
-            self.fit_config.batch_size,
-            self.seed,
-            self.trainer.current_epoch,
-        )
+        return training_batches(self.examples, self.drawing, self.fit_config.batch_size, self.trainer.current_epoch)
 
     def val_dataloader(self) -> DataLoader[Batch]:
         return DataLoader(self.validation, batch_size=None, collate_fn=lambda batch: batch)  # type: ignore[arg-type]
@@ -81,7 +68,7 @@ class Learner(lightning.LightningModule):
 
     def on_train_batch_start(self, batch: Batch, index: int) -> None:
         # for dropout; by batch, since a resumed epoch begins with other draws of Lightning's and DataLoader's own
-        torch.manual_seed(mixed_seed(self.seed, self.trainer.current_epoch, index, 3))
+        torch.manual_seed(mixed_seed(self.drawing.seed, self.trainer.current_epoch, index, 3))
 
     def training_step(self, batch: Batch, index: int) -> Tensor:
         parts = self.losses(batch)
@@ -142,16 +129,14 @@ class StudentLearner(Learner):
         network: Student,
         fold: Fold,
         fit: Fit,
-        augment: Augment,
-        joining: Joining | Windows | None,
-        seed: int,
+        drawing: Drawing,
         select: Select,
         *,
         teacher: Teacher | None,
         distillation: Distillation,
         rate_hz: float,
     ) -> None:
-        super().__init__(network, fold, fit, augment, joining, seed, select)
+        super().__init__(network, fold, fit, drawing, select)
         # in a list, so that the frozen teacher is no part of this module's weights and checkpoints
         self._teacher = [teacher.eval().requires_grad_(False)] if teacher is not None else []
         # a parameter-free or frozen extractor gives teacher and student the same features, once computed

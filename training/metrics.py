@@ -13,7 +13,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from training.data import Example, plain_batches
+from training.batches import plain_batches
+from training.corpus import Example
 
 RATIOS = tuple(r / 10 for r in range(1, 11))
 Floats = NDArray[np.floating[Any]]

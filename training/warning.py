@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from training import clips
 from training.card import Figures
 from training.clips import Recording
-from training.data import Example, load_corpus
+from training.corpus import Example, load_corpus
 from training.errors import ConfigError
 from training.metrics import RATIOS, Floats, Ints, accuracy, ratio_logits
 from training.run import Run

@@ -23,8 +23,10 @@ from models.clock import step_frames
 from models.networks import StudentConfig, pose_student
 from models.skeletons import BODY13
 from training.augment import Augmentation
+from training.batches import Drawing, Windows
 from training.config import Distillation, Fit
-from training.data import Example, Fold, Windows, segments
+from training.corpus import Example, segments
+from training.folds import Fold
 from training.learner import StudentLearner, train
 from training.metrics import accuracy, ratio_logits
 from training.prepare import urfall
@@ -74,9 +76,7 @@ def fit_fold(examples: list[Example], epochs: int, fold: int) -> torch.nn.Module
         pose_student(StudentConfig(hidden=64, widths=(64,)), BODY13, RATE_HZ, 2),
         Fold(tuple(drawn), tuple(val)),
         Fit(epochs=epochs, batch_size=8, learning_rate=2e-3),
-        augment,
-        Windows(WINDOW, 1.2),
-        fold,
+        Drawing(augment, Windows(WINDOW, 1.2), fold),
         "last",
         teacher=None,
         distillation=Distillation(alpha=0, beta=0.5, tau_s=0.3),

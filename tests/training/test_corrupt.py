@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 import torch
 
+from training.corpus import Example
 from training.corrupt import CONDITIONS, MISSING_SHARE, NOISE_SHARE, corrupted, missing, noise
-from training.data import Example
 
 
 def pose() -> torch.Tensor:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from tests.training.support import tiny_recipe, write_stick_set
 from training.config import Recipe
-from training.data import Corpus, load_corpus
+from training.corpus import Corpus, load_corpus
 from training.errors import ConfigError
 from training.evaluate import evaluate_bundle, evaluate_run, is_bundle, measure
 from training.export import export

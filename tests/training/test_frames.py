@@ -12,12 +12,14 @@ from models.bundle import load, verify_graph
 from models.bundle.schema import FrameInput
 from models.networks import FrameConfig, StudentConfig, frame_student
 from tests.training.videos import frame_recipe, write_drops
+from training.batches import Drawing, Windows, plain_batches, training_batches
 from training.cli import main
-from training.data import Windows, draw_fold, load_corpus, plain_batches, segments, training_batches
+from training.corpus import load_corpus, segments
 from training.errors import ConfigError, DataError, ExportError
 from training.evaluate import evaluate_bundle, evaluate_run
 from training.export import check_parity, export, rough_frames, step_onnx
 from training.fit import fit
+from training.folds import draw_fold
 from training.metrics import ratio_logits
 from training.onnx_graph import OnnxGraph
 from training.prepare.videos import plan_of, prepare
@@ -100,7 +102,8 @@ def test_windows_begin_anywhere_and_take_their_targets_along(data: Path) -> None
 def test_batches_of_frames_are_small_uint8_windows(data: Path) -> None:
     corpus = load_corpus(RECIPE, data)
     fold = draw_fold(corpus, RECIPE, 0)
-    batch = next(iter(training_batches(fold.train, lambda x, g: x, Windows(12, 1.2), 4, 0, 0)))
+    drawing = Drawing(lambda x, g: x, Windows(12, 1.2), 0)
+    batch = next(iter(training_batches(fold.train, drawing, 4, 0)))
     assert batch.x.shape == (4, 12, 32, 32, 3)
     assert batch.x.dtype == torch.uint8
     assert batch.weight.dtype == torch.float32

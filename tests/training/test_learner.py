@@ -7,8 +7,10 @@ import torch
 
 from models.networks import pose_student, pose_teacher
 from tests.training.support import tiny_recipe, write_stick_set
+from training.batches import Batch, Drawing, collate, plain_batches
 from training.config import Fit
-from training.data import Batch, Corpus, Fold, collate, draw_fold, load_corpus, plain_batches
+from training.corpus import Corpus, load_corpus
+from training.folds import Fold, draw_fold
 from training.learner import StudentLearner, TeacherLearner, rate_at, train
 from training.losses import classification_loss
 from training.metrics import accuracy, auc, ratio_logits
@@ -36,9 +38,7 @@ def student_learner(corpus: Corpus, fold: Fold, *, with_teacher: bool = False, *
         pose_student(RECIPE.student, corpus.skeleton, 10, 3),
         fold,
         RECIPE.fit.model_copy(update=fit),
-        lambda pose, random: pose,
-        None,
-        5,
+        Drawing(lambda pose, random: pose, None, 5),
         "best",
         teacher=teacher,
         distillation=RECIPE.distillation,
@@ -81,9 +81,8 @@ def test_the_teacher_is_neither_trained_nor_kept_with_the_student(corpus: Corpus
 
 
 def test_the_teacher_sees_the_future_and_is_trained_on_labels(corpus: Corpus, fold: Fold) -> None:
-    learner = TeacherLearner(
-        pose_teacher(RECIPE.teacher, corpus.skeleton, 10, 3), fold, RECIPE.fit, lambda p, r: p, None, 0, "best"
-    ).eval()
+    teacher = pose_teacher(RECIPE.teacher, corpus.skeleton, 10, 3)
+    learner = TeacherLearner(teacher, fold, RECIPE.fit, Drawing(lambda p, r: p, None, 0), "best").eval()
     batch = a_batch(fold, labelled=True)
     logits = learner.answer(learner.network, batch)
     expected = classification_loss(logits, batch.step_targets, batch.weight, RECIPE.fit.label_smoothing)

@@ -9,7 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from training.data import Example
+from training.corpus import Example
 from training.metrics import (
     accuracy,
     at_ratios,

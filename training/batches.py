@@ -1,0 +1,171 @@
+"""Clips in batches: for an epoch of training each drawn anew (augmented, joined or cut), for measuring as they are.
+
+What is drawn follows from (seed, epoch, clip), so that a resumed run draws what an uninterrupted one would have drawn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from training.corpus import Example
+from training.seeds import mixed_seed
+from training.streams import UNLABELLED, join
+
+Augment = Callable[[Tensor, torch.Generator], Tensor]
+"""A clip (T, J, C) and a source of randomness -> another clip that could have been, (T', J, C), T' >= 1.
+
+Frames (T, H, W, 3) keep their number: their windows have been cut before.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Joining:
+    """How often a training clip follows the end of another one, in steps of the model (see `training.streams`)."""
+
+    chance: float
+    longest: int
+    passage: int
+
+
+@dataclass(frozen=True, slots=True)
+class Windows:
+    """Training on windows of recordings, `steps` long, played at 1 / speed to speed times their speed."""
+
+    steps: int
+    speed: float
+
+    def cut(self, example: Example, random: torch.Generator) -> Example:
+        """A window from anywhere in a recording; where that ends too early its last frame is held, without a label."""
+        draws = torch.rand(2, generator=random).tolist()
+        pace, last = self.speed ** (2 * draws[0] - 1), len(example.pose) - 1
+        start = draws[1] * max(0.0, last - (self.steps - 1) * pace)
+        places = start + pace * torch.arange(self.steps)
+        rows = places.round().long().clamp(max=last)
+        targets = torch.full((len(example.pose),), example.target)
+        if example.step_targets is not None:
+            targets = example.step_targets
+        targets = torch.where(places < last + 0.5, targets[rows], UNLABELLED)
+        return replace(example, pose=example.pose[rows], step_targets=targets)
+
+
+@dataclass(frozen=True, slots=True)
+class Drawing:
+    """How training clips are drawn. joining: poses may follow each other, recordings are cut into windows."""
+
+    augment: Augment
+    joining: Joining | Windows | None
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """x: (B, T, J, C) float32, zero beyond each clip's length. lengths, targets: (B,) int64.
+
+    step_targets: (B, T) int64, each clip's target at each of its steps, UNLABELLED where it has none.
+    leads: (B,) int64, steps before each clip itself; None where there are none at all.
+    """
+
+    x: Tensor
+    lengths: Tensor
+    targets: Tensor
+    step_targets: Tensor
+    leads: Tensor | None = None
+
+    @property
+    def weight(self) -> Tensor:
+        """(B, T): 1 within a clip, 0 in its padding."""
+        steps = torch.arange(self.x.shape[1], device=self.lengths.device)
+        return (steps < self.lengths[:, None]).to(torch.float32)
+
+    def to(self, device: torch.device) -> Batch:
+        leads = None if self.leads is None else self.leads.to(device)
+        return Batch(
+            self.x.to(device), self.lengths.to(device), self.targets.to(device), self.step_targets.to(device), leads
+        )
+
+
+class Drawn(Dataset[Example]):
+    """An epoch's training clips, augmented, some joined to another, each drawn from its (seed, epoch, index)."""
+
+    def __init__(self, examples: Sequence[Example], drawing: Drawing, epoch: int) -> None:
+        self.examples, self.drawing, self.epoch = examples, drawing, epoch
+
+    def __len__(self) -> int:
+        return len(self.examples)
+
+    def __getitem__(self, index: int) -> Example:
+        generator = torch.Generator().manual_seed(mixed_seed(self.drawing.seed, self.epoch, index))
+        example = self._augmented(index, generator)
+        joining = self.drawing.joining
+        if not isinstance(joining, Joining) or float(torch.rand((), generator=generator)) >= joining.chance:
+            return example
+        other = int(torch.randint(len(self.examples), (), generator=generator))
+        before = self._augmented(other, generator)
+        kept = 1 + int(torch.randint(joining.longest, (), generator=generator))
+        pose, targets = join(before.pose[-kept:], before.target, example.pose, example.target, joining.passage)
+        return replace(example, pose=pose, step_targets=targets)
+
+    def _augmented(self, index: int, generator: torch.Generator) -> Example:
+        example = self.examples[index]
+        if isinstance(self.drawing.joining, Windows):
+            example = self.drawing.joining.cut(example, generator)
+        return replace(example, pose=self.drawing.augment(example.pose, generator))
+
+
+class Bucketed(Sampler[list[int]]):
+    """Random batches of clips of like length: little padding, and still other companions in every epoch."""
+
+    WINDOW = 8
+    """Batches that are sorted by length together."""
+
+    def __init__(self, lengths: Sequence[int], batch_size: int, seed: int, epoch: int) -> None:
+        rng = np.random.default_rng((seed, epoch, 2))
+        order = rng.permutation(len(lengths)).tolist()
+        batches: list[list[int]] = []
+        for start in range(0, len(order), batch_size * self.WINDOW):
+            window = sorted(order[start : start + batch_size * self.WINDOW], key=lambda i: lengths[i])
+            batches += [window[i : i + batch_size] for i in range(0, len(window), batch_size)]
+        self.batches = [batches[i] for i in rng.permutation(len(batches))]
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+    def __iter__(self) -> Iterator[list[int]]:
+        return iter(self.batches)
+
+
+def collate(examples: Sequence[Example]) -> Batch:
+    """Pad to the longest clip."""
+    lengths = torch.tensor([len(e.pose) for e in examples])
+    targets = torch.tensor([e.target for e in examples])
+    steps = [torch.full((len(e.pose),), e.target) if e.step_targets is None else e.step_targets for e in examples]
+    return Batch(
+        pad_sequence([e.pose for e in examples], batch_first=True),
+        lengths,
+        targets,
+        pad_sequence(steps, batch_first=True, padding_value=UNLABELLED),
+        torch.tensor([e.lead for e in examples]) if any(e.lead for e in examples) else None,
+    )
+
+
+def training_batches(examples: Sequence[Example], drawing: Drawing, batch_size: int, epoch: int) -> DataLoader[Example]:
+    """One epoch's batches; the same arguments give the same batches."""
+    sampler = Bucketed([len(e.pose) for e in examples], batch_size, drawing.seed, epoch)
+    return DataLoader(Drawn(examples, drawing, epoch), batch_sampler=sampler, collate_fn=collate)
+
+
+def plain_batches(examples: Sequence[Example], batch_size: int | None = None) -> Iterator[tuple[list[int], Batch]]:
+    """Batches for measuring, by length, as they are: (indices into `examples`, batch). By default 128, of frames 4."""
+    if batch_size is None:
+        batch_size = 4 if examples and examples[0].pose.dtype == torch.uint8 else 128
+    order = sorted(range(len(examples)), key=lambda i: len(examples[i].pose))
+    for start in range(0, len(order), batch_size):
+        indices = order[start : start + batch_size]
+        yield indices, collate([examples[i] for i in indices])

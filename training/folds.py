@@ -1,0 +1,96 @@
+"""What one seed trains and validates on: groups kept out, labels hidden, clips repeated, background made up."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from training.config import Recipe
+from training.corpus import Corpus, Example, segments
+from training.dataset import CLIPS_FILE
+from training.errors import DataError, Problem
+from training.idle import idle_clips
+from training.seeds import mixed_seed
+from training.streams import UNLABELLED
+
+
+@dataclass(frozen=True, slots=True)
+class Fold:
+    """What one seed trains and validates on."""
+
+    train: tuple[Example, ...]
+    val: tuple[Example, ...]
+
+
+def draw_fold(corpus: Corpus, recipe: Recipe, seed: int) -> Fold:
+    """Split the training clips by group, hide the labels that the recipe hides, add synthetic background.
+
+    Raises DataError when no group can be kept out without losing a whole class, SkeletonError when background is made
+    for a skeleton that it cannot be made for.
+    """
+    rng = np.random.default_rng((seed, 0))
+    given = [e for e in corpus.examples if e.split == "val"]
+    with_val = {e.source for e in given}
+    train = [e for e in corpus.examples if e.split == "train"]
+    open_to_draw = [e for e in train if e.source not in with_val]
+    kept_out = _draw_groups(open_to_draw, recipe.validation.share, rng)
+    val = given + [e for e in open_to_draw if e.group in kept_out and e.target != UNLABELLED]
+    train = [e for e in train if e.group not in kept_out]
+    if not val:
+        reason = "no group can be kept out for validation: every class needs clips of two groups, or rows of split val"
+        raise DataError([Problem(Path(next(iter(corpus.own_labels))) / CLIPS_FILE, None, reason)])
+    if recipe.labelled < 1:
+        train = _hide_labels(train, recipe.labelled, rng)
+    val = [segment for e in val for segment in segments(e)]
+    train = [e for e in train for _ in range(corpus.repeats[e.source])]
+    if recipe.frames is not None:  # an epoch sees as many windows of a recording as it is long
+        steps = recipe.windows.steps(recipe.rate_hz)
+        train = [e for e in train for _ in range(max(1, round(len(e.pose) / steps)))]
+    if recipe.background and recipe.background.clips:
+        target = corpus.labels.index(recipe.background.label)
+        share = recipe.validation.share
+        counts = (recipe.background.clips, max(1, round(recipe.background.clips * share / (1 - share))))
+        for stream, (examples, count) in enumerate(zip((train, val), counts, strict=True)):
+            generator = torch.Generator().manual_seed(mixed_seed(seed, 1, stream))
+            for pose in idle_clips(count, corpus.skeleton, corpus.rate_hz, generator):
+                examples.append(Example(pose, target, "synthetic", "train", ""))
+    return Fold(tuple(train), tuple(val))
+
+
+def _draw_groups(examples: Sequence[Example], share: float, rng: np.random.Generator) -> set[str]:
+    """Groups whose clips make up about `share` of each label, and never all the clips of one.
+
+    Greedy over the groups in random order: one is taken when that brings the counts nearer to what is wanted.
+    """
+    groups: dict[str, Counter[int]] = defaultdict(Counter)
+    for example in examples:
+        groups[example.group][example.target] += example.target != UNLABELLED
+    total = sum(groups.values(), Counter())
+    taken: Counter[int] = Counter()
+    chosen: set[str] = set()
+    names = sorted(groups)
+    for i in rng.permutation(len(names)):
+        group = +groups[names[i]]
+        gain = sum(abs(share * total[t] - taken[t]) - abs(share * total[t] - taken[t] - n) for t, n in group.items())
+        if gain > 0 and all(taken[t] + n < total[t] for t, n in group.items()):
+            chosen.add(names[i])
+            taken += group
+    return chosen
+
+
+def _hide_labels(examples: Sequence[Example], share: float, rng: np.random.Generator) -> list[Example]:
+    """Keep the labels of `share` of the clips of each class (at least one), hide the others'."""
+    by_target: dict[int, list[int]] = defaultdict(list)
+    for i, example in enumerate(examples):
+        if example.target != UNLABELLED:
+            by_target[example.target].append(i)
+    shown: set[int] = set()
+    for target in sorted(by_target):
+        indices = by_target[target]
+        shown.update(rng.permutation(indices)[: max(1, round(share * len(indices)))].tolist())
+    return [e if i in shown else replace(e, target=UNLABELLED) for i, e in enumerate(examples)]
