@@ -27,6 +27,7 @@ from service.sources.inputs import open_live
 from service.sources.job import Job
 from service.sources.pace import Pacer
 from service.sources.state import Cause
+from service.sources.times import USUAL_S
 from service.sources.wire import Ended, Failed, Looped, Message, Opened, Picture, pack
 
 MEMORY_BYTES = 2**30
@@ -74,19 +75,24 @@ def _watch(job: Job, address: Address, send: Send) -> None:
 
 def _play(job: Job, address: Address, send: Send) -> None:
     path = job.policy.file(address)
+    pacer = Pacer() if job.pace == "real" else None
+    began_s = 0.0  # this round, on the line of all of them
     while True:
-        pacer = Pacer() if job.pace == "real" else None
+        last_s, interval_s = 0.0, USUAL_S
         with VideoReader(path, max_pixels=job.max_pixels, threads=1, timeout_s=job.read_s) as video:
             for number, (pts_s, frame) in enumerate(video):
                 if not number:
                     send(Opened(frame.width, frame.height, address.scheme, live=False))
+                else:
+                    last_s, interval_s = pts_s, pts_s - last_s
                 if pacer is not None:
-                    time.sleep(pacer.wait_s(pts_s, time.monotonic()))
+                    time.sleep(pacer.wait_s(began_s + pts_s, time.monotonic()))
                 arrived_s = time.monotonic()
                 send(Picture(pts_s, arrived_s, fit_image(to_rgb(frame), job.height, job.width, job.fit)))
         if not job.loop:
             send(Ended(tuple(video.warnings[:WARNINGS])))
             return
+        began_s += last_s + interval_s  # the last frame is shown for as long as the one before it
         send(Looped())
 
 

@@ -76,6 +76,18 @@ def test_a_file_in_real_time_takes_its_time(tmp_path: Path) -> None:
     assert arrived[-1] - arrived[0] >= 0.7  # of 0.75
 
 
+@pytest.mark.parametrize(("frames", "rate", "rounds", "least_s"), [(1, 10, 20, 0.7), (3, 10, 4, 1.0)])
+def test_a_loop_in_real_time_takes_its_time_too(
+    tmp_path: Path, frames: int, rate: int, rounds: int, least_s: float
+) -> None:
+    """A frame for 1/25 s when it is the only one, else for the interval before it."""
+    make_video(tmp_path / "a.mkv", frames=frames, rate=rate)
+    messages = fetch(job("file:a.mkv", tmp_path, pace="real", loop=True), limit=rounds * (frames + 2))
+    arrived = [message.arrived_s for message in pictures(messages)]
+    assert len(arrived) == rounds * frames
+    assert arrived[-1] - arrived[0] >= least_s
+
+
 def test_a_file_that_breaks_off_ends_with_a_warning(tmp_path: Path) -> None:
     data = make_video(tmp_path / "whole.mkv", frames=60).read_bytes()
     (tmp_path / "half.mkv").write_bytes(data[: len(data) // 2])
