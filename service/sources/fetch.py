@@ -7,6 +7,7 @@ stranger's video does to a decoder must not happen to the server. It ends with t
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import resource
 import signal
@@ -15,6 +16,7 @@ import threading
 import time
 from collections.abc import Callable
 
+import av.logging
 import cv2
 
 from models.errors import VideoError
@@ -56,6 +58,8 @@ def fetch(job: Job, send: Send) -> None:
 
 
 def _watch(job: Job, address: Address, send: Send) -> None:
+    if address.scheme in ("rtsp", "rtsps"):
+        _NoRedirect.watch(send)
     live = open_live(job, address)
     try:
         codec = live.stream.codec_context
@@ -94,6 +98,33 @@ def _play(job: Job, address: Address, send: Send) -> None:
             return
         began_s += last_s + interval_s  # the last frame is shown for as long as the one before it
         send(Looped())
+
+
+class _NoRedirect(logging.Handler):
+    """Ends the process where ffmpeg is about to follow an RTSP redirect.
+
+    It would, to whatever host, and has no option against that; but it says so first, from within the call that then
+    connects. What is raised here it would not see.
+    """
+
+    def __init__(self, send: Send) -> None:
+        super().__init__()
+        self._send = send
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if "Redirecting to" in record.getMessage():
+            with contextlib.suppress(BrokenPipeError):
+                self._send(Failed(Cause.REFUSED, "the camera sends on to another address; give that one as the source"))
+            os._exit(0)
+
+    @classmethod
+    def watch(cls, send: Send) -> None:
+        """Listen to what ffmpeg says of RTSP, from now on."""
+        logger = logging.getLogger("libav.rtsp")
+        logger.setLevel(logging.INFO)
+        logger.addHandler(cls(send))
+        logging.getLogger("libav").propagate = False
+        av.logging.set_level(av.logging.INFO)
 
 
 def _end_with_server() -> None:

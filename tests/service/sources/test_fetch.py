@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import signal
+import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Sequence
 from http.server import BaseHTTPRequestHandler
@@ -269,6 +272,30 @@ def test_of_a_playlists_variants_the_smallest_that_is_large_enough_is_taken(
     assert opened == Opened(*chosen, "hls", live=True)
     assert len(pictures(middle)) == 15
     assert last == Ended()
+
+
+@pytest.mark.parametrize("at", [b"OPTIONS", b"DESCRIBE"])
+def test_an_rtsp_redirect_is_not_followed(at: bytes) -> None:
+    """ffmpeg would follow it, to whatever host."""
+    with socket.create_server(("127.0.0.2", 0)) as forbidden, socket.create_server(("127.0.0.1", 0)) as camera:
+        forbidden.settimeout(0.2)
+        where = b"rtsp://user:secret@127.0.0.2:%d/" % forbidden.getsockname()[1]
+
+        def answer() -> None:
+            client, _ = camera.accept()
+            with client, contextlib.suppress(ConnectionError):
+                while request := client.recv(4096):
+                    number = next(line for line in request.split(b"\r\n") if line.startswith(b"CSeq"))
+                    status = b"302 Moved\r\nLocation: " + where if request.startswith(at) else b"200 OK"
+                    client.sendall(b"RTSP/1.0 " + status + b"\r\n" + number + b"\r\n\r\n")
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        (last,) = fetch(job(f"rtsp://127.0.0.1:{camera.getsockname()[1]}/live"))
+        thread.join()
+        with pytest.raises(TimeoutError):
+            forbidden.accept()
+    assert last == Failed(Cause.REFUSED, "the camera sends on to another address; give that one as the source")
 
 
 def test_a_connection_that_hangs_can_be_killed() -> None:
