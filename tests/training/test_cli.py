@@ -106,7 +106,7 @@ def test_wrong_arguments_give_the_usage_and_code_2(arguments: list[str], capsys:
 def test_help_and_preparing_do_not_load_torch(tmp_path: Path) -> None:
     script = (
         "import sys\nfrom training.cli import main\n"
-        f"code = main(['prepare', 'penn', {str(tmp_path / 'none.zip')!r}, 'out'])\n"
+        f"code = main(['prepare', 'penn', {str(tmp_path / 'none.zip')!r}, {str(tmp_path / 'out')!r}])\n"
         "sys.exit(code + 10 * ('torch' in sys.modules))"
     )
     assert subprocess.run([sys.executable, "-c", script], capture_output=True, check=False).returncode == 1
