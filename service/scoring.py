@@ -10,9 +10,9 @@ from typing import TypeVar
 
 from models.bundle.schema import BundleSpec
 from service.clips import PoseClip
-from service.errors import BadClip, BadPose, Draining, ServiceError
+from service.errors import BadClip, BadPose, Draining, Internal, ServiceError
 from service.hub import Hub
-from service.protocol import End, ErrorMessage, Event, Outgoing, Prediction, Start
+from service.protocol import End, ErrorMessage, Event, Outgoing, Prediction, Start, Summary
 from service.session import FrameMessage
 
 M = TypeVar("M", bound=FrameMessage)
@@ -35,8 +35,8 @@ class Timeline:
 async def score(hub: Hub, start: Start, clip: PoseClip) -> Timeline:
     """Run a clip through a stream of its own; `start` says on which bundle, and its policy must be `block`.
 
-    Raises what `Hub.open` raises, BadClip when a frame does not fit the skeleton, and Draining when the server stops
-    meanwhile. Other refusals and losses become warnings.
+    Raises what `Hub.open` raises, BadClip when a frame does not fit the skeleton, Draining when the server stops
+    meanwhile, and Internal when a defect ends the stream. Other refusals and losses become warnings.
     """
     return await score_frames(hub, start, _each(clip.messages()))
 
@@ -51,8 +51,10 @@ async def score_frames(
     predictions: list[Prediction] = []
     events: list[Event] = []
     errors: list[ErrorMessage] = []
+    summary: Summary | None = None
 
     def take(message: Outgoing) -> None:
+        nonlocal summary
         match message:
             case Prediction():
                 predictions.append(message)
@@ -60,6 +62,8 @@ async def score_frames(
                 events.append(message)
             case ErrorMessage():
                 errors.append(message)
+            case Summary():
+                summary = message
 
     handle = hub.open(start, take)
     try:
@@ -67,7 +71,7 @@ async def score_frames(
             async for message in frames:
                 await handle.writable()
                 handle.receive(message)
-                if errors and _fatal(errors[-1]):
+                if handle.closed or (errors and _fatal(errors[-1])):
                     break
             else:
                 handle.receive(End())
@@ -77,6 +81,8 @@ async def score_frames(
     for error in errors:
         if fatal := _fatal(error):
             raise fatal
+    if summary is None:
+        raise Draining("the server was stopped before the clip was scored")
     sentences = [*warnings, *(_sentence(error) for error in errors[:MAX_WARNINGS])]
     if len(errors) > MAX_WARNINGS:
         sentences.append(f"and {len(errors) - MAX_WARNINGS} more like these")
@@ -91,9 +97,11 @@ async def _each(messages: Iterable[M]) -> AsyncGenerator[M, None]:
 
 
 def _fatal(error: ErrorMessage) -> ServiceError | None:
-    """The error that makes the whole clip fail: all of its frames have equally many joints, so none would do."""
+    """The error that makes the whole clip fail. All of its frames have equally many joints: of these, none would do."""
     if error.code == Draining.code:
         return Draining(error.message)
+    if error.code == Internal.code and error.seq is None:  # the stream's, not a frame's
+        return Internal(error.message)
     return BadClip(_sentence(error)) if error.code == BadPose.code else None
 
 
