@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Literal
 
-from service.errors import Cancelled, IdleTimeout, Internal, OverCapacity, ServiceError, TooLarge, UnknownClip
+from service.errors import Cancelled, Internal, OverCapacity, ServiceError, TooLarge, UnknownClip
 from service.hub import Hub
 from service.protocol import Start
 from service.scoring import Timeline, score_frames
@@ -57,20 +57,15 @@ class Jobs:
         *,
         max_jobs: int,
         max_bytes: int,
-        stall_s: float,
         scored: Callable[[str], None],
         directory: Path | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """max_jobs: at work at once. max_bytes: of one file. stall_s: the longest wait for more of a file.
-
-        scored: told the full name of a bundle for each video that it has scored.
-        """
+        """max_jobs: at work at once. max_bytes: of one file. scored: told the full name of a bundle for each video."""
         self._hub = hub
         self._limits = limits
         self._max_jobs = max_jobs
         self._max_bytes = max_bytes
-        self._stall_s = stall_s
         self._scored = scored
         self._directory = directory
         self._clock = clock
@@ -89,7 +84,7 @@ class Jobs:
         return self._jobs[job_id]
 
     async def receive(self, body: AsyncIterator[bytes], start: Start, fps: float | None) -> Job:
-        """Take a video in, and begin to score it. Raises OverCapacity, TooLarge, IdleTimeout, what `body` raises."""
+        """Take a video in, and begin to score it. Raises OverCapacity, TooLarge, Cancelled, what `body` raises."""
         if sum(job.ended_s is None for job in self._jobs.values()) >= self._max_jobs:
             raise OverCapacity(f"{self._max_jobs} videos are being scored: try again later")
         job = Job(secrets.token_urlsafe(9), start, fps)
@@ -145,14 +140,8 @@ class Jobs:
 
     async def _fill(self, job: Job, file: IO[bytes], body: AsyncIterator[bytes]) -> None:
         waiting = bytearray()
-        chunks = aiter(body)
-        while True:
-            try:
-                async with asyncio.timeout(self._stall_s):
-                    chunk = await anext(chunks, None)
-            except TimeoutError:
-                raise IdleTimeout(f"nothing of the clip came for {self._stall_s:g} s") from None
-            if chunk is None or job.state == "cancelled":
+        async for chunk in body:
+            if job.state == "cancelled":
                 break
             job.bytes += len(chunk)
             if job.bytes > self._max_bytes:

@@ -13,7 +13,7 @@ from service.answers import ClipAnswer, ClipStatus, ErrorAnswer, clip_answer, cl
 from service.clip_jobs import Job
 from service.clips import parse_clip
 from service.core import Core
-from service.errors import BadMessage, Cancelled, TooLarge
+from service.errors import BadMessage, Cancelled, IdleTimeout, TooLarge
 from service.protocol import Start
 from service.scoring import Timeline, score
 
@@ -42,7 +42,7 @@ def clip_router(core: Callable[[], Core]) -> APIRouter:
         bundle: str,
         version: str | None = None,
         skeleton: Annotated[str | None, Query(description="of poses; else the clip's own, else the bundle's")] = None,
-        fps: Annotated[float | None, Query(description="else the clip's own times", gt=0)] = None,
+        fps: Annotated[float | None, Query(description="else the clip's own times", gt=0, le=1e4)] = None,
         wait: Annotated[bool, Query(description="false: answer at once, see GET; videos only")] = True,
     ) -> Response:
         """Score a clip: the predictions that a stream of its frames would have got.
@@ -53,7 +53,7 @@ def clip_router(core: Callable[[], Core]) -> APIRouter:
         if request.headers.get("content-type", "").startswith("multipart/"):
             raise BadMessage("send the file itself as the body, not a form: curl --data-binary @FILE")
         served.hub.spec(bundle, version)  # before anything large is sent in vain
-        head, body = await _peek(request.stream())
+        head, body = await _peek(_timely(request.stream(), served.settings.idle_timeout_s))
         if head == b"PK" or head[:1] in (b"{", b""):
             _check_length(request, served.settings.max_clip_bytes)
             timeline = await _score_poses(served, body, bundle, version, skeleton, fps)
@@ -130,6 +130,19 @@ async def _unless_gone(request: Request, core: Core, job: Job) -> Timeline:
     finally:
         result.cancel()
         watch.cancel()
+
+
+async def _timely(chunks: AsyncIterator[bytes], stall_s: float) -> AsyncIterator[bytes]:
+    """The same, from a sender that does not stall. Raises IdleTimeout."""
+    while True:
+        try:
+            async with asyncio.timeout(stall_s):
+                chunk = await anext(chunks, None)
+        except TimeoutError:
+            raise IdleTimeout(f"nothing of the clip came for {stall_s:g} s") from None
+        if chunk is None:
+            return
+        yield chunk
 
 
 async def _peek(chunks: AsyncIterator[bytes]) -> tuple[bytes, AsyncIterator[bytes]]:

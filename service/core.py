@@ -118,7 +118,6 @@ def _clips(settings: Settings, hub: Hub, metrics: Metrics) -> Jobs:
         video_limits(settings.max_image_pixels, settings.max_clip_frames),
         max_jobs=settings.max_videos,
         max_bytes=settings.max_video_bytes,
-        stall_s=settings.idle_timeout_s,
         scored=scored,
         directory=settings.clip_dir,
     )
