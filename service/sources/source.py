@@ -149,6 +149,14 @@ class Source:
             await asyncio.gather(self._task, return_exceptions=True)
 
     async def _run(self) -> None:
+        """Work until it has ended or failed by itself; `on_end` hears of it, also when the server stops just then."""
+        try:
+            await self._work()
+        finally:
+            if self.machine.final:
+                self._on_end(self)
+
+    async def _work(self) -> None:
         machine = self.machine
         try:
             while not machine.final:
@@ -173,10 +181,7 @@ class Source:
             log.warning("source %s failed: %s (%s)", self.address, machine.message, machine.cause)
         else:
             log.info("source %s has ended", self.address)
-        try:
-            await self._leave(LAST_WORDS_S)
-        finally:
-            self._on_end(self)
+        await self._leave(LAST_WORDS_S)
 
     async def _connect(self) -> None:
         self._timeline.begin()

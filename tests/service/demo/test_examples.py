@@ -23,7 +23,7 @@ from tests.support import make_frame_bundle
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     root: Path = tmp_path_factory.mktemp("frames")
     decision = {"on": 0.01, "off": 0.005, "min_steps": 1}  # so that there is an event
-    make_frame_bundle(root, "fall-watch", decision=decision)
+    make_frame_bundle(root, "fall-watch", "1000", decision=decision)  # newer than the embedded one
     settings = tiny_settings(root.parent / "none", load=("fall-watch",))
     with running(settings.model_copy(update={"bundles": (root,)})) as shared:
         yield shared
