@@ -10,6 +10,9 @@ from typing import ClassVar
 
 from models.errors import InklingError
 
+MAX_TEXT = 1000
+"""Characters of an error's text: it may repeat a client's, which may be as long as a message."""
+
 
 class ServiceError(InklingError):
     """Base of what goes over the wire. Its text says what to do."""
@@ -21,6 +24,9 @@ class ServiceError(InklingError):
 
     seq: int | None = None
     """The frame that the error is about, where it is about one."""
+
+    def __init__(self, text: str = "") -> None:
+        super().__init__(text if len(text) <= MAX_TEXT else f"{text[: MAX_TEXT - 1]}…")
 
 
 # -- the message was refused, the stream goes on ------------------------------------------------------------------
