@@ -2,19 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Body, Response
+from fastapi import APIRouter, Body, Request, Response
+from fastapi.routing import APIRoute
 from pydantic import BaseModel
+from starlette.types import Message
 
 from service.answers import ErrorAnswer
+from service.errors import TooLarge
 from service.sources.definition import Definition
 from service.sources.manager import Sources
 from service.sources.source import Source
 from service.sources.state import Cause, State
 
 _ERRORS: dict[int | str, dict[str, Any]] = {status: {"model": ErrorAnswer} for status in (403, 404, 413, 415, 422, 503)}
+
+
+MAX_BODY = 64 * 1024
+"""Bytes of a request; a definition has a few thousand at most."""
+
+
+class _SmallBody(APIRoute):
+    """A route that reads no more than `MAX_BODY`: FastAPI itself would read whatever is sent."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handle = super().get_route_handler()
+
+        async def bounded(request: Request) -> Response:
+            body = bytearray()
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > MAX_BODY:
+                    raise TooLarge(f"the definition of a source has at most {MAX_BODY} bytes")
+
+            async def whole() -> Message:
+                return {"type": "http.request", "body": bytes(body), "more_body": False}
+
+            return await handle(Request(request.scope, whole))
+
+        return bounded
 
 
 class SourceRow(BaseModel):
@@ -46,7 +74,7 @@ class SourceRow(BaseModel):
 
 def router(sources: Callable[[], Sources]) -> APIRouter:
     """The routes. sources: those of the running server."""
-    routes = APIRouter(prefix="/v1/sources", tags=["sources"], responses=_ERRORS)
+    routes = APIRouter(prefix="/v1/sources", tags=["sources"], responses=_ERRORS, route_class=_SmallBody)
 
     @routes.post("", status_code=201)
     async def add(definition: Annotated[Definition, Body()], response: Response) -> SourceRow:

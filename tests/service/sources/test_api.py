@@ -111,6 +111,20 @@ def test_what_cannot_be_is_refused_and_leaves_nothing(
     assert httpx.get(f"{here.url}/v1/sources").json() == httpx.get(f"{here.url}/v1/streams").json() == []
 
 
+def test_a_body_that_is_no_definition_by_its_size_is_refused_unread(here: Running) -> None:
+    def long() -> Iterator[bytes]:
+        yield b'{"name": "'
+        for _ in range(64):
+            yield b"x" * 65536
+
+    try:
+        answer = httpx.post(f"{here.url}/v1/sources", content=long(), headers={"content-type": "application/json"})
+        assert (answer.status_code, answer.json()["code"]) == (413, "too_large")
+    except httpx.TransportError:  # the server had answered and closed before all was sent
+        pass
+    assert here.counts("too_large") == 1
+
+
 def test_more_sources_than_the_limit_are_refused(settings: dict[str, Any]) -> None:
     with running(tiny_settings(**settings, max_sources=1)) as server, silent() as port:
         first = add(server, f"http://127.0.0.1:{port}/x")
