@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 import sys
 from asyncio.subprocess import DEVNULL, PIPE
@@ -17,7 +18,11 @@ from service.sources.job import Job
 from service.sources.state import Cause
 from service.sources.wire import HEADER, BadWire, Ended, Failed, Message, body_length, unpack
 
+log = logging.getLogger(__name__)
+
 BUFFER_BYTES = 2**20
+REAP_S = 5.0
+"""Seconds that the end of a killed process may take to be seen."""
 _HOME = Path(next(iter(service.__path__))).parent
 _KEPT = ("PATH", "LD_LIBRARY_PATH", "LANG", "TZ", "TMPDIR")
 
@@ -74,9 +79,20 @@ class Connection:
         if process is None or process.stdin is None or process.stdout is None:
             return
         process.stdin.close()
-        while await process.stdout.read(BUFFER_BYTES):  # what is left in the pipe would keep it open
-            pass
-        await process.wait()
+        try:
+            async with asyncio.timeout(REAP_S):
+                while await process.stdout.read(BUFFER_BYTES):  # what is left in the pipe would keep it open
+                    pass
+                await process.wait()
+        except TimeoutError:  # it is killed all the same, and the server must be able to stop
+            log.warning("the end of process %d, which fetched and was killed, was not seen", process.pid)
+
+    async def _code(self, process: asyncio.subprocess.Process) -> str:
+        try:
+            async with asyncio.timeout(REAP_S):
+                return str(await process.wait())
+        except TimeoutError:
+            return "unknown"
 
     async def messages(self) -> AsyncIterator[Message]:
         """What it says, in order, `Ended` or `Failed` last; nothing more after `kill`."""
@@ -95,4 +111,4 @@ class Connection:
             yield Failed(Cause.CRASHED, f"the process that fetches sent {error}")
         except (asyncio.IncompleteReadError, ConnectionError):
             if not self._killed:
-                yield Failed(Cause.CRASHED, f"the process that fetches ended with code {await process.wait()}")
+                yield Failed(Cause.CRASHED, f"the process that fetches ended with code {await self._code(process)}")
