@@ -115,7 +115,7 @@ class _NoRedirect(logging.Handler):
         if "Redirecting to" in record.getMessage():
             with contextlib.suppress(BrokenPipeError):
                 self._send(Failed(Cause.REFUSED, "the camera sends on to another address; give that one as the source"))
-            os._exit(0)
+            _end_at_once()
 
     @classmethod
     def watch(cls, send: Send) -> None:
@@ -131,6 +131,10 @@ def _end_with_server() -> None:
     """Wait for the server to end or let go, then end at once, whatever else hangs."""
     while os.read(0, 4096):
         pass
+    _end_at_once()
+
+
+def _end_at_once() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
