@@ -1,6 +1,7 @@
-"""Every benchmark of the service, one after the other: `python -m tests.benchmarks [NAME ...]`.
+"""The benchmarks that need nothing but this checkout, one after the other: `python -m tests.benchmarks [NAME ...]`.
 
-Prints each one's table and, as the last line, one JSON object with the result of each by name.
+Prints each one's table and, as the last line, one JSON object with the result of each by name. The other modules here
+need data or an hour, and say at their head how they are run.
 """
 
 from __future__ import annotations
@@ -10,21 +11,9 @@ import importlib
 import json
 import subprocess
 import sys
-from pathlib import Path
 from typing import Any
 
-HERE = Path(__file__).parent
-HELPERS = {"__init__", "__main__", "load"}
-"""Modules here that are not benchmarks themselves."""
-LONG = {"soak"}
-"""Run only when named."""
-
-
-def names() -> list[str]:
-    """Benchmarks by name."""
-    return sorted(
-        path.stem for path in HERE.glob("*.py") if path.stem not in HELPERS and not path.stem.endswith("_load")
-    )
+BENCHMARKS = ("serving", "video")
 
 
 def run(name: str) -> dict[str, Any]:
@@ -45,10 +34,10 @@ def run(name: str) -> dict[str, Any]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("name", nargs="*", choices=[[], *names()], help="default: all but the long ones")
+    parser.add_argument("name", nargs="*", choices=[[], *BENCHMARKS], help=f"default: {', '.join(BENCHMARKS)}")
     wish = parser.parse_args()
     results = {}
-    for name in wish.name or sorted(set(names()) - LONG):
+    for name in wish.name or BENCHMARKS:
         about = (importlib.import_module(f"tests.benchmarks.{name}").__doc__ or "").splitlines()[0]
         print(f"-- {name}: {about}", flush=True)
         results[name] = run(name)
