@@ -9,6 +9,7 @@ import signal
 import socket
 import threading
 from collections.abc import Callable
+from contextvars import Context
 from types import FrameType
 
 import uvicorn
@@ -130,7 +131,8 @@ class Server(uvicorn.Server):
     def stop(self) -> None:
         """Drain, then exit; called a second time: exit now. From any thread, or a signal handler."""
         if self._loop is not None and not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._stop)
+            # In a context of its own: a signal may come while some stream's task runs, whose id would be on our lines.
+            self._loop.call_soon_threadsafe(self._stop, context=Context())
 
     def _stop(self) -> None:
         if self._drain is None:

@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parents[2]
 DOCKER = ROOT / "docker"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")  # no longer: training's tests restore signal handlers that its loop relies on
 def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     """A server after some work."""
     root = tmp_path_factory.mktemp("bundles")
