@@ -163,10 +163,7 @@ class Batcher:
         rows, generations, epochs = np.array(
             [(step.lane.slot, step.lane.generation, step.epoch) for step in steps], np.int64
         ).T
-        state = self._pool.gather(rows, generations, epochs)
-        logits, outputs = self._engine.step(_inputs(steps), state)
-        finite = _finite_rows(logits, outputs)
-        self._pool.scatter(rows, generations, epochs, outputs, finite)
+        logits, finite = self._engine.advance(self._pool, rows, generations, epochs, _inputs(steps))
         if finite is not None:
             logits = np.where(finite[:, np.newaxis], logits, 0)
         return calibrate(logits, self._engine.spec.calibration), finite
@@ -187,15 +184,3 @@ def _inputs(steps: list[Step]) -> Array:
         inputs[where] = part
     assert inputs is not None  # noqa: S101 - a batch is never empty
     return inputs
-
-
-def _finite_rows(logits: Array, outputs: dict[str, Array]) -> NDArray[np.bool_] | None:
-    """Which rows (B,) are finite in logits and state, or None when all are. A state that is not would stay so."""
-    tensors = [logits, *(array for array in outputs.values() if array.dtype.kind == "f")]
-    if all(np.isfinite(array).all() for array in tensors):
-        return None
-    batch = len(logits)
-    finite = np.ones(batch, np.bool_)
-    for array in tensors:
-        finite &= np.isfinite(array.reshape(batch, -1)).all(axis=1)
-    return finite

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from models.bundle import Bundle, TensorInfo, initial_state, verify_graph
 from models.errors import BundleInvalid, InklingError
+from service.pool import Indices, StatePool
 
 try:
     import onnxruntime
@@ -97,11 +98,41 @@ class Engine:
         outputs = self.run({self.spec.input.name: x, **state})
         return outputs.pop(self.spec.logits), outputs
 
+    def pool(self, slots: int, max_batch: int) -> StatePool:
+        """Where the tracks' state is kept, in a form that `advance` can use: on the device that the engine runs on."""
+        return StatePool(self.spec.state, slots, max_batch)
+
+    def advance(
+        self, pool: StatePool, rows: Indices, generations: Indices, epochs: Indices, x: Array
+    ) -> tuple[NDArray[np.float32], NDArray[np.bool_] | None]:
+        """Step B different rows of a pool of this engine once: gather, step, scatter. On the engine's thread alone.
+
+        x (B, *input shape) -> logits (B, K), and which rows (B,) are finite in logits and state, None: all. The state
+        of those is stored, where their generation still holds the row. Raises what onnxruntime raises, and then no
+        state has changed.
+        """
+        logits, outputs = self.step(x, pool.gather(rows, generations, epochs))
+        finite = finite_rows(logits, outputs)
+        pool.scatter(rows, generations, epochs, outputs, finite)
+        return logits, finite
+
     def warm(self, batches: Iterable[int]) -> None:
         """Step once at each batch size, so that the first client does not pay for what onnxruntime sets up then."""
         shape, dtype = self.spec.input.shape, self.spec.input.dtype
         for batch in batches:
             self.step(np.zeros((batch, *shape), dtype), initial_state(self.spec, batch))
+
+
+def finite_rows(logits: Array, outputs: Mapping[str, Array]) -> NDArray[np.bool_] | None:
+    """Which rows (B,) are finite in logits and state, or None when all are. A state that is not would stay so."""
+    tensors = [logits, *(array for array in outputs.values() if array.dtype.kind == "f")]
+    if all(np.isfinite(array).all() for array in tensors):
+        return None
+    batch = len(logits)
+    finite = np.ones(batch, np.bool_)
+    for array in tensors:
+        finite &= np.isfinite(array.reshape(batch, -1)).all(axis=1)
+    return finite
 
 
 def _session(step: bytes, threads: int | None, device: Device) -> Any:

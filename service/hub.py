@@ -169,7 +169,7 @@ class Hub:
         engine = Engine(bundle, self._threads, self.device)
         limit = self.limits.max_batch
         engine.warm(sorted({min(1 << power, limit) for power in range(limit.bit_length() + 1)}))
-        pool = StatePool(spec.state, self.limits.slots, limit)
+        pool = engine.pool(self.limits.slots, limit)
         runtime = _Runtime(
             spec, pool, Batcher(engine, pool, lambda outcome: self._post(runtime, outcome), limit, self._clock)
         )

@@ -14,7 +14,6 @@ from service.batcher import Batcher, Outcome
 from service.counts import Limits
 from service.engine import Engine
 from service.packed import PackedPose
-from service.pool import StatePool
 from service.poses import PoseMapper
 from service.protocol import Outgoing, Prediction, Start
 from service.session import Session
@@ -53,7 +52,7 @@ class Rig:
         self.limits = limits or Limits(slots=8, max_people=4, inbox=4, max_batch=8)
         self.now_s = 0.0
         self.engine = FaultyEngine(bundle, threads=1)
-        self.pool = StatePool(self.spec.state, self.limits.slots, self.limits.max_batch)
+        self.pool = self.engine.pool(self.limits.slots, self.limits.max_batch)
         self.outcomes: list[Outcome] = []
         self.batcher = Batcher(
             self.engine, self.pool, self.outcomes.append, self.limits.max_batch, clock=lambda: self.now_s
