@@ -7,11 +7,13 @@ action. Every figure is a limit or a chance; how much of it a clip gets is drawn
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Annotated, Protocol
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from models.skeletons import Skeleton
 
@@ -19,10 +21,14 @@ Chance = Annotated[float, Field(ge=0, le=1)]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
-class _Draw(Protocol):
-    """A number drawn evenly between two limits."""
+TOGETHER = 256
+"""Clips that are changed at once, of like length."""
 
-    def __call__(self, low: float = 0.0, high: float = 1.0) -> float: ...
+
+class _Draw(Protocol):
+    """A number for each clip, (B,), drawn evenly between two limits."""
+
+    def __call__(self, low: float = 0.0, high: float = 1.0) -> Tensor: ...
 
 
 class Augmentation(BaseModel):
@@ -56,50 +62,66 @@ class Augmentation(BaseModel):
     def none(cls) -> Augmentation:
         return cls(mirror=0, speed=1, crop=0, tilt_degrees=0, stretch=0, noise=0, noisy=0, lost=0, losing=0, fill=0)
 
-    def __call__(self, pose: Tensor, skeleton: Skeleton, random: torch.Generator) -> Tensor:
-        """Another clip that could have been. pose (T, J, D + 1) -> (T', J, D + 1), T' >= min(T, 2)."""
+    def __call__(self, clips: Sequence[Tensor], skeleton: Skeleton, random: torch.Generator) -> list[Tensor]:
+        """Other clips that could have been. Each (T, J, D + 1) -> (T', J, D + 1), T' >= min(T, 2)."""
+        found: list[Tensor] = list(clips)
+        order = sorted(range(len(clips)), key=lambda i: len(clips[i]))
+        for start in range(0, len(order), TOGETHER):
+            rows = order[start : start + TOGETHER]
+            lengths = torch.tensor([len(clips[i]) for i in rows])
+            poses, lengths = self._drawn(pad_sequence([clips[i] for i in rows], True), lengths, skeleton, random)
+            for i, pose, length in zip(rows, poses, lengths.tolist(), strict=True):
+                found[i] = pose[:length]
+        return found
 
-        def draw(low: float = 0.0, high: float = 1.0) -> float:
-            return low + (high - low) * float(torch.rand((), generator=random))
+    def _drawn(
+        self, poses: Tensor, lengths: Tensor, skeleton: Skeleton, random: torch.Generator
+    ) -> tuple[Tensor, Tensor]:
+        """As `__call__`, of padded clips (B, T, J, D + 1) and their lengths (B,)."""
+        count, d = len(poses), skeleton.dimensions
 
-        if draw() < self.mirror:
-            pose = mirrored(pose, skeleton)
-        if draw() < self.fill:
-            pose = filled(pose, skeleton, random)
-        steps = len(pose)
-        if self.speed > 1 and steps > 2:
-            rate = self.speed ** draw(-1.0, 1.0)
-            pose = pose[torch.arange(0, steps - 0.5, rate).round().long().clamp(max=steps - 1)]
-        if draw() < self.crop and len(pose) > 4:
-            pose = pose[int(draw(0.0, 0.5) * len(pose)) :]
-        d = skeleton.dimensions
-        place, confidence = pose[..., :d], pose[..., d:]
-        place = place @ self._view(d, draw).T
-        if draw() < self.noisy and self.noise > 0:
-            scale = draw() * self.noise * body_height(torch.cat([place, confidence], -1))
-            place = place + scale * torch.randn(place.shape, generator=random)
-        if draw() < self.losing and self.lost > 0:
-            confidence = confidence * self._kept(pose.shape[0], pose.shape[1], draw, random)
-        return torch.cat([place * (confidence > 0), confidence], dim=-1)
+        def draw(low: float = 0.0, high: float = 1.0) -> Tensor:
+            return low + (high - low) * torch.rand(count, generator=random)
+
+        def chosen(chance: float) -> Tensor:
+            return (draw() < chance).view(-1, 1, 1, 1)
+
+        poses = torch.where(chosen(self.mirror), mirrored(poses, skeleton), poses)
+        poses = torch.where(chosen(self.fill), filled(poses, skeleton, random), poses)
+        poses, lengths = self._paced(poses, lengths, draw)
+        place, confidence = poses[..., :d], poses[..., d:]
+        place = torch.einsum("btjd,bed->btje", place, self._view(d, draw))
+        scale = draw() * self.noise * (draw() < self.noisy) * body_height(torch.cat([place, confidence], -1))
+        place = place + scale.view(-1, 1, 1, 1) * torch.randn(place.shape, generator=random)
+        kept = self._kept(poses.shape[1], poses.shape[2], lengths, draw, random)
+        confidence = torch.where(chosen(self.losing), confidence * kept, confidence)
+        return torch.cat([place * (confidence > 0).to(place.dtype), confidence], dim=-1), lengths
+
+    def _paced(self, poses: Tensor, lengths: Tensor, draw: _Draw) -> tuple[Tensor, Tensor]:
+        """Clips at another speed, some without their beginning."""
+        rate = torch.where(lengths > 2, self.speed ** draw(-1.0, 1.0), 1.0)
+        steps = ((lengths - 0.5) / rate).ceil().long()
+        cut = (draw(0.0, 0.5) * steps).long() * ((draw() < self.crop) & (steps > 4))
+        at = torch.arange(int(steps.max())) + cut[:, None]
+        at = torch.minimum((at * rate[:, None]).round().long(), lengths[:, None] - 1)
+        return poses[torch.arange(len(poses))[:, None], at], steps - cut
 
     def _view(self, dimensions: int, draw: _Draw) -> Tensor:
-        """(D, D): tilt in the picture plane, any turn about the vertical in 3D, and a stretch of each axis."""
-        view = torch.diag(torch.tensor([1.0 + self.stretch * draw(-1.0, 1.0) for _ in range(dimensions)]))
-        view = _turn(dimensions, 0, 1, math.radians(self.tilt_degrees * draw(-1.0, 1.0))) @ view
+        """(B, D, D): tilt in the picture plane, any turn about the vertical in 3D, and a stretch of each axis."""
+        view = torch.diag_embed(torch.stack([1.0 + self.stretch * draw(-1.0, 1.0) for _ in range(dimensions)], -1))
+        view = _turn(dimensions, 0, 1, math.radians(self.tilt_degrees) * draw(-1.0, 1.0)) @ view
         if dimensions == 3 and self.tilt_degrees > 0:
             view = view @ _turn(3, 0, 2, math.pi * draw(-1.0, 1.0))
         return view
 
-    def _kept(self, steps: int, joints: int, draw: _Draw, random: torch.Generator) -> Tensor:
-        """(T, J, 1) of 0 and 1: joints flicker, or each lost joint is gone for one stretch of the clip."""
-        share = self.lost * draw()
-        if draw() < 0.5:
-            return (torch.rand(steps, joints, 1, generator=random) >= share).float()
-        begin = torch.rand(1, joints, 1, generator=random) * steps
-        length = torch.rand(1, joints, 1, generator=random) * steps + 1
-        gone = torch.rand(1, joints, 1, generator=random) < share
-        at = torch.arange(steps).view(-1, 1, 1)
-        return 1.0 - (gone & (at >= begin) & (at < begin + length)).float()
+    def _kept(self, steps: int, joints: int, lengths: Tensor, draw: _Draw, random: torch.Generator) -> Tensor:
+        """(B, T, J, 1) of 0 and 1: joints flicker, or each lost joint is gone for one stretch of the clip."""
+        count, share = len(lengths), (self.lost * draw()).view(-1, 1, 1, 1)
+        flickers = torch.rand(count, steps, joints, 1, generator=random) < share
+        begin, length = (torch.rand(2, count, 1, joints, 1, generator=random) * lengths.view(-1, 1, 1, 1)).unbind(0)
+        at = torch.arange(steps).view(1, -1, 1, 1)
+        gone = (torch.rand(count, 1, joints, 1, generator=random) < share) & (at >= begin) & (at < begin + length + 1)
+        return 1.0 - torch.where((draw() < 0.5).view(-1, 1, 1, 1), flickers, gone).float()
 
 
 def mirrored(pose: Tensor, skeleton: Skeleton) -> Tensor:
@@ -110,12 +132,13 @@ def mirrored(pose: Tensor, skeleton: Skeleton) -> Tensor:
 
 
 def filled(pose: Tensor, skeleton: Skeleton, random: torch.Generator) -> Tensor:
-    """Missing joints at the place of their other side's, a little off. pose (T, J, D + 1)."""
+    """Missing joints at the place of their other side's, a little off. pose (..., T, J, D + 1)."""
     other = mirror_order(skeleton)
     d = skeleton.dimensions
-    guess = pose[:, other]
+    guess = pose[..., other, :]
     # Off by the same amount throughout: the far limb is hidden behind the near one, not jumping about it.
-    off = 0.03 * body_height(pose) * torch.randn(1, pose.shape[1], d, generator=random)
+    size = body_height(pose)[..., None, None, None]
+    off = 0.03 * size * torch.randn(*pose.shape[:-3], 1, pose.shape[-2], d, generator=random)
     guess = torch.cat([guess[..., :d] + off * (guess[..., d:] > 0), guess[..., d:]], dim=-1)
     return torch.where(pose[..., d:] > 0, pose, guess)
 
@@ -129,22 +152,21 @@ def mirror_order(skeleton: Skeleton) -> list[int]:
 
 
 def body_height(pose: Tensor) -> Tensor:
-    """Median over frames of the longest extent of the joints seen. pose (T, J, D + 1) -> scalar, >= 0.
+    """Median over frames of the longest extent of the joints seen. pose (..., T, J, D + 1) -> (...), >= 0.
 
-    The longest axis, so that a lying body counts as much as a standing one.
+    The longest axis, so that a lying body counts as much as a standing one. Frames without any joint do not count.
     """
     d = pose.shape[-1] - 1
     seen = pose[..., d:] > 0
-    highest = pose[..., :d].masked_fill(~seen, -math.inf).amax(1)
-    lowest = pose[..., :d].masked_fill(~seen, math.inf).amin(1)
+    highest = pose[..., :d].masked_fill(~seen, -math.inf).amax(-2)
+    lowest = pose[..., :d].masked_fill(~seen, math.inf).amin(-2)
     extent = (highest - lowest).amax(-1)
-    found = extent[torch.isfinite(extent)]
-    return found.median() if len(found) else pose.new_zeros(())
+    return extent.masked_fill(extent < 0, math.nan).nanmedian(-1).values.nan_to_num(0.0)
 
 
-def _turn(dimensions: int, first: int, second: int, angle: float) -> Tensor:
-    """(D, D) rotation in the plane of two axes."""
-    turn = torch.eye(dimensions)
-    turn[first, first] = turn[second, second] = math.cos(angle)
-    turn[first, second], turn[second, first] = -math.sin(angle), math.sin(angle)
+def _turn(dimensions: int, first: int, second: int, angles: Tensor) -> Tensor:
+    """(B, D, D) rotations by (B,) angles in the plane of two axes."""
+    turn = torch.eye(dimensions).repeat(len(angles), 1, 1)
+    turn[:, first, first] = turn[:, second, second] = angles.cos()
+    turn[:, first, second], turn[:, second, first] = -angles.sin(), angles.sin()
     return turn

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,8 +19,8 @@ from training.corpus import Example
 from training.seeds import mixed_seed
 from training.streams import UNLABELLED, join
 
-Augment = Callable[[Tensor, torch.Generator], Tensor]
-"""A clip (T, J, C) and a source of randomness -> another clip that could have been, (T', J, C), T' >= 1.
+Augment = Callable[[Sequence[Tensor], torch.Generator], Sequence[Tensor]]
+"""Clips (T, J, C) and a source of randomness -> other clips that could have been, (T', J, C), T' >= 1.
 
 Frames (T, H, W, 3) keep their number: their windows have been cut before.
 """
@@ -91,46 +92,55 @@ class Batch:
         )
 
 
-class Drawn(Dataset[Example]):
-    """An epoch's training clips, augmented, some joined to another, each drawn from its (seed, epoch, index)."""
+class Cut(Dataset[Example]):
+    """An epoch's windows of frames, augmented, each drawn from its (seed, epoch, index) when it is wanted."""
 
-    def __init__(self, examples: Sequence[Example], drawing: Drawing, epoch: int) -> None:
-        self.examples, self.drawing, self.epoch = examples, drawing, epoch
+    def __init__(self, examples: Sequence[Example], drawing: Drawing, windows: Windows, epoch: int) -> None:
+        self.examples, self.drawing, self.windows, self.epoch = examples, drawing, windows, epoch
 
     def __len__(self) -> int:
         return len(self.examples)
 
     def __getitem__(self, index: int) -> Example:
         generator = torch.Generator().manual_seed(mixed_seed(self.drawing.seed, self.epoch, index))
-        example = self._augmented(index, generator)
-        joining = self.drawing.joining
-        if not isinstance(joining, Joining) or float(torch.rand((), generator=generator)) >= joining.chance:
-            return example
-        other = int(torch.randint(len(self.examples), (), generator=generator))
-        before = self._augmented(other, generator)
-        kept = 1 + int(torch.randint(joining.longest, (), generator=generator))
-        pose, targets = join(before.pose[-kept:], before.target, example.pose, example.target, joining.passage)
-        return replace(example, pose=pose, step_targets=targets)
+        example = self.windows.cut(self.examples[index], generator)
+        return replace(example, pose=self.drawing.augment([example.pose], generator)[0])
 
-    def _augmented(self, index: int, generator: torch.Generator) -> Example:
-        example = self.examples[index]
-        if isinstance(self.drawing.joining, Windows):
-            example = self.drawing.joining.cut(example, generator)
-        return replace(example, pose=self.drawing.augment(example.pose, generator))
+
+def drawn(examples: Sequence[Example], drawing: Drawing, joining: Joining | None, epoch: int) -> list[Example]:
+    """An epoch's clips of poses, augmented, some joined to another, all drawn at once from (seed, epoch)."""
+    generator = torch.Generator().manual_seed(mixed_seed(drawing.seed, epoch, 4))
+    clips = drawing.augment([e.pose for e in examples], generator)
+    found = [replace(example, pose=pose) for example, pose in zip(examples, clips, strict=True)]
+    if joining is None:
+        return found
+    count = len(found)
+    joined = torch.rand(count, generator=generator) < joining.chance
+    others = torch.randint(count, (count,), generator=generator)
+    kept = 1 + torch.randint(joining.longest, (count,), generator=generator)
+    for i in joined.nonzero().flatten().tolist():
+        before, example = examples[int(others[i])], found[i]
+        earlier = clips[int(others[i])][-int(kept[i]) :]
+        pose, targets = join(earlier, before.target, example.pose, example.target, joining.passage)
+        found[i] = replace(example, pose=pose, step_targets=targets)
+    return found
 
 
 class Bucketed(Sampler[list[int]]):
     """Random batches of clips of like length: little padding, and still other companions in every epoch."""
 
-    WINDOW = 8
+    WINDOW = 32
     """Batches that are sorted by length together."""
+    JITTER = 0.1
+    """Share by which a clip may count as longer or shorter: the same clips should not always meet."""
 
     def __init__(self, lengths: Sequence[int], batch_size: int, seed: int, epoch: int) -> None:
         rng = np.random.default_rng((seed, epoch, 2))
         order = rng.permutation(len(lengths)).tolist()
+        counted = np.asarray(lengths) * rng.uniform(1 - self.JITTER, 1 + self.JITTER, len(lengths))
         batches: list[list[int]] = []
         for start in range(0, len(order), batch_size * self.WINDOW):
-            window = sorted(order[start : start + batch_size * self.WINDOW], key=lambda i: lengths[i])
+            window = sorted(order[start : start + batch_size * self.WINDOW], key=lambda i: float(counted[i]))
             batches += [window[i : i + batch_size] for i in range(0, len(window), batch_size)]
         self.batches = [batches[i] for i in rng.permutation(len(batches))]
 
@@ -157,14 +167,21 @@ def collate(examples: Sequence[Example]) -> Batch:
 
 def training_batches(examples: Sequence[Example], drawing: Drawing, batch_size: int, epoch: int) -> DataLoader[Example]:
     """One epoch's batches; the same arguments give the same batches."""
-    sampler = Bucketed([len(e.pose) for e in examples], batch_size, drawing.seed, epoch)
-    return DataLoader(Drawn(examples, drawing, epoch), batch_sampler=sampler, collate_fn=collate)
+    clips: Any
+    if isinstance(drawing.joining, Windows):
+        clips = Cut(examples, drawing, drawing.joining, epoch)
+        lengths = [len(e.pose) for e in examples]
+    else:
+        clips = drawn(examples, drawing, drawing.joining, epoch)
+        lengths = [len(e.pose) for e in clips]  # as drawn: a short clip that follows another one is long
+    sampler = Bucketed(lengths, batch_size, drawing.seed, epoch)
+    return DataLoader(clips, batch_sampler=sampler, collate_fn=collate)
 
 
 def plain_batches(examples: Sequence[Example], batch_size: int | None = None) -> Iterator[tuple[list[int], Batch]]:
-    """Batches for measuring, by length, as they are: (indices into `examples`, batch). By default 128, of frames 4."""
+    """Batches for measuring, by length, as they are: (indices into `examples`, batch). By default 32, of frames 4."""
     if batch_size is None:
-        batch_size = 4 if examples and examples[0].pose.dtype == torch.uint8 else 128
+        batch_size = 4 if examples and examples[0].pose.dtype == torch.uint8 else 32
     order = sorted(range(len(examples)), key=lambda i: len(examples[i].pose))
     for start in range(0, len(order), batch_size):
         indices = order[start : start + batch_size]

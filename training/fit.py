@@ -10,7 +10,7 @@ import importlib.metadata
 import platform
 import shutil
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
@@ -93,10 +93,11 @@ def _fit_seed(run: Run, corpus: Corpus, fold: Fold, seed: int, training: _Traini
     recipe, directory = run.recipe, run.seed_directory(seed)
     directory.mkdir(exist_ok=True)
 
-    def augment(pose: Tensor, random: torch.Generator) -> Tensor:
+    def augment(clips: Sequence[Tensor], random: torch.Generator) -> Sequence[Tensor]:
         if recipe.frames is None:
-            return recipe.augmentation(pose, corpus.skeleton, random)
-        return recipe.pixels(pose, random) if pose.dtype == torch.uint8 else pose  # features stay as they are
+            return recipe.augmentation(clips, corpus.skeleton, random)
+        # features stay as they are
+        return [recipe.pixels(clip, random) if clip.dtype == torch.uint8 else clip for clip in clips]
 
     classes, joining, select = len(corpus.labels), _joining(recipe), recipe.validation.select
     teacher: Teacher | None = None

@@ -96,7 +96,7 @@ class Learner(lightning.LightningModule):
         fit, parameters = self.fit_config, self.network.parameters()
         optimiser: torch.optim.Optimizer
         if fit.optimiser == "adamw":
-            optimiser = torch.optim.AdamW(parameters, fit.learning_rate, weight_decay=fit.weight_decay)
+            optimiser = torch.optim.AdamW(parameters, fit.learning_rate, weight_decay=fit.weight_decay, fused=True)
         else:
             optimiser = torch.optim.SGD(parameters, fit.learning_rate, fit.momentum, weight_decay=fit.weight_decay)
         steps = fit.epochs * math.ceil(len(self.examples) / fit.batch_size)

@@ -3,8 +3,8 @@
 Invariant to where in the picture the body is and how large it appears. A missing joint keeps its mask at 0; its place
 is carried along with the joints that are seen, so one dropped detection does not make the body jump.
 
-All memory is state. `step` is written once and serves training (`forward` is a loop over it, without gradient, since
-nothing here is learned), export and parity tests, so training and serving cannot differ.
+All memory is state. Each part of a frame's features is written once, for `step`, which is exported, and for `forward`,
+which trains (without gradient, since nothing here is learned), so training and serving cannot differ.
 """
 
 from __future__ import annotations
@@ -64,11 +64,61 @@ class PoseFeatures(nn.Module):
         known = joint_memory[..., 3 * d :]  # (B, J, 1): 1 once the joint was seen
         count, size = body_memory[:, :1], body_memory[:, 1:]  # (B, 1) each
         mask = (x[..., d:] > 0).to(x.dtype)  # (B, J, 1)
+        place, seen = self._carried(x[..., :d], mask, before, known)
+        about, radius = self._centred(place, seen)
+        next_count, next_size = self._measured(mask, radius, count, size)
+        unit = next_size.clamp(min=_TINY).reciprocal()  # (B, 1)
+        joints = about * unit.unsqueeze(2)  # (B, J, D)
+        low, high = self._reached(joints, low, high, known)
+        features = self._described(joints, place - before, mask, seen, known, low, high, radius, unit, count)
+        memory = torch.cat([place * seen, low, high, seen], dim=2)
+        return features, memory, torch.cat([next_count, next_size], dim=1)
+
+    @torch.no_grad()
+    def forward(self, x: Tensor) -> Tensor:
+        """A sequence from its initial state. x (B, T, J, D + 1) -> (B, T, dim).
+
+        As `step` after `step`, but only what remembers goes through the steps one by one; all else sees them at once.
+        """
+        d, (rows, steps) = self.dimensions, x.shape[:2]
+        mask = (x[..., d:] > 0).to(x.dtype)  # (B, T, J, 1)
+        places, seens = [x.new_zeros(rows, self.joints, d)], [x.new_zeros(rows, self.joints, 1)]
+        for point, there in zip(x[..., :d].unbind(1), mask.unbind(1), strict=True):
+            place, seen = self._carried(point, there, places[-1], seens[-1])
+            places.append(place)
+            seens.append(seen)
+        # what follows is the state after each step; [:, :-1] before it
+        place, seen = torch.stack(places, 1), torch.stack(seens, 1)
+        about, radius = self._centred(place[:, 1:].flatten(0, 1), seen[:, 1:].flatten(0, 1))
+        about, radius = about.view(rows, steps, self.joints, d), radius.view(rows, steps, 1)
+        counts, sizes = [x.new_zeros(rows, 1)], [x.new_zeros(rows, 1)]
+        for t in range(steps):
+            count, size = self._measured(mask[:, t], radius[:, t], counts[-1], sizes[-1])
+            counts.append(count)
+            sizes.append(size)
+        unit = torch.stack(sizes[1:], 1).clamp(min=_TINY).reciprocal()  # (B, T, 1)
+        joints = about * unit.unsqueeze(3)
+        lows, highs = [x.new_zeros(rows, self.joints, d)], [x.new_zeros(rows, self.joints, d)]
+        for t in range(steps):
+            low, high = self._reached(joints[:, t], lows[-1], highs[-1], seens[t])
+            lows.append(low)
+            highs.append(high)
+        moved, known = place[:, 1:] - place[:, :-1], seen[:, :-1]
+        low, high, count = (torch.stack(parts, 1) for parts in (lows[1:], highs[1:], counts[:-1]))
+        parts = (joints, moved, mask, seen[:, 1:], known, low, high, radius, unit, count)
+        return self._described(*(part.flatten(0, 1) for part in parts)).view(rows, steps, self.dim)
+
+    # -- a frame's parts: the first, third and fourth remember ---------------------------------------------------
+    def _carried(self, point: Tensor, mask: Tensor, before: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
+        """Where each joint is taken to be (B, J, D), and whether it was ever seen (B, J, 1)."""
         # A missing joint moves with the mean movement of those seen both now and before.
         both = mask * known
-        shift = ((x[..., :d] - before) * both).sum(1) / both.sum(1).clamp(min=1.0)
-        place = torch.where(mask > 0, x[..., :d], before + shift.unsqueeze(1))
-        seen = torch.maximum(known, mask)
+        shift = ((point - before) * both).sum(1) / both.sum(1).clamp(min=1.0)
+        place = torch.where(mask > 0, point, before + shift.unsqueeze(1))
+        return place, torch.maximum(known, mask)
+
+    def _centred(self, place: Tensor, seen: Tensor) -> tuple[Tensor, Tensor]:
+        """Joints about the body's centre (B, J, D), and their radius (B, 1)."""
         # The centre is the mean of the root joints seen so far, else of all joints seen so far.
         root_seen, seen_count = seen[:, self.root], seen.sum(1)
         centre_root = (place[:, self.root] * root_seen).sum(1) / root_seen.sum(1).clamp(min=1.0)
@@ -76,25 +126,45 @@ class PoseFeatures(nn.Module):
         centre = torch.where(root_seen.sum(1) > 0, centre_root, centre_all)
         about = (place - centre.unsqueeze(1)) * seen
         radius = ((about * about).sum((1, 2)).unsqueeze(1) / seen_count.clamp(min=1.0)).clamp(min=1e-12).sqrt()
-        present = (mask.sum(1) > 0).to(x.dtype)  # (B, 1): a pose without any joint teaches nothing about size
-        next_count = count + present
-        next_size = size + present * (radius - size) / next_count.clamp(min=1.0, max=self.size_steps)
-        unit = next_size.clamp(min=_TINY).reciprocal()  # (B, 1)
-        scale = unit.unsqueeze(2)
+        return about, radius
 
-        joints = about * scale  # (B, J, D)
-        velocity = (place - before) * known * scale * self.speed
+    def _measured(self, mask: Tensor, radius: Tensor, count: Tensor, size: Tensor) -> tuple[Tensor, Tensor]:
+        """Poses seen, no more than `size_steps`, and the running mean of the radius, (B, 1) each."""
+        present = (mask.sum(1) > 0).to(mask.dtype)  # (B, 1): a pose without any joint teaches nothing about size
+        count = count + present
+        size = size + present * (radius - size) / count.clamp(min=1.0, max=self.size_steps)
+        return count.clamp(max=self.size_steps), size
+
+    def _reached(self, joints: Tensor, low: Tensor, high: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
+        """The ends of each joint's running range, (B, J, D) each."""
         # A joint that appears begins its range where it is; then the range leaks towards the joint.
         low = joints + (torch.where(known > 0, low, joints) - joints).clamp(max=0.0) * self.leak
         high = joints + (torch.where(known > 0, high, joints) - joints).clamp(min=0.0) * self.leak
+        return low, high
+
+    def _described(
+        self,
+        joints: Tensor,
+        moved: Tensor,
+        mask: Tensor,
+        seen: Tensor,
+        known: Tensor,
+        low: Tensor,
+        high: Tensor,
+        radius: Tensor,
+        unit: Tensor,
+        count: Tensor,
+    ) -> Tensor:
+        """(B, dim): the features of frames, given all that is remembered."""
+        velocity = moved * known * unit.unsqueeze(2) * self.speed
         apart = joints[:, self.first] - joints[:, self.second]
         pair_seen = (seen[:, self.first] * seen[:, self.second]).squeeze(2)
         distances = ((apart * apart).sum(2) + _TINY).sqrt() * pair_seen
         bones = joints[:, self.bone_ends] - joints[:, self.bone_starts]
         bone_seen = seen[:, self.bone_ends] * seen[:, self.bone_starts]
         directions = bones / ((bones * bones).sum(2, keepdim=True) + 1e-4).sqrt() * bone_seen
-        drift = (velocity * seen).sum(1) / seen_count.clamp(min=1.0)
-        features = torch.cat(
+        drift = (velocity * seen).sum(1) / seen.sum(1).clamp(min=1.0)
+        return torch.cat(
             [
                 joints.flatten(1),
                 velocity.flatten(1),
@@ -105,19 +175,7 @@ class PoseFeatures(nn.Module):
                 (joints - low).flatten(1),
                 drift,
                 radius * unit,
-                (count == 0).to(x.dtype),
+                (count == 0).to(joints.dtype),
             ],
             dim=1,
         )
-        memory = torch.cat([place * seen, low, high, seen], dim=2)
-        return features, memory, torch.cat([next_count.clamp(max=self.size_steps), next_size], dim=1)
-
-    @torch.no_grad()
-    def forward(self, x: Tensor) -> Tensor:
-        """A sequence from its initial state. x (B, T, J, D + 1) -> (B, T, dim)."""
-        state = [x.new_zeros(x.shape[0], *tensor.shape) for tensor in self.state_tensors()]
-        steps = []
-        for t in range(x.shape[1]):
-            features, *state = self.step(x[:, t], *state)
-            steps.append(features)
-        return torch.stack(steps, dim=1)

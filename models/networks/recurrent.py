@@ -15,6 +15,7 @@ from torch.nn import functional as F
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from models.bundle.schema import StateTensor
+from models.networks.dropout import Dropout
 
 Size = Annotated[int, Field(ge=1, le=8192)]
 
@@ -56,7 +57,7 @@ class Extractor(Protocol):
 def _perceptron(inputs: int, config: NetworkConfig) -> tuple[nn.Sequential, int]:
     layers: list[nn.Module] = []
     for width in config.widths:
-        layers += [nn.Linear(inputs, width), nn.LayerNorm(width), nn.GELU(), nn.Dropout(config.dropout)]
+        layers += [nn.Linear(inputs, width), nn.LayerNorm(width), nn.GELU(), Dropout(config.dropout)]
         inputs = width
     return nn.Sequential(*layers), inputs
 
@@ -75,7 +76,7 @@ class Student(nn.Module):
         self.config = config
         self.layers, width = _perceptron(self._extract.dim, config)
         self.recurrence = _recurrence(config, width, bidirectional=False)
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
         self.classify = nn.Linear(config.hidden + width, classes)
 
     @property
@@ -145,7 +146,7 @@ class Teacher(nn.Module):
         self.extractor = extractor
         self.layers, width = _perceptron(cast(Extractor, extractor).dim, config)
         self.recurrence = _recurrence(config, width, bidirectional=True)
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
         self.classify = nn.Linear(2 * config.hidden + width, classes)
 
     def features(self, x: Tensor) -> Tensor:

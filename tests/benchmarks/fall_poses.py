@@ -12,6 +12,7 @@ import json
 import sys
 import tempfile
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -67,8 +68,8 @@ def fit_fold(examples: list[Example], epochs: int, fold: int) -> torch.nn.Module
     torch.manual_seed(fold)
     augmentation = Augmentation(speed=1.0, crop=0.0)  # windows have their own speed
 
-    def augment(pose: Tensor, random: torch.Generator) -> Tensor:
-        return augmentation(pose, BODY13, random)
+    def augment(clips: Sequence[Tensor], random: torch.Generator) -> Sequence[Tensor]:
+        return augmentation(clips, BODY13, random)
 
     drawn = [e for e in examples for _ in range(max(1, round(len(e.pose) / WINDOW)))]
     val = [part for e in examples[:10] for part in segments(e)]

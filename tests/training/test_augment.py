@@ -5,6 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
+from torch import Tensor
 
 from models.skeletons import BODY13, SKELETONS
 from tests.models.networks.test_pose_features import walk
@@ -20,7 +21,7 @@ def generator(seed: int) -> torch.Generator:
 def test_an_augmented_clip_is_finite_and_its_missing_joints_are_zero(seed: int, steps: int, name: str) -> None:
     skeleton = SKELETONS[name]
     clip = walk(steps, 1, len(skeleton.joints), skeleton.dimensions, seed)[0]
-    found = Augmentation()(clip, skeleton, generator(seed))
+    found = Augmentation()([clip], skeleton, generator(seed))[0]
     assert found.shape[1:] == clip.shape[1:]
     assert min(steps, 2) <= len(found) <= 1.25 * steps + 1
     assert torch.isfinite(found).all()
@@ -28,17 +29,37 @@ def test_an_augmented_clip_is_finite_and_its_missing_joints_are_zero(seed: int, 
     assert (found[..., :d][found[..., d] == 0] == 0).all()
 
 
+def changed(wish: Augmentation, clip: Tensor, seed: int) -> Tensor:
+    return wish([clip], BODY13, generator(seed))[0]
+
+
 def test_the_same_randomness_gives_the_same_clip_and_other_randomness_another() -> None:
     clip = walk(30)[0]
-    first = Augmentation()(clip, BODY13, generator(1))
-    assert torch.equal(first, Augmentation()(clip, BODY13, generator(1)))
-    second = Augmentation()(clip, BODY13, generator(2))
+    first = changed(Augmentation(), clip, 1)
+    assert torch.equal(first, changed(Augmentation(), clip, 1))
+    second = changed(Augmentation(), clip, 2)
     assert first.shape != second.shape or not torch.equal(first, second)
+
+
+def test_each_clip_of_many_is_changed_in_its_own_way_and_keeps_its_place_among_them() -> None:
+    clips = [walk(steps, 1, seed=0)[0, :steps] for steps in (30, 5, 18, 5)]
+    wish = Augmentation.none().model_copy(update={"stretch": 0.1})
+    found = wish(clips, BODY13, generator(0))
+    assert [len(clip) for clip in found] == [30, 5, 18, 5]
+    stretches = [(after[..., :2] / before[..., :2]).flatten(0, 1) for before, after in zip(clips, found, strict=True)]
+    for stretch in stretches:
+        torch.testing.assert_close(stretch, stretch[:1].expand_as(stretch), rtol=1e-4, atol=1e-4)
+    assert len({tuple(stretch[0].tolist()) for stretch in stretches}) == 4
+    for kind in ({"mirror": 0.5}, {"crop": 0.5}, {"noisy": 0.5, "noise": 0.03}, {"losing": 0.5, "lost": 0.3}):
+        some = Augmentation.none().model_copy(update=kind)(clips * 8, BODY13, generator(0))
+        kept = [a.shape == b.shape and bool(torch.isclose(a, b).all()) for a, b in zip(some, clips * 8, strict=True)]
+        assert any(kept)
+        assert not all(kept)
 
 
 def test_none_changes_nothing() -> None:
     clip = walk(30)[0]
-    torch.testing.assert_close(Augmentation.none()(clip, BODY13, generator(0)), clip)
+    torch.testing.assert_close(changed(Augmentation.none(), clip, 0), clip)
 
 
 def test_a_mirror_image_exchanges_left_and_right_and_mirrors_back() -> None:
@@ -68,7 +89,7 @@ def test_a_missing_joint_is_filled_in_near_its_other_side_and_nothing_else_chang
 def test_as_many_joints_are_lost_as_asked_for_at_most() -> None:
     clip = walk(40)[0]
     wish = Augmentation.none().model_copy(update={"lost": 0.4, "losing": 1.0})
-    shares = [float((wish(clip, BODY13, generator(seed))[..., 2] == 0).float().mean()) for seed in range(60)]
+    shares = [float((changed(wish, clip, seed)[..., 2] == 0).float().mean()) for seed in range(60)]
     assert 0.02 < sum(shares) / len(shares) < 0.3
     assert max(shares) < 0.6
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -32,8 +33,8 @@ JOINING = Joining(chance=0.5, longest=5, passage=2)
 
 
 def drawn(corpus: Corpus, seed: int, epoch: int, joining: Joining | None = JOINING) -> list[Batch]:
-    def augment(pose: Tensor, random: torch.Generator) -> Tensor:
-        return pose + torch.rand((), generator=random)
+    def augment(clips: Sequence[Tensor], random: torch.Generator) -> Sequence[Tensor]:
+        return [pose + torch.rand((), generator=random) for pose in clips]
 
     examples = [e for e in corpus.examples if e.split == "train"]
     batches: list[Any] = list(training_batches(examples, Drawing(augment, joining, seed), 8, epoch))
