@@ -16,7 +16,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from service.decision import calibrate
+from models.bundle.schema import TimedTemperature
+from models.calibration import probabilities
+from service.ages import Ages
 from service.engine import Engine
 from service.pool import StatePool
 from service.schedule import Lane, Scheduler, Step
@@ -62,6 +64,7 @@ class Batcher:
         self._post = post
         self._max_batch = max_batch
         self._clock = clock
+        self._ages = Ages(pool.slots) if isinstance(engine.spec.calibration, TimedTemperature) else None
         self._scheduler = Scheduler()
         self._wake = threading.Condition(threading.Lock())
         self._asleep = False
@@ -166,7 +169,12 @@ class Batcher:
         logits, finite = self._engine.advance(self._pool, rows, generations, epochs, _inputs(steps))
         if finite is not None:
             logits = np.where(finite[:, np.newaxis], logits, 0)
-        return calibrate(logits, self._engine.spec.calibration), finite
+        spec = self._engine.spec
+        if self._ages is None:
+            return probabilities(logits, spec.calibration), finite
+        ages = self._ages.of(rows, generations, epochs)
+        self._ages.stepped(rows, generations, epochs, ages, finite)
+        return probabilities(logits, spec.calibration, ages / spec.rate_hz), finite
 
 
 def _inputs(steps: list[Step]) -> Array:

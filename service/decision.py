@@ -1,4 +1,4 @@
-"""From logits to calibrated probabilities, and from probabilities to events. Pure."""
+"""From probabilities to events. Pure."""
 
 from __future__ import annotations
 
@@ -6,20 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-import numpy as np
-from numpy.typing import NDArray
-
-from models.bundle.schema import DecisionRule, Temperature
-
-
-def calibrate(logits: NDArray[np.float32], calibration: Temperature) -> NDArray[np.float64]:
-    """Logits (B, K) -> probabilities (B, K): softmax(logits / temperature), rows sum to 1."""
-    scaled = logits.astype(np.float64)
-    scaled /= calibration.temperature
-    scaled -= scaled.max(axis=1, keepdims=True)
-    np.exp(scaled, out=scaled)
-    scaled /= scaled.sum(axis=1, keepdims=True)
-    return scaled
+from models.bundle.schema import DecisionRule
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,8 +26,10 @@ TRAINING_ONLY = {
 SHELLS = {"asyncio", "socket", "threading", "time", "datetime", "uvicorn", "fastapi", "starlette", "websockets"}
 
 PURE = (
+    "models/calibration.py",
     "models/clock.py",
     "models/skeletons.py",
+    "service/ages.py",
     "service/decision.py",
     "service/image_headers.py",
     "service/images.py",

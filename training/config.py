@@ -124,6 +124,21 @@ class Validation(Section):
     """Which epoch is kept: the one with the best validation AUC, or the last."""
 
 
+class Stopping(Section):
+    """The promises of the bundle: at which error rates it may be asked to commit to an action early.
+
+    They are certified on `share` of the validation clips, whole groups, on which nothing else is fitted; calibration is
+    fitted on the others. Few clips certify little: 45 commitments, all of them right, are the least for 5 %.
+    """
+
+    error_rates: Annotated[tuple[OpenShare, ...], Field(min_length=1)] = (0.01, 0.05, 0.1, 0.2)
+    delta: OpenShare = 0.1
+    """How likely a promise may be broken, over the draw of those clips."""
+    min_steps: Count = 2
+    """Results in a row before it commits: a single flicker commits to nothing."""
+    share: OpenShare = 0.6
+
+
 class Shipping(Section):
     """What the bundle says that training cannot know."""
 
@@ -160,6 +175,7 @@ class Recipe(Section):
     """What `augmentation` is to poses, to frames."""
     windows: WindowSection = WindowSection()
     validation: Validation = Validation()
+    stopping: Stopping = Stopping()
     background: Background | None = None
     bundle: Shipping = Shipping()
 
@@ -183,6 +199,8 @@ class Recipe(Section):
         ignored: dict[str, bool | set[str]] = {"seeds": True, "bundle": {"title", "limits", "decision"}}
         if self.frames is None:
             ignored |= {"frames": True, "pixels": True, "windows": True}
+        if self.stopping == Stopping():  # as in runs that were begun before there was such a section
+            ignored |= {"stopping": True}
         return hashlib.sha256(self.model_dump_json(exclude=ignored).encode()).hexdigest()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Self
 
@@ -10,7 +11,8 @@ import torch
 from pydantic import BaseModel, ConfigDict
 
 from models.bundle import load, verify_graph
-from models.bundle.schema import SPEC_FILE, FrameInput, PoseInput
+from models.bundle.schema import SPEC_FILE, Calibration, FrameInput, PoseInput, StoppingRule
+from models.calibration import temperatures
 from training.config import Recipe, read_recipe
 from training.corpus import Corpus, load_corpus
 from training.corrupt import conditions, corrupted
@@ -18,16 +20,22 @@ from training.errors import ConfigError
 from training.metrics import (
     RATIOS,
     Floats,
+    Ints,
     Predict,
     accuracy,
     auc,
+    brier_score,
     calibration_error,
     confusion,
-    ratio_logits,
+    ratio_steps,
+    step_logits,
     surprise,
+    targets_of,
 )
 from training.onnx_graph import OnnxGraph, bundle_predictor
+from training.promises import background_of, watched
 from training.run import Run
+from training.stopping import Watched, measured
 
 
 class Part(BaseModel):
@@ -52,11 +60,34 @@ class Condition(Part):
     own: Scores
 
 
-class Calibration(Part):
-    """Expected calibration error and mean negative log-likelihood (nats), over clips and ratios."""
+class CalibrationScores(Part):
+    """Expected calibration error, mean negative log-likelihood (nats) and Brier score, over clips and ratios.
+
+    The error and the Brier score also at each of the ten ratios.
+    """
 
     error: float
     surprise: float
+    brier: float
+    error_at: tuple[float, ...]
+    brier_at: tuple[float, ...]
+
+
+class PromiseScores(Part):
+    """What became of a promise on test clips: of `committed` ones `wrong` were; None: nothing was promised.
+
+    share: of the action that was needed, and seconds until then, on average over the committed ones. never: share of
+    the clips that were never committed on.
+    """
+
+    error_rate: float
+    threshold: float | None
+    committed: int = 0
+    wrong: int = 0
+    error: float | None = None
+    share: float | None = None
+    seconds: float | None = None
+    never: float | None = None
 
 
 class SetReport(Part):
@@ -65,8 +96,10 @@ class SetReport(Part):
     clips: int
     own_labels: tuple[str, ...]
     conditions: dict[str, Condition]
-    raw: Calibration
-    calibrated: Calibration
+    raw: CalibrationScores
+    calibrated: CalibrationScores
+    promises: dict[str, tuple[PromiseScores, ...]] = {}
+    """By condition; of a model that has a stopping rule."""
     confusion: tuple[tuple[int, ...], ...]
     """At the whole clip, clean: rows true labels, columns answers, in the order of the model's labels."""
 
@@ -78,38 +111,56 @@ class Evaluation(Part):
     recipe: str
     labels: tuple[str, ...]
     rate_hz: float
-    temperature: float
+    calibration: Calibration
+    stopping: StoppingRule | None = None
     ratios: tuple[float, ...] = RATIOS
     sets: dict[str, SetReport]
 
 
-def measure(model: str, recipe: Recipe, predict: Predict, corpus: Corpus, temperature: float) -> Evaluation:
+def measure(
+    model: str,
+    recipe: Recipe,
+    predict: Predict,
+    corpus: Corpus,
+    calibration: Calibration,
+    stopping: StoppingRule | None = None,
+) -> Evaluation:
     """Measure a predictor on all test sets of a corpus. Raises ConfigError when there are no test clips."""
     tests = corpus.tests()
     if not tests:
         raise ConfigError(f"recipe {recipe.name}: no data set has clips of the split 'test'")
     sets = {}
     for name, examples in tests.items():
-        own = corpus.own_labels[name]
-        logits = {what: ratio_logits(predict, corrupted(examples, how)) for what, how in conditions(examples).items()}
-        clean, targets = logits["clean"]
+        own, at, targets = corpus.own_labels[name], ratio_steps(examples), targets_of(examples)
+        logits: dict[str, Floats] = {}
+        promises: dict[str, tuple[PromiseScores, ...]] = {}
+        for what, how in conditions(examples).items():
+            seen = corrupted(examples, how)
+            steps = step_logits(predict, seen)
+            logits[what] = np.stack([clip[rows] for clip, rows in zip(steps, at, strict=True)])
+            if stopping is not None:
+                clips = watched(steps, seen, calibration, recipe.rate_hz)
+                promises[what] = _promises(clips, stopping, background_of(recipe, corpus.labels), recipe.rate_hz)
+        heat = temperatures(calibration, at / recipe.rate_hz)
         sets[name] = SetReport(
             clips=len(examples),
             own_labels=tuple(corpus.labels[i] for i in own),
             conditions={
                 what: Condition(joint=Scores.of(accuracy(found, targets)), own=Scores.of(accuracy(found, targets, own)))
-                for what, (found, _) in logits.items()
+                for what, found in logits.items()
             },
-            raw=_calibration(clean, targets, 1.0),
-            calibrated=_calibration(clean, targets, temperature),
-            confusion=tuple(tuple(row) for row in confusion(clean, targets).tolist()),
+            raw=_calibration(logits["clean"], targets, np.ones_like(heat)),
+            calibrated=_calibration(logits["clean"], targets, heat),
+            promises=promises,
+            confusion=tuple(tuple(row) for row in confusion(logits["clean"], targets).tolist()),
         )
     return Evaluation(
         model=model,
         recipe=recipe.name,
         labels=corpus.labels,
         rate_hz=recipe.rate_hz,
-        temperature=temperature,
+        calibration=calibration,
+        stopping=stopping,
         sets=sets,
     )
 
@@ -120,7 +171,7 @@ def evaluate_run(run: Run, data: Path | str = ".", seed: int | None = None) -> E
     corpus = load_corpus(run.recipe, data)
     _same_labels(result.labels, corpus)
     name = f"{run.recipe.name}, seed {result.seed}"
-    return measure(name, run.recipe, run.student(result), corpus, result.temperature)
+    return measure(name, run.recipe, run.student(result), corpus, result.calibration, result.stopping)
 
 
 def evaluate_bundle(directory: Path | str, recipe: Recipe | None = None, data: Path | str = ".") -> Evaluation:
@@ -139,7 +190,7 @@ def evaluate_bundle(directory: Path | str, recipe: Recipe | None = None, data: P
     graph = OnnxGraph(bundle.step)
     verify_graph(bundle, graph)
     name = f"{spec.name} {spec.version}"
-    return measure(name, recipe, bundle_predictor(bundle, graph), corpus, spec.calibration.temperature)
+    return measure(name, recipe, bundle_predictor(bundle, graph), corpus, spec.calibration, spec.stopping)
 
 
 def _fits(takes: PoseInput | FrameInput, corpus: Corpus) -> bool:
@@ -163,13 +214,41 @@ def is_bundle(directory: Path | str) -> bool:
     return (Path(directory) / SPEC_FILE).exists()
 
 
-def _calibration(
-    logits: Floats, targets: np.ndarray[tuple[int, ...], np.dtype[np.int64]], temperature: float
-) -> Calibration:
-    return Calibration(
-        error=round(calibration_error(logits, targets, temperature), 5),
-        surprise=round(surprise(logits, targets, temperature), 5),
+def _calibration(logits: Floats, targets: Ints, heat: Floats) -> CalibrationScores:
+    """logits (N, 10, K), heat (N, 10)."""
+    stages = [(logits[:, i : i + 1], targets, heat[:, i : i + 1]) for i in range(len(RATIOS))]
+    return CalibrationScores(
+        error=round(calibration_error(logits, targets, heat), 5),
+        surprise=round(surprise(logits, targets, heat), 5),
+        brier=round(brier_score(logits, targets, heat), 5),
+        error_at=tuple(round(calibration_error(*stage), 5) for stage in stages),
+        brier_at=tuple(round(brier_score(*stage), 5) for stage in stages),
     )
+
+
+def _promises(
+    clips: Sequence[Watched], rule: StoppingRule, background: int | None, rate_hz: float
+) -> tuple[PromiseScores, ...]:
+    found = []
+    for promise in rule.promises:
+        if promise.threshold is None:
+            found.append(PromiseScores(error_rate=promise.error_rate, threshold=None))
+            continue
+        kept = measured(clips, promise.threshold, rule.min_steps, background, rate_hz)
+        some = kept.committed > 0
+        found.append(
+            PromiseScores(
+                error_rate=promise.error_rate,
+                threshold=promise.threshold,
+                committed=kept.committed,
+                wrong=kept.wrong,
+                error=round(kept.wrong / kept.committed, 5) if some else None,
+                share=round(kept.share, 4) if some else None,
+                seconds=round(kept.seconds, 3) if some else None,
+                never=round(kept.never, 5),
+            )
+        )
+    return tuple(found)
 
 
 def _same_labels(labels: tuple[str, ...], corpus: Corpus) -> None:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from models.bundle import TestVector, load, verify_graph, write
-from models.bundle.schema import FrameInput, PoseInput, Provenance, Temperature
+from models.bundle.schema import FrameInput, PoseInput, Provenance
 from models.networks import Student
 from models.skeletons import Skeleton
 from training.card import Figures, card
@@ -230,8 +230,9 @@ def export(
         "gaps": recipe.bundle.gaps,
         "logits": LOGITS,
         "state": student.state_tensors(),
-        "calibration": Temperature(temperature=result.temperature),
+        "calibration": result.calibration,
         "decision": recipe.bundle.decision,
+        "stopping": result.stopping,
         "quality": quality,
         "provenance": Provenance(
             data=result.origins,

@@ -20,12 +20,11 @@ from models.bundle.schema import FrameInput, PoseInput
 from models.networks import Teacher
 from training.batches import Drawing, Joining, Windows
 from training.build import build_student, build_teacher, with_published
-from training.calibrate import fit_temperature
 from training.config import Recipe
 from training.corpus import Corpus, load_corpus
 from training.folds import Fold, draw_fold
 from training.learner import Learner, StudentLearner, TeacherLearner, train
-from training.metrics import ratio_logits
+from training.promises import fit_promises, told
 from training.run import RESULT_FILE, Run, SeedResult, load_weights, save_weights, write_text
 from training.seeds import mixed_seed
 
@@ -124,8 +123,8 @@ def _fit_seed(run: Run, corpus: Corpus, fold: Fold, seed: int, training: _Traini
         rate_hz=recipe.rate_hz,
     )
     student_auc = training.stage(learner, directory, "student")
-    temperature = fit_temperature(*ratio_logits(student, fold.val))
-    training.report(f"seed {seed}: validation AUC {100 * student_auc:.1f}, temperature {temperature:.2f}")
+    calibration, stopping = fit_promises(student, fold.val, recipe, corpus.labels, seed)
+    training.report(f"seed {seed}: validation AUC {100 * student_auc:.1f}, {told(calibration, stopping)}")
     result = SeedResult(
         seed=seed,
         labels=corpus.labels,
@@ -133,7 +132,8 @@ def _fit_seed(run: Run, corpus: Corpus, fold: Fold, seed: int, training: _Traini
         frame=corpus.input if isinstance(corpus.input, FrameInput) else None,
         student_auc=student_auc,
         teacher_auc=teacher_auc,
-        temperature=temperature,
+        calibration=calibration,
+        stopping=stopping,
         train_clips=len(fold.train),
         val_clips=len(fold.val),
         origins=corpus.origins,

@@ -14,7 +14,7 @@ from training.config import Recipe
 from training.corpus import Corpus, Example, segments
 from training.dataset import CLIPS_FILE
 from training.errors import DataError, Problem
-from training.idle import idle_clips
+from training.idle import SYNTHETIC, idle_clips
 from training.seeds import mixed_seed
 from training.streams import UNLABELLED
 
@@ -58,8 +58,31 @@ def draw_fold(corpus: Corpus, recipe: Recipe, seed: int) -> Fold:
         for stream, (examples, count) in enumerate(zip((train, val), counts, strict=True)):
             generator = torch.Generator().manual_seed(mixed_seed(seed, 1, stream))
             for pose in idle_clips(count, corpus.skeleton, corpus.rate_hz, generator):
-                examples.append(Example(pose, target, "synthetic", "train", ""))
+                examples.append(Example(pose, target, SYNTHETIC, "train", ""))
     return Fold(tuple(train), tuple(val))
+
+
+def parted(clips: Sequence[Example], share: float, seed: int) -> tuple[list[Example], list[Example]]:
+    """Clips in two parts, the second with about `share` of each data set's; whole groups at random.
+
+    What is drawn does not depend on labels: either part is like the whole. Made-up clips are groups of their own.
+    """
+    rng = np.random.default_rng((seed, 3))
+    groups: dict[str, dict[str, list[int]]] = defaultdict(lambda: defaultdict(list))
+    for i, clip in enumerate(clips):
+        groups[clip.source][f"made up {i}" if clip.source == SYNTHETIC else clip.group].append(i)
+    second: set[int] = set()
+    for source in sorted(groups):
+        members = [groups[source][name] for name in sorted(groups[source])]
+        wanted, taken = share * sum(map(len, members)), 0
+        for which in rng.permutation(len(members)):
+            if abs(wanted - taken - len(members[which])) < abs(wanted - taken):
+                second.update(members[which])
+                taken += len(members[which])
+    return (
+        [clip for i, clip in enumerate(clips) if i not in second],
+        [clip for i, clip in enumerate(clips) if i in second],
+    )
 
 
 def _draw_groups(examples: Sequence[Example], share: float, rng: np.random.Generator) -> set[str]:

@@ -13,6 +13,9 @@ from torch import Tensor
 
 from models.skeletons import BODY13, Skeleton, mapping
 
+SYNTHETIC = "synthetic"
+"""The `source` of such clips."""
+
 # Offsets in body heights: x outward from the body's midline, y down, z towards the front.
 _ARMS = (
     ((0.02, 0.17, 0.00), (0.03, 0.33, 0.02)),  # hanging

@@ -41,17 +41,34 @@ def at_ratios(logits: Tensor, lengths: Tensor, leads: Tensor | None = None) -> T
     return logits.gather(1, steps[:, :, None].expand(-1, -1, logits.shape[2]))
 
 
-def ratio_logits(predict: Predict, examples: Sequence[Example]) -> tuple[Floats, Ints]:
-    """Logits (N, 10, K) and targets (N,) of all examples, in their order."""
+def step_logits(predict: Predict, examples: Sequence[Example]) -> list[Floats]:
+    """Logits (T, K) of every step of each example, in their order, what leads it in included."""
     if not examples:
         raise ValueError("there are no clips to measure on")
-    parts: dict[int, Tensor] = {}
+    found: dict[int, Floats] = {}
     with torch.no_grad():
         for indices, batch in plain_batches(examples):
-            logits = at_ratios(predict(batch.x).cpu(), batch.lengths, batch.leads)
-            parts.update(zip(indices, logits, strict=True))
-    targets = np.array([e.target for e in examples], np.int64)
-    return torch.stack([parts[i] for i in range(len(examples))]).numpy(), targets
+            logits = predict(batch.x).cpu()
+            for i, clip, length in zip(indices, logits, batch.lengths.tolist(), strict=True):
+                found[i] = clip[:length].numpy().copy()
+    return [found[i] for i in range(len(examples))]
+
+
+def ratio_steps(examples: Sequence[Example]) -> Ints:
+    """(N, 10) index of the step at which each example reaches each ratio."""
+    lengths, leads = (torch.tensor(values) for values in ([len(e.pose) for e in examples], [e.lead for e in examples]))
+    return observed_steps(lengths, leads).numpy()
+
+
+def targets_of(examples: Sequence[Example]) -> Ints:
+    """(N,) index of each example's label."""
+    return np.array([e.target for e in examples], np.int64)
+
+
+def ratio_logits(predict: Predict, examples: Sequence[Example]) -> tuple[Floats, Ints]:
+    """Logits (N, 10, K) and targets (N,) of all examples, in their order."""
+    steps = step_logits(predict, examples)
+    return np.stack([clip[at] for clip, at in zip(steps, ratio_steps(examples), strict=True)]), targets_of(examples)
 
 
 def accuracy(logits: Floats, targets: Ints, among: Sequence[int] | None = None) -> NDArray[np.float64]:
@@ -75,20 +92,24 @@ def confusion(logits: Floats, targets: Ints) -> Ints:
     return np.bincount(cells, minlength=classes * classes).reshape(classes, classes)
 
 
-def log_probabilities(logits: Floats, temperature: float = 1.0) -> NDArray[np.float64]:
-    """Log of softmax(logits / temperature) over the last axis."""
-    scaled = np.asarray(logits, np.float64) / temperature
+def log_probabilities(logits: Floats, temperature: float | Floats = 1.0) -> NDArray[np.float64]:
+    """Log of softmax(logits / temperature) over the last axis; temperature: of all, or of each without that axis."""
+    scaled = np.asarray(logits, np.float64) / np.asarray(temperature, np.float64)[..., None]
     scaled = scaled - scaled.max(-1, keepdims=True)
     return np.asarray(scaled - np.log(np.exp(scaled).sum(-1, keepdims=True)), np.float64)
 
 
-def surprise(logits: Floats, targets: Ints, temperature: float = 1.0) -> float:
+def surprises(logits: Floats, targets: Ints, temperature: float | Floats = 1.0) -> NDArray[np.float64]:
+    """(N, R) negative log-likelihood of the true labels (N,) under logits (N, R, K), nats."""
+    return -log_probabilities(logits, temperature)[np.arange(len(targets)), :, targets]
+
+
+def surprise(logits: Floats, targets: Ints, temperature: float | Floats = 1.0) -> float:
     """Mean negative log-likelihood of the true labels over clips and ratios, nats."""
-    rows = np.arange(len(targets))
-    return float(-log_probabilities(logits, temperature)[rows, :, targets].mean())
+    return float(surprises(logits, targets, temperature).mean())
 
 
-def calibration_error(logits: Floats, targets: Ints, temperature: float = 1.0, bins: int = 15) -> float:
+def calibration_error(logits: Floats, targets: Ints, temperature: float | Floats = 1.0, bins: int = 15) -> float:
     """Expected calibration error over clips and ratios: mean |confidence - accuracy| in equal bins of confidence.
 
     Guo et al., On Calibration of Modern Neural Networks, 2017.
@@ -99,3 +120,10 @@ def calibration_error(logits: Floats, targets: Ints, temperature: float = 1.0, b
     bin_of = np.minimum((confidence * bins).astype(int), bins - 1)
     gaps = np.bincount(bin_of, confidence - right, bins)
     return float(np.abs(gaps).sum() / len(confidence))
+
+
+def brier_score(logits: Floats, targets: Ints, temperature: float | Floats = 1.0) -> float:
+    """Mean over clips and ratios of the squared distance between probabilities and truth, in [0, 2] (Brier, 1950)."""
+    distance = np.exp(log_probabilities(logits, temperature))
+    distance[np.arange(len(targets)), :, targets] -= 1
+    return float((distance**2).sum(-1).mean())

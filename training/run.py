@@ -19,7 +19,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from torch import nn
 
-from models.bundle.schema import FrameInput, PoseInput
+from models.bundle.schema import Calibration, FrameInput, PoseInput, StoppingRule
 from models.networks import Student
 from models.skeletons import Skeleton
 from training.build import build_student
@@ -43,7 +43,9 @@ class SeedResult(BaseModel):
     """Of a student on frames."""
     student_auc: float
     teacher_auc: float | None
-    temperature: float
+    calibration: Calibration
+    stopping: StoppingRule | None = None
+    """Of validation clips that neither the weights nor the calibration were chosen by, see `training.stopping`."""
     train_clips: int
     val_clips: int
     origins: tuple[str, ...]
@@ -58,6 +60,15 @@ class SeedResult(BaseModel):
             return PoseInput(kind="pose", skeleton=self.skeleton)
         assert self.frame is not None  # noqa: S101  # validated
         return self.frame
+
+    @model_validator(mode="before")
+    @classmethod
+    def _older(cls, values: Any) -> Any:
+        """Results of earlier releases have one temperature and no rule."""
+        if isinstance(values, dict) and "temperature" in values:
+            values = dict(values)
+            values["calibration"] = {"kind": "temperature", "temperature": values.pop("temperature")}
+        return values
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from models.calibration import probabilities
 from training import clips
 from training.card import Figures
 from training.clips import Recording
@@ -148,8 +149,9 @@ def measure_folds(runs: Sequence[Run], folds: Path, of: str, only: str = "") -> 
         for recording in clips.read(folds / str(k) / source.path).recordings:
             if recording.split == "test":
                 with torch.no_grad():
-                    answer = student(torch.from_numpy(recording.steps)[None])[0] / result.temperature
-                probability = torch.softmax(answer, -1)[:, labels.index(label)].double().numpy()
+                    answer = student(torch.from_numpy(recording.steps)[None])[0].numpy()
+                elapsed_s = np.arange(len(answer)) / recipe.rate_hz
+                probability = probabilities(answer, result.calibration, elapsed_s)[:, labels.index(label)]
                 fold.append(_watched(recording, probability, of, label, source.rename))
         watched.append(fold)
     min_steps = recipe.bundle.decision.min_steps

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
 
 from models.clock import GapPolicy
 from models.resize import FitPolicy
@@ -28,6 +28,7 @@ Version = Annotated[str, Field(pattern=r"^\d+(\.\d+){0,2}$")]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Share = Annotated[float, Field(ge=0, le=1)]
+OpenShare = Annotated[float, Field(gt=0, lt=1)]
 
 
 class Part(BaseModel):
@@ -102,6 +103,30 @@ class Temperature(Part):
     temperature: Positive = 1.0
 
 
+class TimedTemperature(Part):
+    """Calibration by a temperature that changes while a track is watched: early answers are unsure in another way.
+
+    T(t) = later * (first / later) ** exp(-t / settle_s), t being the seconds since the track's state was initial:
+    `first` at the first step, and all but `later` after a few times `settle_s`.
+    """
+
+    kind: Literal["timed_temperature"] = "timed_temperature"
+    first: Positive
+    later: Positive
+    settle_s: Positive
+
+
+def _calibration_kind(value: Any) -> str:
+    return str(value.get("kind", "temperature") if isinstance(value, dict) else getattr(value, "kind", ""))
+
+
+Calibration = Annotated[
+    Annotated[Temperature, Tag("temperature")] | Annotated[TimedTemperature, Tag("timed_temperature")],
+    Discriminator(_calibration_kind),
+]
+"""Without a `kind`, as in older bundles, one temperature."""
+
+
 class DecisionRule(Part):
     """`on` or more for `min_steps` steps in a row begins an event; below `off` ends it."""
 
@@ -113,6 +138,43 @@ class DecisionRule(Part):
     def _ordered(self) -> Self:
         if self.off > self.on:
             raise ValueError(f"off ({self.off}) must not exceed on ({self.on})")
+        return self
+
+
+class Promise(Part):
+    """An error rate that may be asked for, and the least probability to commit at that keeps it.
+
+    threshold None: it could not be certified. committed: clips that it commits on, of those it was certified on.
+    """
+
+    error_rate: OpenShare
+    threshold: Annotated[float, Field(gt=0, le=1)] | None
+    committed: Annotated[int, Field(ge=0)] = 0
+    wrong: Annotated[int, Field(ge=0)] = 0
+
+
+class StoppingRule(Part):
+    """When to commit to an action, early, and how often that may be wrong.
+
+    A track is committed to an action as soon as that was the most probable one, at `threshold` or more, in `min_steps`
+    results in a row; never to the background. Of first commitments since a state's initial value, at most `error_rate`
+    are wrong in the long run, on streams like the clips that this was certified on; that statement is true with
+    probability 1 - delta over the draw of those clips (Angelopoulos et al., Learn then Test, 2021).
+    """
+
+    min_steps: Annotated[int, Field(ge=1)] = 2
+    delta: OpenShare = 0.1
+    clips: Annotated[int, Field(ge=0)]
+    """That it was certified on; nothing else was fitted on them."""
+    groups: Annotated[int, Field(ge=0)]
+    """Of which those clips are."""
+    promises: tuple[Promise, ...]
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        rates = [promise.error_rate for promise in self.promises]
+        if rates != sorted(set(rates)):
+            raise ValueError("promises must be in the order of their error rates, each of which is there once")
         return self
 
 
@@ -143,8 +205,10 @@ class BundleSpec(Part):
     logits: str = "logits"
     state: tuple[StateTensor, ...]
     opset: int
-    calibration: Temperature = Temperature()
+    calibration: Calibration = Temperature()
     decision: DecisionRule = DecisionRule()
+    stopping: StoppingRule | None = None
+    """Of a bundle that can promise how often its commitments are wrong."""
     quality: dict[str, Any]
     """Measured quality, free in form: set name -> figures, each reproducible by a command on the card."""
     provenance: Provenance

@@ -15,7 +15,7 @@ import numpy as np
 
 from models.bundle import Registry, load, run_vector, zoo_directory
 from models.bundle.schema import FrameInput
-from training.metrics import log_probabilities
+from models.calibration import probabilities
 from training.onnx_graph import OnnxGraph
 from training.prepare.decode import Plan, decoded
 from training.prepare.videos import VIDEO_ENDINGS
@@ -35,7 +35,7 @@ def main() -> None:
     for video in sorted(p for p in arguments.videos.glob("**/*") if p.suffix.lower() in VIDEO_ENDINGS):
         frames = np.stack(list(decoded(video, plan)))[:, None]
         logits = run_vector(spec, graph, frames)[:, 0]
-        probability = np.exp(log_probabilities(logits, spec.calibration.temperature))[:, fall]
+        probability = probabilities(logits, spec.calibration, np.arange(len(logits)) / spec.rate_hz)[:, fall]
         raised = len(alarms(probability, spec.decision.on, spec.decision.min_steps))
         found["clips"] += 1
         found["clips_with_alarms"] += raised > 0

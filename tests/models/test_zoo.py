@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from models import skeletons
 from models.bundle import Registry, load, run_vector, verify_graph, zoo_directory
 from models.bundle.schema import PoseInput
-from service.decision import calibrate
+from models.calibration import probabilities
 from service.demo.figure import ACTIONS, pose
 from tests.support import OrtGraph
 
@@ -34,7 +34,7 @@ def watched(
         pose(action, moments, height=height, noise=noise, yaw=yaw)
     )
     logits = run_vector(spec, OrtGraph(bundle.step), keypoints[:, np.newaxis])[:, 0]
-    return spec.labels, calibrate(logits, spec.calibration)
+    return spec.labels, probabilities(logits, spec.calibration, np.arange(len(logits)) / spec.rate_hz)
 
 
 @pytest.mark.parametrize("path", ZOO.values(), ids=ZOO.keys())

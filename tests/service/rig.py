@@ -139,10 +139,15 @@ def probabilities_of(logits: NDArray[Any]) -> NDArray[np.float64]:
 
 
 class PlainTrack:
-    """One person stepped alone by the numpy reference: what every batched stream must equal."""
+    """One person stepped alone by the numpy reference: what every batched stream must equal.
 
-    def __init__(self, reference: TinyReference) -> None:
+    heat: the temperature at a step, by how many there were before it since the state was initial.
+    """
+
+    def __init__(self, reference: TinyReference, heat: Callable[[int], float] = lambda steps: 1.0) -> None:
         self.reference = reference
+        self.heat = heat
+        self.steps = 0
         self.state = reference.initial(1)
         self.held: Floats | None = None
         self.epoch = 0
@@ -156,10 +161,11 @@ class PlainTrack:
     def step(self, x: Floats, epoch: int) -> NDArray[np.float64]:
         """Step a pose; returns probabilities (K,)."""
         if epoch != self.epoch:
-            self.state, self.epoch = self.reference.initial(1), epoch
+            self.state, self.epoch, self.steps = self.reference.initial(1), epoch, 0
         self.held = x
         return self._step(x)
 
     def _step(self, x: Floats) -> NDArray[np.float64]:
         logits, self.state = self.reference.step(x[np.newaxis], self.state)
-        return probabilities_of(logits[0])
+        self.steps += 1
+        return probabilities_of(logits[0] / self.heat(self.steps - 1))

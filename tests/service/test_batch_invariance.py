@@ -26,6 +26,14 @@ STEPS_S = (0.0, 0.02, 1 / 30, 1 / 15, 1 / 15, 1 / 15, 0.1, 0.2, 0.4, 1.5, -0.03,
 """Time from one frame to the next: too fast, right, too slow, a gap (over 1 s), repeated, backward."""
 
 
+TIMED = {"kind": "timed_temperature", "first": 3.0, "later": 0.5, "settle_s": 0.4}
+
+
+def heat(steps: int) -> float:
+    """The temperature of `TIMED`, at 15 steps a second."""
+    return float(0.5 * 6.0 ** np.exp(-steps / 15 / 0.4))
+
+
 BUNDLES: dict[str, Bundle] = {}
 """By gap policy."""
 
@@ -33,7 +41,7 @@ BUNDLES: dict[str, Bundle] = {}
 @pytest.fixture(scope="module", autouse=True)
 def _bundles(tmp_path_factory: pytest.TempPathFactory) -> None:
     for policy in ("hold", "skip"):
-        BUNDLES[policy] = tiny(tmp_path_factory.mktemp(policy), gaps={"policy": policy})
+        BUNDLES[policy] = tiny(tmp_path_factory.mktemp(policy), gaps={"policy": policy}, calibration=TIMED)
 
 
 class Twin:
@@ -41,7 +49,7 @@ class Twin:
 
     def __init__(self, policy: str) -> None:
         self.resampler = Resampler(15.0, "hold" if policy == "hold" else "skip")
-        self.plain = PlainTrack(TinyReference())
+        self.plain = PlainTrack(TinyReference(), heat)
         self.epoch = self.answered_epoch = 0
         self.reasons: dict[int, str] = {}
         self.frames: dict[int, tuple[Floats, int, int]] = {}

@@ -1,12 +1,11 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.bundle.schema import DecisionRule, Temperature
-from service.decision import Change, Decision, calibrate
+from models.bundle.schema import DecisionRule
+from service.decision import Change, Decision
 
 RULE = DecisionRule(on=0.6, off=0.4, min_steps=2)
 
@@ -17,14 +16,6 @@ def run(decision: Decision, *rows: tuple[float, ...]) -> list[tuple[int, str, in
     for i, row in enumerate(rows):
         found += [(i, change.phase, change.label) for change in decision.push(row, int(np.argmax(row)))]
     return found
-
-
-def test_calibration_is_softmax_of_logits_over_temperature() -> None:
-    logits = np.array([[0.0, np.log(3.0)], [1000.0, -1000.0]], np.float32)
-    assert calibrate(logits, Temperature())[0] == pytest.approx([0.25, 0.75], abs=1e-6)
-    assert calibrate(logits, Temperature(temperature=2.0))[0] == pytest.approx([0.366025, 0.633975], abs=1e-6)
-    assert calibrate(logits, Temperature())[1] == pytest.approx([1, 0])
-    assert logits[1].tolist() == [1000, -1000]
 
 
 def test_an_action_begins_after_enough_results_in_a_row_and_ends_below_off() -> None:

@@ -3,27 +3,62 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from training.calibrate import COLDEST, fit_temperature
-from training.metrics import calibration_error
+from models.bundle.schema import TimedTemperature
+from models.calibration import temperatures
+from training.calibrate import COLDEST, fit_calibration
+from training.idle import SYNTHETIC
+from training.metrics import Floats, Ints, calibration_error
+
+ELAPSED_S = np.linspace(0, 4, 10)
+
+
+def honest(clips: int, seed: int = 0) -> tuple[Floats, Ints]:
+    """Logits (N, 10, 4) whose softmax is how often each label is true."""
+    rng = np.random.default_rng(seed)
+    logits = np.repeat(rng.normal(0, 2, (clips, 1, 4)), 10, 1)
+    shares = np.exp(logits[:, 0]) / np.exp(logits[:, 0]).sum(-1, keepdims=True)
+    return logits, (shares.cumsum(-1) < rng.random((clips, 1))).sum(-1)
+
+
+def fitted(logits: Floats, targets: Ints, sources: list[str] | None = None) -> TimedTemperature:
+    return fit_calibration(logits, targets, np.tile(ELAPSED_S, (len(targets), 1)), sources or ["s"] * len(targets))
 
 
 def test_the_temperature_that_spoiled_probabilities_is_found() -> None:
-    rng = np.random.default_rng(0)
-    honest = rng.normal(0, 2, (3000, 10, 4))
-    honest = np.repeat(honest[:, :1], 10, 1)
-    shares = np.exp(honest[:, 0]) / np.exp(honest[:, 0]).sum(-1, keepdims=True)
-    targets = (shares.cumsum(-1) < rng.random((3000, 1))).sum(-1)
-    found = fit_temperature(3 * honest, targets)
-    assert found == pytest.approx(3, rel=0.1)
-    assert calibration_error(3 * honest, targets, found) < calibration_error(3 * honest, targets) / 4
+    logits, targets = honest(3000)
+    found = fitted(3 * logits, targets)
+    heat = np.tile(temperatures(found, ELAPSED_S), (len(targets), 1))
+    assert [found.first, found.later] == pytest.approx([3, 3], rel=0.1)
+    assert calibration_error(3 * logits, targets, heat) < calibration_error(3 * logits, targets) / 4
+
+
+def test_a_temperature_that_changes_while_a_clip_is_watched_is_found() -> None:
+    logits, targets = honest(3000)
+    truth = temperatures(TimedTemperature(first=3, later=0.7, settle_s=1.0), ELAPSED_S)
+    found = fitted(logits * truth[:, None], targets)
+    assert temperatures(found, ELAPSED_S) == pytest.approx(truth, rel=0.15)
+
+
+def test_a_large_set_does_not_speak_for_a_small_one() -> None:
+    (one, of_one), (two, of_two) = honest(2000), honest(500, seed=1)
+    logits, targets = np.concatenate([one, 4 * two]), np.concatenate([of_one, of_two])
+    found = fitted(logits, targets, ["one"] * 2000 + ["two"] * 500)
+    swapped = fitted(logits, targets, ["one"] * 2500)
+    assert found.later > 1.2 * swapped.later
+
+
+def test_made_up_clips_count_only_where_there_are_no_others() -> None:
+    (real, of_real), (made, of_made) = honest(500), honest(500, seed=1)
+    logits, targets = np.concatenate([real, 9 * made]), np.concatenate([of_real, of_made])
+    assert fitted(logits, targets, ["s"] * 500 + [SYNTHETIC] * 500).later == pytest.approx(1, rel=0.2)
+    assert fitted(9 * made, of_made, [SYNTHETIC] * 500).later == pytest.approx(9, rel=0.2)
 
 
 def test_answers_that_are_all_right_do_not_freeze_it() -> None:
-    found = fit_temperature(np.tile(np.array([1.0, 0.0]), (5, 10, 1)), np.zeros(5, np.int64))
-    assert found == pytest.approx(COLDEST, rel=0.01)
-    assert found >= COLDEST
+    found = fitted(np.tile(np.array([1.0, 0.0]), (5, 10, 1)), np.zeros(5, np.int64))
+    assert COLDEST <= found.later < 1
 
 
 def test_no_clips_cannot_calibrate() -> None:
     with pytest.raises(ValueError, match="no clips"):
-        fit_temperature(np.zeros((0, 10, 2)), np.zeros(0, np.int64))
+        fitted(np.zeros((0, 10, 2)), np.zeros(0, np.int64))

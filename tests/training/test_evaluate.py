@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from models.bundle.schema import Temperature
 from tests.training.support import tiny_recipe, write_stick_set
 from training.config import Recipe
 from training.corpus import Corpus, load_corpus
@@ -39,7 +40,7 @@ def test_answers_among_all_labels_and_among_the_sets_own_are_told_apart(two_sets
     def predict(x: Tensor) -> Tensor:  # 'wave', else 'nod'
         return always(3, 0).expand(*x.shape[:2], 4)
 
-    found = measure("dummy", recipe, predict, corpus, 1.0)
+    found = measure("dummy", recipe, predict, corpus, Temperature())
     one, two = found.sets["one"], found.sets["two"]
     assert (one.clips, two.clips) == (15, 6)
     assert one.own_labels == ("nod", "raise", "spread")
@@ -55,7 +56,7 @@ def test_auc_is_the_mean_over_the_ten_ratios(two_sets: tuple[Corpus, Recipe]) ->
     def predict(x: Tensor) -> Tensor:  # right only once 8 steps were seen
         return torch.stack([always(3 if step < 7 else 0, 1) for step in range(x.shape[1])]).expand(len(x), -1, -1)
 
-    scores = measure("dummy", recipe, predict, corpus, 1.0).sets["one"].conditions["clean"].joint
+    scores = measure("dummy", recipe, predict, corpus, Temperature()).sets["one"].conditions["clean"].joint
     assert len(scores.accuracy) == len(RATIOS)
     assert scores.auc == pytest.approx(np.mean(scores.accuracy), abs=1e-4)
     assert scores.accuracy[0] == 0
@@ -64,9 +65,14 @@ def test_auc_is_the_mean_over_the_ten_ratios(two_sets: tuple[Corpus, Recipe]) ->
 
 def test_calibration_is_told_before_and_after(two_sets: tuple[Corpus, Recipe]) -> None:
     corpus, recipe = two_sets
-    found = measure("dummy", recipe, lambda x: always(3, 0).expand(*x.shape[:2], 4) * 9, corpus, 9.0).sets["one"]
+    found = measure(
+        "dummy", recipe, lambda x: always(3, 0).expand(*x.shape[:2], 4) * 9, corpus, Temperature(temperature=9.0)
+    ).sets["one"]
     assert found.calibrated.surprise < found.raw.surprise
     assert found.calibrated.error < found.raw.error
+    assert found.calibrated.brier < found.raw.brier
+    assert np.mean(found.raw.brier_at) == pytest.approx(found.raw.brier, abs=1e-4)
+    assert len(found.raw.error_at) == 10
 
 
 def test_a_run_is_measured_under_every_condition(finished: tuple[Run, Path]) -> None:
@@ -93,7 +99,8 @@ def test_a_bundle_gives_the_figures_of_its_run(finished: tuple[Run, Path], bundl
     expected, found = evaluate_run(run, data), evaluate_bundle(bundle, run.recipe, data)
     for condition, scores in expected.sets["sticks"].conditions.items():
         assert found.sets["sticks"].conditions[condition].joint.auc == pytest.approx(scores.joint.auc, abs=0.01)
-    assert found.temperature == expected.temperature
+    assert found.calibration == expected.calibration
+    assert found.stopping == expected.stopping
 
 
 def test_another_recipes_clips_are_refused(finished: tuple[Run, Path], bundle: Path, tmp_path: Path) -> None:
@@ -111,4 +118,4 @@ def test_without_test_clips_nothing_is_measured(tmp_path: Path) -> None:
     write_stick_set(tmp_path / "sticks", train=2, test=0)
     corpus = load_corpus(tiny_recipe(), tmp_path)
     with pytest.raises(ConfigError, match="split 'test'"):
-        measure("dummy", tiny_recipe(), lambda x: x, corpus, 1.0)
+        measure("dummy", tiny_recipe(), lambda x: x, corpus, Temperature())

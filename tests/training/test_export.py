@@ -116,7 +116,8 @@ def test_a_run_becomes_a_bundle_that_loads_and_verifies(finished: tuple[Run, Pat
     spec = bundle.spec
     assert spec.labels == result.labels
     assert spec.rate_hz == run.recipe.rate_hz
-    assert spec.calibration.temperature == result.temperature
+    assert spec.calibration == result.calibration
+    assert spec.stopping == result.stopping
     assert spec.provenance.recipe == "tiny"
     assert spec.provenance.data == (f"{STICK.about} {STICK.terms}",)
     assert "torch" in spec.provenance.libraries

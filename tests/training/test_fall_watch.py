@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from models import calibration
 from models.bundle import Bundle, Registry, load, run_vector, verify_graph, zoo_directory
 from models.bundle.schema import FrameInput
 from training.config import read_recipe
@@ -27,8 +28,8 @@ def probabilities(bundle: Bundle, video: Path) -> NDArray[np.float64]:
     plan = Plan(takes.height, takes.width, takes.fit, bundle.spec.rate_hz)
     frames = np.stack(list(decoded(video, plan)))[:, None]
     logits = run_vector(bundle.spec, OnnxGraph(bundle.step), frames)[:, 0].astype(np.float64)
-    shares = np.exp(logits / bundle.spec.calibration.temperature)
-    return np.asarray((shares / shares.sum(1, keepdims=True))[:, bundle.spec.labels.index("fall")], np.float64)
+    shares = calibration.probabilities(logits, bundle.spec.calibration, np.arange(len(logits)) / bundle.spec.rate_hz)
+    return np.asarray(shares[:, bundle.spec.labels.index("fall")], np.float64)
 
 
 def test_it_verifies_and_is_small(bundle: Bundle) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from models.bundle.schema import TimedTemperature
 from models.errors import InklingError
 from tests.training.support import read_rows, tiny_recipe, write_rows, write_stick_set
 from training.errors import DataError
@@ -49,7 +50,8 @@ def test_a_fit_leaves_weights_result_and_curves(finished: tuple[Run, Path]) -> N
     assert result.teacher_auc is not None
     assert result.student_auc > 0.5
     assert result.val_clips + result.train_clips == 36
-    assert 0.05 <= result.temperature <= 20
+    assert isinstance(result.calibration, TimedTemperature)
+    assert 0.05 <= result.calibration.later <= 20
 
 
 def test_a_killed_fit_ends_with_the_weights_of_an_uninterrupted_one(finished: tuple[Run, Path], tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from models.bundle.schema import Temperature
 from models.networks import pose_student
 from tests.training.support import STICK, tiny_recipe
 from training.config import Recipe
@@ -19,7 +20,7 @@ def result(seed: int, auc: float) -> SeedResult:
         skeleton=STICK.body(),
         student_auc=auc,
         teacher_auc=None,
-        temperature=1.0,
+        calibration=Temperature(),
         train_clips=1,
         val_clips=1,
         origins=(),
@@ -99,3 +100,11 @@ def test_a_file_is_replaced_as_a_whole(tmp_path: Path) -> None:
     write_text(tmp_path / "a.json", "one")
     write_text(tmp_path / "a.json", "two")
     assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("a.json", "two")]
+
+
+def test_a_result_of_an_earlier_release_has_one_temperature_and_no_rule() -> None:
+    older = result(0, 0.5).model_dump(mode="json") | {"temperature": 0.8}
+    del older["calibration"], older["stopping"]
+    found = SeedResult.model_validate(older)
+    assert found.calibration == Temperature(temperature=0.8)
+    assert found.stopping is None

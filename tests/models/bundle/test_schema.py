@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from models.bundle import BundleSpec
 from models.bundle.loader import read_spec
-from models.bundle.schema import FrameInput, StateTensor
+from models.bundle.schema import FrameInput, StateTensor, Temperature, TimedTemperature
 from tests.support import make_bundle
 
 
@@ -69,3 +69,14 @@ def test_values_outside_the_contract_are_refused(spec: BundleSpec, changes: dict
 def test_a_loaded_spec_does_not_change(spec: BundleSpec) -> None:
     with pytest.raises(ValidationError, match="frozen"):
         spec.rate_hz = 30.0
+
+
+def test_a_calibration_without_a_kind_is_one_temperature(spec: BundleSpec) -> None:
+    assert changed(spec, calibration={"temperature": 2.0}).calibration == Temperature(temperature=2.0)
+
+
+def test_a_timed_calibration_survives_json(spec: BundleSpec) -> None:
+    timed = changed(spec, calibration={"kind": "timed_temperature", "first": 1.1, "later": 0.8, "settle_s": 1.5})
+    assert timed.calibration == TimedTemperature(first=1.1, later=0.8, settle_s=1.5)
+    assert BundleSpec.model_validate_json(timed.model_dump_json()) == timed
+    assert "settle_s" in str(BundleSpec.model_json_schema())

@@ -1,0 +1,139 @@
+"""A rule that commits early and says how often it is wrong: fitted so that it holds, and measured.
+
+Learn then Test (Angelopoulos, Bates, Candès, Jordan, Lei, arXiv 2110.01052) applied to the time of stopping, as in
+early time classification (Ringel et al., arXiv 2402.00857). For a threshold, let R = P(wrong | committed). That
+R > alpha is tested on n clips that were committed on, k of them wrongly: given n, k is binomial, so the chance of k or
+fewer of Bin(n, alpha) is a p-value. Thresholds are tested in a fixed order, from strict to lenient, each at level
+delta, until one is not rejected (fixed-sequence testing, which needs no correction); the last that was rejected is
+used. With probability 1 - delta, its R is at most alpha.
+
+Where the order begins is decided on other clips, those that calibrated: at the strictest threshold that commits on so
+many clips that the test has a chance.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import binom
+
+from models.bundle.schema import Promise, StoppingRule
+from models.commitment import Commitment
+
+THRESHOLDS = tuple(round(1 - 0.004 * 1.2**i, 4) for i in range(28))
+"""That are tried, strict to lenient: 0.996 to 0.45, each a fifth further from 1."""
+START = 1.5
+"""The first threshold tried should commit on so many times the clips of which none may be wrong: room for an error."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Watched:
+    """A clip as the rule sees it: (T, K) calibrated probabilities at its steps, and its true label."""
+
+    probabilities: NDArray[np.float64]
+    target: int
+    group: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """What a rule did on one clip. step: index of the step at which it committed, None: it never did."""
+
+    step: int | None
+    right: bool
+    steps: int
+
+    @property
+    def share(self) -> float:
+        """Of the clip's steps that were needed."""
+        return 1.0 if self.step is None else (self.step + 1) / self.steps
+
+
+def commit(clip: Watched, threshold: float, min_steps: int, background: int | None) -> Committed:
+    """Run the rule over one clip, up to its first commitment."""
+    rule = Commitment(threshold, min_steps, background)
+    best = clip.probabilities.argmax(1)
+    leading = clip.probabilities.max(1)
+    for step, (label, probability) in enumerate(zip(best.tolist(), leading.tolist(), strict=True)):
+        if rule.push(label, probability):
+            return Committed(step, label == clip.target, len(best))
+    return Committed(None, False, len(best))
+
+
+def p_value(wrong: int, committed: int, error_rate: float) -> float:
+    """How likely as few wrong ones or fewer would be, were more than `error_rate` of commitments wrong."""
+    return float(binom.cdf(wrong, committed, error_rate)) if committed else 1.0
+
+
+def certify(counts: Iterable[tuple[float, int, int]], error_rate: float, delta: float) -> tuple[float | None, int, int]:
+    """Fixed-sequence test of (threshold, committed, wrong), strict to lenient: the last that holds, or None."""
+    held: tuple[float | None, int, int] = None, 0, 0
+    for threshold, committed, wrong in counts:
+        if p_value(wrong, committed, error_rate) > delta:
+            break
+        held = threshold, committed, wrong
+    return held
+
+
+def fit_rule(
+    others: Sequence[Watched],
+    clips: Sequence[Watched],
+    error_rates: Sequence[float],
+    *,
+    delta: float,
+    min_steps: int,
+    background: int | None,
+) -> StoppingRule:
+    """The rule for each error rate, certified on `clips`; `others`, on which things were fitted, say where to begin."""
+
+    def counted(watched: Sequence[Watched]) -> list[tuple[float, int, int]]:
+        tried = ((t, measured(watched, t, min_steps, background, 1.0)) for t in THRESHOLDS)
+        return [(threshold, kept.committed, kept.wrong) for threshold, kept in tried]
+
+    before, found = counted(others), counted(clips)
+    promises = []
+    for error_rate in sorted(error_rates):
+        wanted = START * math.log(delta) / math.log(1 - error_rate)
+        expected = [committed * len(clips) / max(1, len(others)) for _, committed, _ in before]
+        begin = next((i for i, count in enumerate(expected) if count >= wanted), len(found))
+        threshold, committed, wrong = certify(found[begin:], error_rate, delta)
+        promises.append(Promise(error_rate=error_rate, threshold=threshold, committed=committed, wrong=wrong))
+    groups = len({clip.group or i for i, clip in enumerate(clips)})
+    return StoppingRule(min_steps=min_steps, delta=delta, clips=len(clips), groups=groups, promises=tuple(promises))
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """How a threshold did on clips. wrong: of those committed on; share, seconds: what these needed on average.
+
+    never: share of all clips that it never commits on.
+    """
+
+    clips: int
+    committed: int
+    wrong: int
+    share: float
+    seconds: float
+
+    @property
+    def never(self) -> float:
+        return 1 - self.committed / self.clips
+
+
+def measured(
+    clips: Sequence[Watched], threshold: float, min_steps: int, background: int | None, rate_hz: float
+) -> Kept:
+    """Run the rule over clips. seconds: from the clip's first step to the one it committed at."""
+    found = [commit(clip, threshold, min_steps, background) for clip in clips]
+    committed = [(c, c.step) for c in found if c.step is not None]
+    return Kept(
+        clips=len(clips),
+        committed=len(committed),
+        wrong=sum(not c.right for c, _ in committed),
+        share=float(np.mean([c.share for c, _ in committed])) if committed else 0.0,
+        seconds=float(np.mean([step / rate_hz for _, step in committed])) if committed else 0.0,
+    )
