@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from models.bundle.schema import TimedTemperature
 from models.calibration import probabilities
 from service.ages import Ages
-from service.engine import Engine
+from service.engine import Stepper
 from service.pool import StatePool
 from service.schedule import Lane, Scheduler, Step
 
@@ -52,7 +52,7 @@ class Batcher:
 
     def __init__(
         self,
-        engine: Engine,
+        engine: Stepper,
         pool: StatePool,
         post: Callable[[Outcome], None],
         max_batch: int,
@@ -70,6 +70,7 @@ class Batcher:
         self._asleep = False
         self._stopping = False
         self._failing = False
+        self._settled = threading.Event()
         self._thread: threading.Thread | None = None
 
     def submit(self, steps: Iterable[Step]) -> None:
@@ -88,12 +89,13 @@ class Batcher:
             self._scheduler.close(lane)
 
     def start(self) -> None:
-        """Begin to run what is submitted. Once."""
+        """Begin to run what is submitted. Once. Returns when the engine has settled on its thread."""
         if self._thread is not None:
             raise RuntimeError("the batcher was started before")
         name = f"engine-{self._engine.spec.name}-{self._engine.spec.version}"
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
+        self._settled.wait()
 
     def stop(self, timeout_s: float | None = None) -> bool:
         """Run what is queued, then end the thread and wait for it. False: it still runs after `timeout_s`."""
@@ -121,6 +123,10 @@ class Batcher:
         return True
 
     def _run(self) -> None:
+        try:
+            self._engine.settle()
+        finally:
+            self._settled.set()
         while True:
             with self._wake:
                 while not self._scheduler:

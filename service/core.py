@@ -93,7 +93,15 @@ def build(settings: Settings) -> Core:
         max_pixels=settings.max_image_pixels,
         max_followers=settings.max_followers,
     )
-    hub = Hub(limits, metrics, threads=settings.threads, decode_threads=settings.decode_threads, device=device)
+    hub = Hub(
+        limits,
+        metrics,
+        threads=settings.threads,
+        decode_threads=settings.decode_threads,
+        device=device,
+        graphs=settings.cuda_graphs,
+        canary=settings.canary,
+    )
     metrics.watch(hub.stats)
     for found in select(_found(settings), settings.load):
         try:

@@ -60,7 +60,10 @@ class Counts:
 
 @dataclass(frozen=True, slots=True)
 class BundleStats:
-    """A loaded bundle's figures now, for /metrics and /v1/bundles. counts: of open and closed streams together."""
+    """A loaded bundle's figures now, for /metrics and /v1/bundles. counts: of open and closed streams together.
+
+    canary: steps that were also taken alone, and the largest difference of a logit; None: the canary is off.
+    """
 
     spec: BundleSpec
     streams: int
@@ -68,6 +71,7 @@ class BundleStats:
     slots_used: int
     slots_free: int
     counts: Counts
+    canary: tuple[int, float] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,19 +1,22 @@
-"""Run a bundle's step with onnxruntime. The only file that imports it."""
+"""Run a bundle's step with onnxruntime. Only this file and `service.engine_device` import it."""
 
 from __future__ import annotations
 
-import ctypes
+import contextlib
+import io
 import logging
 import os
 from collections.abc import Iterable, Mapping
-from typing import Any, Literal
+from pathlib import Path
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from models.bundle import Bundle, TensorInfo, initial_state, verify_graph
+from models.bundle import Bundle, BundleSpec, TensorInfo, initial_state, verify_graph
 from models.errors import BundleInvalid, InklingError
-from service.pool import Indices, StatePool
+from service.cuda_libraries import missing_driver, missing_library
+from service.pool import HostPool, Indices, Kept, StatePool
 
 try:
     import onnxruntime
@@ -53,14 +56,30 @@ def resolve_device(device: Literal["auto", "cpu", "cuda"]) -> Device:
 def _missing_for_cuda() -> str | None:
     if _CUDA not in onnxruntime.get_available_providers():
         return "this onnxruntime is without CUDA; install inkling[gpu] in place of inkling[cpu]"
-    try:
-        driver = ctypes.CDLL("libcuda.so.1")
-    except OSError:
-        return "there is no NVIDIA driver (libcuda.so.1); install it, or start the container with --gpus all"
-    count = ctypes.c_int(0)
-    if driver.cuInit(0) or driver.cuDeviceGetCount(ctypes.byref(count)) or not count.value:
-        return "the NVIDIA driver shows no GPU; see what nvidia-smi says"
+    if missing := missing_driver():
+        return missing
+    _preload()
+    if library := missing_library(Path(onnxruntime.__file__).parent / "capi"):
+        return f"onnxruntime needs {library}, which cannot be loaded; install inkling[gpu], which brings it"
     return None
+
+
+def _preload() -> None:
+    """CUDA and cuDNN from their wheels, where the loader would not look. onnxruntime prints what it does not find."""
+    with contextlib.redirect_stdout(io.StringIO()):
+        onnxruntime.preload_dlls(directory="")
+
+
+class Stepper(Protocol):
+    """What the batcher needs of an engine, and whatever stands in front of one gives as well."""
+
+    spec: BundleSpec
+
+    def settle(self) -> None: ...
+
+    def advance(
+        self, pool: StatePool, rows: Indices, generations: Indices, epochs: Indices, x: Array, /
+    ) -> tuple[NDArray[np.float32], Kept | None]: ...
 
 
 class Engine:
@@ -73,14 +92,7 @@ class Engine:
         does not reproduce the bundle's test vector.
         """
         self.spec = bundle.spec
-        try:
-            self._session = _session(bundle.step, threads, device)
-        except Exception as error:  # onnxruntime's own errors share no base class
-            raise BundleInvalid(bundle.path, f"onnxruntime cannot load the graph: {error}") from error
-        if (used := self._session.get_providers()[0]) != (_CUDA if device == "cuda" else _CPU):
-            raise DeviceMissing(
-                f"onnxruntime runs on {used}, not on {device} as asked; its log says which library fails"
-            )
+        self._session = session(bundle, bundle.step, threads, device)
         self.inputs: dict[str, TensorInfo] = {arg.name: _info(arg) for arg in self._session.get_inputs()}
         self.outputs: dict[str, TensorInfo] = {arg.name: _info(arg) for arg in self._session.get_outputs()}
         self._names = list(self.outputs)
@@ -100,21 +112,26 @@ class Engine:
 
     def pool(self, slots: int, max_batch: int) -> StatePool:
         """Where the tracks' state is kept, in a form that `advance` can use: on the device that the engine runs on."""
-        return StatePool(self.spec.state, slots, max_batch)
+        return HostPool(self.spec.state, slots, max_batch)
 
     def advance(
         self, pool: StatePool, rows: Indices, generations: Indices, epochs: Indices, x: Array
-    ) -> tuple[NDArray[np.float32], NDArray[np.bool_] | None]:
+    ) -> tuple[NDArray[np.float32], Kept | None]:
         """Step B different rows of a pool of this engine once: gather, step, scatter. On the engine's thread alone.
 
         x (B, *input shape) -> logits (B, K), and which rows (B,) are finite in logits and state, None: all. The state
         of those is stored, where their generation still holds the row. Raises what onnxruntime raises, and then no
         state has changed.
         """
+        if not isinstance(pool, HostPool):
+            raise TypeError("a pool of another engine")
         logits, outputs = self.step(x, pool.gather(rows, generations, epochs))
         finite = finite_rows(logits, outputs)
         pool.scatter(rows, generations, epochs, outputs, finite)
         return logits, finite
+
+    def settle(self) -> None:
+        """What must happen on the thread that will call `advance`, before it does."""
 
     def warm(self, batches: Iterable[int]) -> None:
         """Step once at each batch size, so that the first client does not pay for what onnxruntime sets up then."""
@@ -123,7 +140,7 @@ class Engine:
             self.step(np.zeros((batch, *shape), dtype), initial_state(self.spec, batch))
 
 
-def finite_rows(logits: Array, outputs: Mapping[str, Array]) -> NDArray[np.bool_] | None:
+def finite_rows(logits: Array, outputs: Mapping[str, Array]) -> Kept | None:
     """Which rows (B,) are finite in logits and state, or None when all are. A state that is not would stay so."""
     tensors = [logits, *(array for array in outputs.values() if array.dtype.kind == "f")]
     if all(np.isfinite(array).all() for array in tensors):
@@ -135,15 +152,26 @@ def finite_rows(logits: Array, outputs: Mapping[str, Array]) -> NDArray[np.bool_
     return finite
 
 
-def _session(step: bytes, threads: int | None, device: Device) -> Any:
+def session(bundle: Bundle, graph: bytes, threads: int | None, device: Device, *, graphs: bool = False) -> Any:
+    """An onnxruntime session of a bundle's graph on `device` and nowhere else. graphs: it may record CUDA graphs.
+
+    Raises BundleInvalid when the graph cannot be loaded, DeviceMissing when onnxruntime falls back to another device.
+    """
     options = _options(threads)
-    if device == "cpu":
-        return onnxruntime.InferenceSession(step, options, providers=[_CPU])
-    onnxruntime.preload_dlls(directory="")  # CUDA and cuDNN from their wheels
-    options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
-    # TF32 would not reproduce the test vector; an exhaustive search costs a second at every new batch size.
-    how = {"use_tf32": "0", "cudnn_conv_algo_search": "HEURISTIC", "arena_extend_strategy": "kSameAsRequested"}
-    return onnxruntime.InferenceSession(step, options, providers=[(_CUDA, how)])
+    providers: list[Any] = [_CPU]
+    if device == "cuda":
+        _preload()
+        options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
+        # TF32 would not reproduce the test vector; an exhaustive search costs a second at every new batch size.
+        how = {"use_tf32": "0", "cudnn_conv_algo_search": "HEURISTIC", "arena_extend_strategy": "kSameAsRequested"}
+        providers = [(_CUDA, how | {"enable_cuda_graph": "1"} if graphs else how)]
+    try:
+        made = onnxruntime.InferenceSession(graph, options, providers=providers)
+    except Exception as error:  # onnxruntime's own errors share no base class
+        raise BundleInvalid(bundle.path, f"onnxruntime cannot load the graph: {error}") from error
+    if (used := made.get_providers()[0]) != (_CUDA if device == "cuda" else _CPU):
+        raise DeviceMissing(f"onnxruntime runs on {used}, not on {device} as asked; its log says which library fails")
+    return made
 
 
 def _options(threads: int | None) -> Any:

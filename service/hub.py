@@ -28,9 +28,11 @@ from models.bundle import Bundle
 from models.bundle.schema import BundleSpec, FrameInput
 from models.errors import BundleInvalid
 from service.batcher import Batcher, Outcome
+from service.canary import Canary
 from service.counts import BundleStats, Counts, Limits, StreamInfo
 from service.decoder import DecodePool, Decoder
-from service.engine import Device, Engine
+from service.engine import Device
+from service.engine_device import buckets, engine_for
 from service.errors import Draining, Internal, OverCapacity, ServiceError, UnknownBundle, UnknownStream
 from service.followers import Follower, Outlet, Room
 from service.frames import Work
@@ -92,6 +94,7 @@ class _Runtime:
     spec: BundleSpec
     pool: StatePool
     batcher: Batcher
+    canary: Canary | None = None
     images: FrameMapper | None = None
     decoder: Decoder | None = None
     """Both only of a bundle that takes images."""
@@ -125,7 +128,8 @@ class _Runtime:
             counts.add(session.tally())
             tracks += len(session.tracks)
         used = self.pool.used
-        return BundleStats(self.spec, len(self.sessions), tracks, used, self.pool.slots - used, counts)
+        watched = {} if self.canary is None else {"canary": (self.canary.steps, self.canary.difference)}
+        return BundleStats(self.spec, len(self.sessions), tracks, used, self.pool.slots - used, counts, **watched)
 
 
 class Hub:
@@ -139,17 +143,22 @@ class Hub:
         threads: int | None = None,
         decode_threads: int | None = None,
         device: Device = "cpu",
+        graphs: bool = True,
+        canary: int = 0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """threads: onnxruntime's threads per bundle; decode_threads: those that decode images, for all bundles.
 
-        None: as many as there are cores that this process may use.
+        None: as many as there are cores that this process may use. graphs: CUDA graphs may be used. canary: one track
+        in so many is also stepped alone; 0: none.
         """
         self.limits = limits or Limits()
         self.device = device
         self.draining = False
         self._observer = observer
         self._threads = threads
+        self._graphs = graphs
+        self._canary = canary
         self._clock = clock
         self._decoders = DecodePool(decode_threads or len(os.sched_getaffinity(0)))
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -166,12 +175,16 @@ class Hub:
         spec = bundle.spec
         if (spec.name, spec.version) in self._runtimes:
             raise BundleInvalid(bundle.path, f"{spec.full_name} is loaded already")
-        engine = Engine(bundle, self._threads, self.device)
+        engine = engine_for(bundle, self._threads, self.device, graphs=self._graphs)
         limit = self.limits.max_batch
-        engine.warm(sorted({min(1 << power, limit) for power in range(limit.bit_length() + 1)}))
+        engine.warm(buckets(limit))
         pool = engine.pool(self.limits.slots, limit)
+        canary = Canary(engine, self._canary, self.limits.slots) if self._canary else None
         runtime = _Runtime(
-            spec, pool, Batcher(engine, pool, lambda outcome: self._post(runtime, outcome), limit, self._clock)
+            spec,
+            pool,
+            Batcher(canary or engine, pool, lambda outcome: self._post(runtime, outcome), limit, self._clock),
+            canary,
         )
         if isinstance(spec.input, FrameInput):
             images = FrameMapper(spec, Start(bundle=spec.name, input="frame"), self.limits.max_pixels)

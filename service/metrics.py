@@ -121,6 +121,14 @@ class Metrics(Collector):
             values = {stat.spec.full_name: float(getattr(stat, name)) for stat in stats}
             yield _family(GaugeMetricFamily, name, text, ["bundle"], values.items())
 
+        watched = [(stat.spec.full_name, *stat.canary) for stat in stats if stat.canary is not None]
+        text = "Steps of the model that were also taken alone."
+        steps = [(name, float(count)) for name, count, _ in watched]
+        yield _family(CounterMetricFamily, "canary_steps", text, ["bundle"], steps)
+        text = "Largest difference of a logit between a batch and the same track stepped alone."
+        differences = [(name, difference) for name, _, difference in watched]
+        yield _family(GaugeMetricFamily, "canary_difference", text, ["bundle"], differences)
+
     def _frames(self, stats: list[BundleStats]) -> Iterator[Metric]:
         for name, text in (
             ("received", "Frames received."),

@@ -1,13 +1,13 @@
-"""The state of every track of a bundle, in preallocated rows.
+"""Whose state is where: the places of a bundle's tracks, and their state in preallocated rows.
 
 Two threads use a pool, without a lock. `acquire` and `release` run on the event loop and write nothing but the free
-list and the generations. `gather` and `scatter` run on the engine's thread, which alone writes rows and tags. A tag
-says whose state a row holds: the tenant's generation and its epoch. So:
+list and the generations. The rest runs on the engine's thread, which alone writes rows and tags. A tag says whose state
+a row holds: the tenant's generation and its epoch. So:
 
 - A row is used only where its tag is that of the step, else the step starts from the initial value. A new tenant has a
   new generation; whatever a predecessor left or still writes carries another tag and is never read.
 - A late step of a predecessor cannot overwrite a newer tenant's state: that state was written by a step which was
-  submitted after `release` had raised the generation, and `scatter` skips steps of another generation. If `release`
+  submitted after `release` had raised the generation, and steps of another generation are not stored. If `release`
   comes between this check and the write, the new tenant has not stepped yet, for the engine has one thread.
 """
 
@@ -26,6 +26,7 @@ from service.errors import NoSlot
 
 Array = NDArray[Any]
 Indices = NDArray[np.int64]
+Kept = NDArray[np.bool_]
 
 _EPOCH_BITS = 32
 
@@ -39,14 +40,10 @@ class Slot:
 
 
 class StatePool:
-    """`slots` rows of every state tensor of a bundle."""
+    """`slots` places for tracks. Where their rows are, host or device, is the business of its two kinds."""
 
-    def __init__(self, state: tuple[StateTensor, ...], slots: int, max_batch: int) -> None:
+    def __init__(self, slots: int) -> None:
         self.slots = slots
-        self._state = state
-        self._rows = {s.input: np.full((slots, *s.shape), s.initial, s.dtype) for s in state}
-        # What gather returns is a view of these: they live until the next gather.
-        self._gathered = {s.input: np.empty((max_batch, *s.shape), s.dtype) for s in state}
         self._tags = np.full(slots, -1, np.int64)
         self._generations = np.zeros(slots, np.int64)
         self._free = list(range(slots))  # a heap: lowest first keeps the used rows together
@@ -69,10 +66,35 @@ class StatePool:
         self._generations[slot.index] += 1
         heapq.heappush(self._free, slot.index)
 
+    def fresh(self, rows: Indices, generations: Indices, epochs: Indices) -> Kept:
+        """Which of B different rows (B,) hold no state of this tenant and epoch: they start from the initial value."""
+        fresh: Kept = self._tags[rows] != _tag(generations, epochs)
+        return fresh
+
+    def stored(self, rows: Indices, generations: Indices, keep: Kept | None) -> Kept:
+        """Which rows (B,) to store: those of `keep` (None: all) that still have the tenant of `generations`."""
+        stored: Kept = self._generations[rows] == generations
+        return stored if keep is None else stored & keep
+
+    def mark(self, rows: Indices, generations: Indices, epochs: Indices) -> None:
+        """These rows hold the state of these tenants and epochs now."""
+        self._tags[rows] = _tag(generations, epochs)
+
+
+class HostPool(StatePool):
+    """Every state tensor of a bundle as rows in memory."""
+
+    def __init__(self, state: tuple[StateTensor, ...], slots: int, max_batch: int) -> None:
+        super().__init__(slots)
+        self._state = state
+        self._rows = {s.input: np.full((slots, *s.shape), s.initial, s.dtype) for s in state}
+        # What gather returns is a view of these: they live until the next gather.
+        self._gathered = {s.input: np.empty((max_batch, *s.shape), s.dtype) for s in state}
+
     def gather(self, rows: Indices, generations: Indices, epochs: Indices) -> dict[str, Array]:
         """State of B different rows by input name, (B, *shape); initial where a row holds none of this epoch."""
         batch = len(rows)
-        fresh = self._tags[rows] != _tag(generations, epochs)
+        fresh = self.fresh(rows, generations, epochs)
         some = fresh.any()
         gathered: dict[str, Array] = {}
         for s in self._state:
@@ -89,24 +111,22 @@ class StatePool:
         generations: Indices,
         epochs: Indices,
         outputs: Mapping[str, Array],
-        keep: NDArray[np.bool_] | None = None,
+        keep: Kept | None = None,
     ) -> None:
         """Store the next state, by output name (B, *shape), of rows that still have the tenant of `generations`.
 
         keep: (B,) which rows to store at all; None: all.
         """
-        stored = self._generations[rows] == generations
-        if keep is not None:
-            stored &= keep
+        stored = self.stored(rows, generations, keep)
         if stored.all():
             for s in self._state:
                 self._rows[s.input][rows] = outputs[s.output]
-            self._tags[rows] = _tag(generations, epochs)
+            self.mark(rows, generations, epochs)
             return
         rows = rows[stored]
         for s in self._state:
             self._rows[s.input][rows] = outputs[s.output][stored]
-        self._tags[rows] = _tag(generations[stored], epochs[stored])
+        self.mark(rows, generations[stored], epochs[stored])
 
 
 def _tag(generations: Indices, epochs: Indices) -> Indices:

@@ -63,6 +63,14 @@ class Settings(BaseSettings):
     decode_threads: Count | None = Field(
         default=None, description="threads that decode images; empty: the CPUs this process may use"
     )
+    cuda_graphs: bool = Field(
+        default=True, description="whether CUDA graphs are used at the batch sizes where they prove faster at the start"
+    )
+    canary: int = Field(
+        default=0,
+        ge=0,
+        description="one person in so many is also stepped alone, the largest difference being a metric; 0: nobody",
+    )
     max_batch: Count = Field(default=256, description="most steps in one run of the model")
     max_streams: Count = Field(default=256, description="most streams open at once; the next one is refused")
     max_followers: Count = Field(default=256, description="most who listen to the streams of others at once")

@@ -1,4 +1,4 @@
-"""The tests that define the product, on the tiny bundle and on every pose bundle that comes with Inkling.
+"""The tests that define the product, on the tiny bundle and every pose bundle that comes with Inkling, on both engines.
 
 All but two run over real sockets against a real server. (That ONNX equals torch over 500 steps is tested where the
 networks are exported.) Probabilities are compared to 1e-4: batches of other sizes add in another order.
@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,9 +23,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from models.bundle import Bundle, Registry, initial_state, load, zoo_directory
+from models.bundle import Bundle, Registry, load, zoo_directory
 from models.bundle.schema import PoseInput
-from service.engine import Engine
+from service import hub
+from service.engine import Device, Engine
+from service.engine_device import Bucket, DeviceEngine
 from service.protocol import ErrorMessage, Prediction
 from service.settings import Settings
 from tests.service.conftest import (
@@ -80,8 +82,21 @@ class Subject:
         return [(step / spec.rate_hz, {0: row}) for step, row in enumerate(rows)]
 
 
+@pytest.fixture(scope="module", params=["plain", "device"])
+def engine(request: pytest.FixtureRequest) -> Iterator[type[Engine]]:
+    """Both engines in turn; that of a device on the CPU."""
+
+    def made(bundle: Bundle, threads: int | None, device: Device, *, graphs: bool) -> Engine:
+        return DeviceEngine(bundle, threads, device, graphs=graphs)
+
+    with pytest.MonkeyPatch.context() as patch:
+        if request.param == "device":
+            patch.setattr(hub, "engine_for", made)
+        yield DeviceEngine if request.param == "device" else Engine
+
+
 @pytest.fixture(scope="module", params=["tiny/1", *(name for name, path in ZOO.items() if takes_poses(path))])
-def subject(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Subject:
+def subject(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, engine: type[Engine]) -> Subject:
     root = tmp_path_factory.mktemp("product")
     tiny = make_bundle(root)  # an extra directory without any bundle would be refused
     return Subject(load(tiny if request.param == "tiny/1" else ZOO[request.param]), root)
@@ -105,37 +120,41 @@ def probabilities(messages: list[Any]) -> NDArray[np.float64]:
 
 
 class Gate:
-    """Stands before `Engine.step`: holds a run back, or makes it fail."""
+    """Stands before a run of the model: holds it back, or makes it fail."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.fail = False
         self.open = threading.Event()
         self.open.set()
         self.held = threading.Event()
-        step = Engine.step
+        for kind, name in ((Engine, "step"), (Bucket, "run")):
+            monkeypatch.setattr(kind, name, self._gated(getattr(kind, name)))
 
-        def gated(engine: Engine, *args: Any) -> Any:
+    def _gated(self, run: Callable[..., Any]) -> Callable[..., Any]:
+        def gated(*args: Any) -> Any:
             if not self.open.is_set():
                 self.held.set()
                 assert self.open.wait(WAIT_S)
             if self.fail:
                 raise RuntimeError("the device is gone")
-            return step(engine, *args)
+            return run(*args)
 
-        monkeypatch.setattr(Engine, "step", gated)
+        return gated
 
 
 # -- 1 ------------------------------------------------------------------------------------------------------------
-def test_steps_one_by_one_give_what_the_whole_sequence_gave(subject: Subject) -> None:
+def test_steps_one_by_one_give_what_the_whole_sequence_gave(subject: Subject, engine: type[Engine]) -> None:
     """The stored vector holds the logits of a forward pass over whole sequences, several at once."""
-    spec, vector = subject.bundle.spec, subject.bundle.vector
-    engine = Engine(subject.bundle)
-    for row in range(vector.inputs.shape[1]):
-        state = initial_state(spec, 1)
+    vector = subject.bundle.vector
+    steps = DeviceEngine(subject.bundle, device="cpu") if engine is DeviceEngine else Engine(subject.bundle)
+    count = vector.inputs.shape[1]
+    pool = steps.pool(count, 1)
+    for row in range(count):
+        slot = pool.acquire()
+        where = np.array([slot.index]), np.array([slot.generation]), np.zeros(1, np.int64)
         for step, expected in enumerate(vector.logits[:, row]):
-            logits, following = engine.step(vector.inputs[step, row : row + 1], state)
+            logits, _ = steps.advance(pool, *where, vector.inputs[step, row : row + 1])
             np.testing.assert_allclose(logits[0], expected, atol=ATOL, err_msg=f"row {row}, step {step}")
-            state = {tensor.input: following[tensor.output] for tensor in spec.state}
 
 
 # -- 2 ------------------------------------------------------------------------------------------------------------

@@ -87,6 +87,8 @@ PANELS = [
           [(f"sum by (state) (inkling_sources{{{WHERE}}})", "{{state}}")], stack=True),
     Panel("Connections to sources lost, by cause", "", "ops",
           [(per_second("inkling_source_losses_total", "cause", WHERE), "{{cause}}")], stack=True),
+    Panel("Canary", "Largest difference of a logit between a batch and a person alone; empty: off.", "short",
+          [(f"max by (bundle) (inkling_canary_difference{{{OF}}})", "{{bundle}}")]),
     Panel("Clips scored", "", "ops", [(per_second("inkling_clips_total"), "{{bundle}}")]),
     Panel("Memory", "Resident, of the server's process.", "bytes",
           [(f"process_resident_memory_bytes{{{WHERE}}}", "{{instance}}")]),

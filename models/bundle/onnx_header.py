@@ -25,7 +25,7 @@ def read_header(model: bytes) -> OnnxHeader:
     """Read the header of a serialised ONNX model. Raises ValueError when the bytes are not one."""
     opset: int | None = None
     metadata: dict[str, str] = {}
-    for field, value in _fields(memoryview(model)):
+    for field, value in fields(memoryview(model)):
         if field == _OPSET_IMPORT:
             domain, version = _pair(value)
             if _text(domain) in ("", "ai.onnx"):
@@ -42,7 +42,7 @@ def _pair(message: int | memoryview) -> tuple[int | memoryview, int | memoryview
     """Fields 1 and 2 of a nested message; absent ones are empty (proto default)."""
     if isinstance(message, int):
         raise ValueError("not an ONNX model: a number where a message belongs")
-    values: dict[int, int | memoryview] = dict(_fields(message))
+    values: dict[int, int | memoryview] = dict(fields(message))
     return values.get(1, memoryview(b"")), values.get(2, memoryview(b""))
 
 
@@ -52,7 +52,7 @@ def _text(value: int | memoryview) -> str:
     return bytes(value).decode("utf-8")
 
 
-def _fields(data: memoryview) -> Iterator[tuple[int, int | memoryview]]:
+def fields(data: memoryview) -> Iterator[tuple[int, int | memoryview]]:
     """(field number, value) of each field of a protobuf message; fixed-width values are passed over."""
     at = 0
     while at < len(data):

@@ -13,6 +13,7 @@ from models.bundle import Bundle, load
 from service.batcher import Batcher, Outcome
 from service.counts import Limits
 from service.engine import Engine
+from service.engine_device import Bucket, DeviceEngine
 from service.packed import PackedPose
 from service.poses import PoseMapper
 from service.protocol import Outgoing, Prediction, Start
@@ -43,15 +44,45 @@ class FaultyEngine(Engine):
         return logits, outputs
 
 
+class FaultyDevice(DeviceEngine):
+    """The same of the device engine, on the CPU. What is poisoned goes in, for what comes out is not on the host."""
+
+    failing = False
+    poisoned: int | None = None
+    during: Callable[[], None] | None = None
+
+    def __init__(self, bundle: Bundle, threads: int | None = None) -> None:
+        super().__init__(bundle, threads, "cpu")
+
+    def _launch(self, bucket: Bucket, batch: int) -> NDArray[np.float32]:
+        if self.poisoned is not None:
+            bucket.x[self.poisoned % batch] = np.nan
+        result = super()._launch(bucket, batch)
+        if self.during is not None:
+            during, self.during = self.during, None
+            during()
+        if self.failing:
+            raise RuntimeError("a fault on request")
+        return result
+
+
+ENGINES: tuple[type[FaultyEngine | FaultyDevice], ...] = (FaultyEngine, FaultyDevice)
+
+
 class Rig:
     """One bundle's runtime. `now_s` is the time of everything; batches run when `run` is called."""
 
-    def __init__(self, bundle: Bundle, limits: Limits | None = None) -> None:
+    def __init__(
+        self,
+        bundle: Bundle,
+        limits: Limits | None = None,
+        engine: type[FaultyEngine | FaultyDevice] = FaultyEngine,
+    ) -> None:
         self.bundle = bundle
         self.spec = bundle.spec
         self.limits = limits or Limits(slots=8, max_people=4, inbox=4, max_batch=8)
         self.now_s = 0.0
-        self.engine = FaultyEngine(bundle, threads=1)
+        self.engine = engine(bundle, threads=1)
         self.pool = self.engine.pool(self.limits.slots, self.limits.max_batch)
         self.outcomes: list[Outcome] = []
         self.batcher = Batcher(

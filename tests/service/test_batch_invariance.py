@@ -1,5 +1,7 @@
 """Batched streams equal a plain loop over each track alone, whatever joins, leaves, is reset, dropped or fails.
 
+Both engines are driven: the plain one, and that of a device, on the CPU.
+
 The plain loop (`PlainTrack`, a `Resampler` of its own) learns from the core only which frames were stepped: what was
 dropped, and how far a frame had come when its batch failed. Everything else it must get right by itself.
 """
@@ -17,7 +19,7 @@ from models.clock import Resampler
 from service.counts import Limits
 from service.frames import Work
 from service.protocol import End, ErrorMessage, Reset, Summary
-from tests.service.rig import Floats, PlainTrack, Rig, Stream, body, tiny
+from tests.service.rig import ENGINES, FaultyDevice, FaultyEngine, Floats, PlainTrack, Rig, Stream, body, tiny
 from tests.support import TinyReference
 
 ERROR = 1e-5
@@ -86,12 +88,16 @@ class Invariance(RuleBasedStateMachine):
         self.streams: list[Watched] = []
         self.poses = 0
 
-    @initialize(policy=st.sampled_from(["hold", "skip"]), slots=st.sampled_from([3, 9]), batch=st.integers(1, 8))
-    def begin(self, policy: str, slots: int, batch: int) -> None:
+    @initialize(
+        policy=st.sampled_from(["hold", "skip"]),
+        slots=st.sampled_from([3, 9]),
+        batch=st.integers(1, 8),
+        engine=st.sampled_from(ENGINES),
+    )
+    def begin(self, policy: str, slots: int, batch: int, engine: type[FaultyEngine | FaultyDevice]) -> None:
         self.policy = policy
-        self.rig = Rig(
-            BUNDLES[policy], Limits(slots=slots, max_people=PEOPLE, inbox=3, max_batch=batch, track_timeout_s=1e9)
-        )
+        limits = Limits(slots=slots, max_people=PEOPLE, inbox=3, max_batch=batch, track_timeout_s=1e9)
+        self.rig = Rig(BUNDLES[policy], limits, engine)
 
     def watched(self, at: int) -> Watched:
         return self.streams[at % len(self.streams)]
@@ -200,10 +206,12 @@ class Invariance(RuleBasedStateMachine):
 
     def batch(self) -> None:
         """Run a batch, step the twins of its frames alone, then deliver it."""
+        faulty = self.rig.engine.failing or self.rig.engine.poisoned is not None
         if not self.rig.batcher.run_once():
             return
         owners = {watched.stream.session: watched for watched in self.streams}
         outcome = self.rig.outcomes[-1]
+        assert faulty or not outcome.failed, "a state that a fault has spoilt would fail again"
         for step in outcome.answered + outcome.failed:
             assert isinstance(step, Work)
             watched = owners.get(step.frame.session)  # type: ignore[call-overload]
@@ -273,5 +281,5 @@ class Invariance(RuleBasedStateMachine):
         assert self.rig.pool.used == 0
 
 
-Invariance.TestCase.settings = settings(max_examples=150, stateful_step_count=40)
+Invariance.TestCase.settings = settings(max_examples=300, stateful_step_count=40)
 TestInvariance = Invariance.TestCase

@@ -11,7 +11,7 @@ import pytest
 from models.bundle import Bundle
 from service.batcher import Batcher, Outcome
 from service.engine import Engine
-from service.pool import StatePool
+from service.pool import HostPool
 from service.schedule import Lane, Step
 from tests.service.rig import FaultyEngine, Floats, PlainTrack, body, tiny
 from tests.support import TinyReference
@@ -29,7 +29,7 @@ class Bench:
 
     def __init__(self, bundle: Bundle, tracks: int = 3, max_batch: int = 8) -> None:
         self.engine = FaultyEngine(bundle, threads=1)
-        self.pool = StatePool(bundle.spec.state, 8, max_batch)
+        self.pool = HostPool(bundle.spec.state, 8, max_batch)
         self.outcomes: list[Outcome] = []
         self.now_s = 0.0
         self.batcher = Batcher(self.engine, self.pool, self.outcomes.append, max_batch, lambda: self.now_s)
@@ -205,7 +205,7 @@ def test_the_thread_outlives_a_post_that_raises(bundle: Bundle, caplog: pytest.L
             done.set()
         raise RuntimeError("the loop is closed")
 
-    pool = StatePool(bundle.spec.state, 2, 2)
+    pool = HostPool(bundle.spec.state, 2, 2)
     batcher = Batcher(Engine(bundle, threads=1), pool, post, 2)
     batcher.start()
     slot = pool.acquire()
@@ -219,7 +219,7 @@ def test_the_thread_outlives_a_post_that_raises(bundle: Bundle, caplog: pytest.L
 def test_tracks_that_come_and_go_while_the_thread_runs_equal_the_plain_loop(bundle: Bundle) -> None:
     """Real threads: four tenants at a time on four slots, each leaving with a step still queued."""
     rng = np.random.default_rng(0)
-    pool = StatePool(bundle.spec.state, 4, 3)
+    pool = HostPool(bundle.spec.state, 4, 3)
     answers: dict[Step, list[float]] = {}
     arrived = threading.Condition()
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from models.bundle.schema import StateTensor
 from service.errors import NoSlot
-from service.pool import Slot, StatePool
+from service.pool import HostPool, Slot
 
 STATE = (
     StateTensor(input="h", output="h_next", shape=(2,), initial=0.5),
@@ -16,8 +16,8 @@ STATE = (
 )
 
 
-def pool(slots: int = 4) -> StatePool:
-    return StatePool(STATE, slots, max_batch=4)
+def pool(slots: int = 4) -> HostPool:
+    return HostPool(STATE, slots, max_batch=4)
 
 
 def rows(*slots: Slot) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

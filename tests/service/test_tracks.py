@@ -21,7 +21,7 @@ def spec(tmp_path_factory: pytest.TempPathFactory) -> BundleSpec:
 
 class Stage:
     def __init__(self, spec: BundleSpec, max_people: int = 3, slots: int = 8, timeout_s: float = 10.0) -> None:
-        self.pool = StatePool(spec.state, slots, 4)
+        self.pool = StatePool(slots)
         self.closed: list[Lane] = []
         self.tracks = Tracks(spec, self.pool, lambda rows: rows, self.closed.append, max_people, timeout_s)
 
