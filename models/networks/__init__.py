@@ -24,7 +24,7 @@ __all__ = [
 
 def pose_student(config: StudentConfig, skeleton: Skeleton, rate_hz: float, classes: int) -> Student:
     """A causal student on poses (B, T, J, D + 1) of this skeleton, stepped at `rate_hz`."""
-    return Student(PoseFeatures(skeleton, rate_hz), classes, config)
+    return Student(PoseFeatures(skeleton, rate_hz), classes, config, rate_hz)
 
 
 def pose_teacher(config: TeacherConfig, skeleton: Skeleton, rate_hz: float, classes: int) -> Teacher:
@@ -34,7 +34,7 @@ def pose_teacher(config: TeacherConfig, skeleton: Skeleton, rate_hz: float, clas
 
 def frame_student(config: StudentConfig, frames: FrameConfig, rate_hz: float, classes: int) -> Student:
     """A causal student on frames (B, T, H, W, 3) uint8, stepped at `rate_hz`."""
-    return Student(FrameFeatures(frames, rate_hz), classes, config)
+    return Student(FrameFeatures(frames, rate_hz), classes, config, rate_hz)
 
 
 def frame_teacher(config: TeacherConfig, frames: FrameConfig, rate_hz: float, classes: int) -> Teacher:

@@ -6,6 +6,7 @@ whole clip, so each of its steps knows past and future (paper, section 2.1).
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Literal, Protocol, cast
 
 import torch
@@ -35,6 +36,10 @@ class NetworkConfig(BaseModel):
 class StudentConfig(NetworkConfig):
     """The causal student."""
 
+    memories_s: tuple[Annotated[float, Field(gt=0, allow_inf_nan=False)], ...] = ()
+    """Time constants, in seconds, of leaking means of the hidden state that the classifier sees beside the state
+    itself: what has been gathered outlasts what is seen just now, such as how people leave an action."""
+
 
 class TeacherConfig(NetworkConfig):
     """The teacher that sees the future."""
@@ -62,22 +67,31 @@ def _perceptron(inputs: int, config: NetworkConfig) -> tuple[nn.Sequential, int]
     return nn.Sequential(*layers), inputs
 
 
+def _leaking(leak: float, steps: int, like: Tensor) -> Tensor:
+    """(T, T): row t averages the steps up to t, each weighing `leak` times the one after it."""
+    age = torch.arange(steps, device=like.device)
+    weight = (leak ** (age[:, None] - age).clamp(min=0)).tril().to(like.dtype)
+    return weight / weight.sum(1, keepdim=True)
+
+
 def _recurrence(config: NetworkConfig, inputs: int, *, bidirectional: bool) -> nn.GRU | nn.LSTM:
     kind = nn.GRU if config.cell == "gru" else nn.LSTM
     return kind(inputs, config.hidden, batch_first=True, bidirectional=bidirectional)
 
 
 class Student(nn.Module):
-    """Causal network: extractor -> layers -> GRU or LSTM, joined with a skip from the layers -> classes."""
+    """Causal network: extractor -> layers -> GRU or LSTM, joined with leaking means of its state and a skip from the
+    layers -> classes."""
 
-    def __init__(self, extractor: nn.Module, classes: int, config: StudentConfig) -> None:
+    def __init__(self, extractor: nn.Module, classes: int, config: StudentConfig, rate_hz: float) -> None:
         super().__init__()
         self.extractor = extractor
         self.config = config
         self.layers, width = _perceptron(self._extract.dim, config)
         self.recurrence = _recurrence(config, width, bidirectional=False)
+        self.leaks = [math.exp(-1.0 / (seconds * rate_hz)) for seconds in config.memories_s]
         self.dropout = Dropout(config.dropout)
-        self.classify = nn.Linear(config.hidden + width, classes)
+        self.classify = nn.Linear((1 + len(self.leaks)) * config.hidden + width, classes)
 
     @property
     def _extract(self) -> Extractor:
@@ -91,7 +105,8 @@ class Student(nn.Module):
         """(B, T, F) -> logits (B, T, K). Padding after a clip's end cannot change what comes before it."""
         z = self.layers(features)
         hidden, _ = self.recurrence(z)
-        return cast(Tensor, self.classify(self.dropout(torch.cat([hidden, z], dim=-1))))
+        means = [_leaking(leak, hidden.shape[1], hidden) @ hidden for leak in self.leaks]
+        return cast(Tensor, self.classify(self.dropout(torch.cat([hidden, *means, z], dim=-1))))
 
     def forward(self, x: Tensor) -> Tensor:
         """Sequences from their initial state. x (B, T, *input) -> logits (B, T, K)."""
@@ -100,7 +115,11 @@ class Student(nn.Module):
     def state_tensors(self) -> tuple[StateTensor, ...]:
         """Every tensor remembered between steps, in the order that `step` takes and returns them."""
         names = ("hidden",) if self.config.cell == "gru" else ("hidden", "cell")
-        own = (StateTensor(input=name, output=f"next_{name}", shape=(self.config.hidden,)) for name in names)
+        own = [StateTensor(input=name, output=f"next_{name}", shape=(self.config.hidden,)) for name in names]
+        if self.leaks:
+            # of each mean, and last what it weighs: 1, 1 + leak, 1 + leak + leak^2, ...
+            shape = (len(self.leaks), self.config.hidden + 1)
+            own.append(StateTensor(input="means", output="next_means", shape=shape))
         return (*self._extract.state_tensors(), *own)
 
     def initial_state(self, batch: int) -> tuple[Tensor, ...]:
@@ -116,9 +135,21 @@ class Student(nn.Module):
         count = len(self._extract.state_tensors())
         features, *remembered = self._extract.step(x, *state[:count])
         z = self.layers(features)
-        own = self._cell(z, *state[count:])
-        logits = self.classify(self.dropout(torch.cat([own[0], z], dim=-1)))
+        cell_states = 1 if self.config.cell == "gru" else 2
+        own = self._cell(z, *state[count : count + cell_states])
+        known = [own[0]]
+        if self.leaks:
+            means = self._remember(own[0], state[-1])
+            known.append(means[:, :, :-1].flatten(1))
+            own = (*own, means)
+        logits = self.classify(self.dropout(torch.cat([*known, z], dim=-1)))
         return (logits, *remembered, *own)
+
+    def _remember(self, hidden: Tensor, means: Tensor) -> Tensor:
+        """The leaking means (B, leaks, H + 1) with one more state (B, H)."""
+        leaks = torch.tensor(self.leaks).view(1, -1, 1)
+        before, weight = means[:, :, :-1], 1.0 + leaks * means[:, :, -1:]
+        return torch.cat([before + (hidden.unsqueeze(1) - before) / weight, weight], dim=2)
 
     def _cell(self, z: Tensor, hidden: Tensor, cell: Tensor | None = None) -> tuple[Tensor, ...]:
         weights = self.recurrence

@@ -26,9 +26,13 @@ def stepped(student: torch.nn.Module, x: Tensor) -> Tensor:
 
 @pytest.mark.parametrize("cell", CELLS)
 @pytest.mark.parametrize("widths", [(), (32, 16)])
-def test_stepping_equals_the_sequence_over_500_steps(cell: Cell, widths: tuple[int, ...]) -> None:
+@pytest.mark.parametrize("memories", [(), (0.5, 20.0)])
+def test_stepping_equals_the_sequence_over_500_steps(
+    cell: Cell, widths: tuple[int, ...], memories: tuple[float, ...]
+) -> None:
     torch.manual_seed(0)
-    student = pose_student(StudentConfig(cell=cell, hidden=24, widths=widths), BODY13, 15.0, 5).eval()
+    config = StudentConfig(cell=cell, hidden=24, widths=widths, memories_s=memories)
+    student = pose_student(config, BODY13, 15.0, 5).eval()
     x = walk(500, batch=3)
     with torch.no_grad():
         torch.testing.assert_close(stepped(student, x), student(x), rtol=1e-4, atol=1e-4)
@@ -57,9 +61,25 @@ def test_padding_changes_nothing_for_a_teacher() -> None:
         torch.testing.assert_close(teacher(padded, torch.tensor([20, 20]))[:, :20], alone)
 
 
+def test_a_memory_is_the_mean_of_the_states_so_far_the_older_the_less() -> None:
+    torch.manual_seed(0)
+    config = StudentConfig(hidden=6, widths=(), memories_s=(0.5, 2.0))
+    student = pose_student(config, BODY13, 10.0, 3).eval()
+    x = walk(7, batch=2)
+    with torch.no_grad():
+        hidden = student.recurrence(student.features(x))[0]
+        state = student.initial_state(2)
+        for t in range(7):
+            _, *state = student.step(x[:, t], *state)
+    for row, seconds in enumerate(config.memories_s):
+        weights = torch.exp(-torch.arange(6, -1, -1) / (seconds * 10.0))
+        mean = (hidden * weights.view(1, -1, 1)).sum(1) / weights.sum()
+        torch.testing.assert_close(state[-1][:, row, :-1], mean, rtol=1e-4, atol=1e-5)
+
+
 @pytest.mark.parametrize("cell", CELLS)
 def test_the_declared_state_is_what_a_step_takes_and_gives(cell: Cell) -> None:
-    student = pose_student(StudentConfig(cell=cell, hidden=24), BODY13, 15.0, 5).eval()
+    student = pose_student(StudentConfig(cell=cell, hidden=24, memories_s=(1.0,)), BODY13, 15.0, 5).eval()
     state = student.initial_state(3)
     with torch.no_grad():
         logits, *after = student.step(walk(1, batch=3)[:, 0], *state)
