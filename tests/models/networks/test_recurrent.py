@@ -70,7 +70,8 @@ def test_a_memory_is_the_mean_of_the_states_so_far_the_older_the_less() -> None:
         hidden = student.recurrence(student.features(x))[0]
         state = student.initial_state(2)
         for t in range(7):
-            _, *state = student.step(x[:, t], *state)
+            _, *after = student.step(x[:, t], *state)
+            state = tuple(after)
     for row, seconds in enumerate(config.memories_s):
         weights = torch.exp(-torch.arange(6, -1, -1) / (seconds * 10.0))
         mean = (hidden * weights.view(1, -1, 1)).sum(1) / weights.sum()
