@@ -1,7 +1,13 @@
 """The benchmarks that need nothing but this checkout, one after the other: `python -m tests.benchmarks [NAME ...]`.
 
-Prints each one's table and, as the last line, one JSON object with the result of each by name. The other modules here
-need data or an hour, and say at their head how they are run.
+    python -m tests.benchmarks                                                       # about a quarter of an hour
+    python -m tests.benchmarks --rounds 1 --seconds 1 throughput capacity            # a glance
+    python -m tests.benchmarks --markdown tests/benchmarks/README.md                 # and write the figures down
+
+Prints each one's table and, as the last line, one JSON object with the result of each by name. `--markdown FILE` writes
+them into FILE between its markers, the same JSON beside it as results.json, and a plot as latency.png; results of
+benchmarks that did not run this time are kept. The other modules here need data or an hour, and say at their head how
+they are run.
 """
 
 from __future__ import annotations
@@ -11,14 +17,19 @@ import importlib
 import json
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
-BENCHMARKS = ("serving", "video")
+from tests.benchmarks import report
+from tests.benchmarks.command import ROUNDS, SECONDS
+
+TELL = "-- "
 
 
-def run(name: str) -> dict[str, Any]:
-    """Run one in a process of its own, so that none finds the other's threads and memory; its output passes through."""
-    command = [sys.executable, "-m", f"tests.benchmarks.{name}"]
+def run(name: str, flags: list[str]) -> dict[str, Any] | None:
+    """Run one in a process of its own, so that none finds the other's threads and memory; its output passes through.
+    None when it failed."""
+    command = [sys.executable, "-m", f"tests.benchmarks.{name}", *flags]
     last = ""
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
@@ -27,21 +38,31 @@ def run(name: str) -> dict[str, Any]:
                 print(last, end="", flush=True)
             last = line
     if process.returncode:
-        raise SystemExit(f"{name} failed with exit code {process.returncode}")
+        print(f"{last}{TELL}{name} failed with exit code {process.returncode}", flush=True)
+        return None
     found: dict[str, Any] = json.loads(last)
     return found
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("name", nargs="*", choices=[[], *BENCHMARKS], help=f"default: {', '.join(BENCHMARKS)}")
+    parser.add_argument("name", nargs="*", choices=[[], *report.NAMES], help=f"default: {', '.join(report.NAMES)}")
+    parser.add_argument("--rounds", type=int, default=ROUNDS, help="medians are of so many")
+    parser.add_argument("--seconds", type=float, default=SECONDS, help="that each load lasts")
+    parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the figures into this file")
     wish = parser.parse_args()
+    flags = ["--rounds", str(wish.rounds), "--seconds", str(wish.seconds)]
     results = {}
-    for name in wish.name or BENCHMARKS:
+    for name in wish.name or report.NAMES:
         about = (importlib.import_module(f"tests.benchmarks.{name}").__doc__ or "").splitlines()[0]
-        print(f"-- {name}: {about}", flush=True)
-        results[name] = run(name)
+        print(f"{TELL}{name}: {about}", flush=True)
+        if (found := run(name, flags)) is not None:
+            results[name] = found
+    if wish.markdown:
+        report.write(wish.markdown, results)
     print(json.dumps(results))
+    if len(results) < len(wish.name or report.NAMES):
+        raise SystemExit(1)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 import tempfile
 import time
@@ -21,48 +20,27 @@ from typing import Any
 import httpx
 import numpy as np
 
-from tests.benchmarks.serving import server
+from tests.benchmarks.processes import children, resident_kib, service
 from tests.service.sources.cameras import make_video
 
 WARM_UP_S = 20.0
 
 
-def resident_mib(parent: int) -> tuple[float, float]:
-    """Of a process, and of its children together."""
-    own = children = 0.0
-    for entry in Path("/proc").iterdir():
-        if not entry.name.isdecimal():
-            continue
-        try:
-            status = dict(line.split(":\t", 1) for line in (entry / "status").read_text().splitlines() if ":\t" in line)
-        except OSError:  # it has just ended
-            continue
-        mib = float(status.get("VmRSS", "0 kB").split()[0]) / 1024
-        if int(entry.name) == parent:
-            own += mib
-        elif int(status["PPid"]) == parent:
-            children += mib
-    return own, children
-
-
-def child_of(parent: int) -> int:
-    """The server's process, which is the only child of this one."""
-    children = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
-    if len(children) != 1:
-        raise RuntimeError(f"one child was expected, not {children}")
-    return int(children[0])
+def resident_mib(server: int) -> tuple[float, float]:
+    """Of the server's process, and of its fetching children together."""
+    own, *fetching = (resident_kib(process) / 1024 for process in (server, *children(server)))
+    return own, sum(fetching)
 
 
 def measure(seconds: float, sources: int, bundle: str, flags: list[str]) -> dict[str, Any]:
     """Run it, and return the figures."""
     with tempfile.TemporaryDirectory() as directory:
         make_video(Path(directory) / "loop.mp4", frames=90, rate=15, codec="libx264", size=(240, 320))
-        with server("--source-directories", directory, "--state-dir", f"{directory}/state", *flags) as url:
+        with service("--source-directories", directory, "--state-dir", f"{directory}/state", *flags) as (url, pid):
             rows = f"{url}/v1/sources"
             for _ in range(sources):
                 wanted = {"url": "file:loop.mp4", "bundle": bundle, "loop": True}
                 httpx.post(rows, json=wanted).raise_for_status()
-            pid = child_of(os.getpid())
             time.sleep(WARM_UP_S)
             found = []
             end_s = time.monotonic() + seconds

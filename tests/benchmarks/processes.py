@@ -1,0 +1,165 @@
+"""The processes of a benchmark: servers on one core, the load generator on another, and how they are asked.
+
+Every process is pinned before it starts, so that all its threads and children are. On a machine with one core they
+share it, and `cores()` says so.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from tests.benchmarks.load import Load
+
+START_S = 120.0
+ROOM = ("--max-streams", "4096", "--slots", "8192")
+"""More streams than are ever tried: what is measured is the engine, not the limit."""
+
+
+class BenchmarkFailed(Exception):
+    """A process of a benchmark ended early; holds what it said last."""
+
+
+def cores() -> tuple[int, int]:
+    """The core of the server and that of the load; the same one where there is no second."""
+    allowed = sorted(os.sched_getaffinity(0))
+    return allowed[0], allowed[1 % len(allowed)]
+
+
+def otherwise_busy(seconds: float = 0.5) -> float:
+    """Share of the machine's time that other work takes just now, while nothing of ours runs."""
+    begin = [int(n) for n in Path("/proc/stat").read_text().splitlines()[0].split()[1:9]]
+    time.sleep(seconds)
+    end = [int(n) for n in Path("/proc/stat").read_text().splitlines()[0].split()[1:9]]
+    spent = [after - before for before, after in zip(begin, end, strict=True)]
+    return round(1 - (spent[3] + spent[4]) / max(sum(spent), 1), 3)  # idle, waiting for disks
+
+
+def machine() -> dict[str, Any]:
+    """What the figures were taken on."""
+    names = re.findall(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
+    server, load = cores()
+    return {
+        "processor": names[0] if names else "unknown",
+        "cores": len(os.sched_getaffinity(0)),
+        "pinning": "server and load on a core each" if server != load else "server and load share one core",
+    }
+
+
+@contextlib.contextmanager
+def pinned(core: int) -> Iterator[None]:
+    """Processes that are started inside run on this core only."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {core})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+@contextlib.contextmanager
+def process(command: list[str], ready: str) -> Iterator[tuple[re.Match[str], int]]:
+    """A process on the server's core, with all that it starts. Yields the match of its line that says it is ready, and
+    its id. Raises BenchmarkFailed when it ends before."""
+    said: list[str] = []
+    with pinned(cores()[0]):
+        # A session of its own, so that its children can be ended with it. It must say little once it is ready: nobody
+        # reads on, and a full pipe would stop it.
+        child = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
+        )
+    try:
+        assert child.stdout is not None
+        for line in child.stdout:
+            said.append(line)
+            if found := re.search(ready, line):
+                yield found, child.pid
+                return
+        raise BenchmarkFailed(f"{' '.join(command)} ended before it was ready: {''.join(said[-5:])}")
+    finally:
+        child.terminate()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            child.wait(20)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(child.pid, signal.SIGKILL)
+        child.wait(20)
+
+
+@contextlib.contextmanager
+def service(*flags: str) -> Iterator[tuple[str, int]]:
+    """The product's server; yields its URL and process id."""
+    command = [sys.executable, "-m", "service.cli", "serve", "--port", "0", "--log-level", "error", *ROOM, *flags]
+    with process(command, r"ready on (http://\S+)") as (found, pid):
+        yield found.group(1), pid
+
+
+@contextlib.contextmanager
+def module(name: str, *arguments: str) -> Iterator[str]:
+    """A server that is a module of this package, on a free port; yields its URL once it answers."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-m", f"tests.benchmarks.{name}", str(port), *arguments]
+    with process(command, r"serving") as _:
+        url = f"http://127.0.0.1:{port}"
+        _await_answer(url)
+        yield url
+
+
+def _await_answer(url: str) -> None:
+    end_s = time.monotonic() + START_S
+    while time.monotonic() < end_s:
+        try:
+            urllib.request.urlopen(url, timeout=5)  # noqa: S310
+        except urllib.error.HTTPError:
+            return
+        except OSError:
+            time.sleep(0.05)
+        else:
+            return
+    raise BenchmarkFailed(f"{url} does not answer")
+
+
+def asked(name: str, *arguments: str, core: int) -> dict[str, Any]:
+    """Run a module of this package on a core; returns the JSON object of its last line."""
+    with pinned(core):
+        done = subprocess.run(
+            [sys.executable, "-m", f"tests.benchmarks.{name}", *arguments], capture_output=True, text=True
+        )
+    if done.returncode:
+        raise BenchmarkFailed(f"{name} failed: {done.stderr[-2000:]}")
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+def sent(load: Load) -> dict[str, Any]:
+    """Run a load on its core; returns what it saw."""
+    return asked("load", "--json", load.to_json(), core=cores()[1])
+
+
+def resident_kib(pid: int) -> int:
+    """Resident memory of a process."""
+    try:
+        found = re.search(r"VmRSS:\s+(\d+)", Path(f"/proc/{pid}/status").read_text())
+    except FileNotFoundError:  # it has just ended
+        found = None
+    return int(found.group(1)) if found else 0
+
+
+def children(pid: int) -> list[int]:
+    """Ids of a process's children."""
+    return [
+        int(child) for task in Path(f"/proc/{pid}/task").iterdir() for child in (task / "children").read_text().split()
+    ]

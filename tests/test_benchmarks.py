@@ -1,0 +1,201 @@
+"""The parts of the benchmarks that are pure; nothing here measures time."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from websockets.frames import Frame, Opcode
+
+from service.messages import Credit, Prediction, Ready, Summary
+from service.packed import unpack_pose
+from service.protocol import Pose, decode, encode
+from tests.benchmarks import report
+from tests.benchmarks.command import Row
+from tests.benchmarks.figures import SHARES, Spread, composed, distribution, drawn, latency_figures, table
+from tests.benchmarks.load import Load
+from tests.benchmarks.search import in_time, most
+from tests.benchmarks.streams import Group
+from tests.benchmarks.throughput import ALTERNATIVES, WANTED, summarised
+from tests.benchmarks.wire import BINARY, TEXT, framed, json_poses, messages, packed_poses, settled_by
+
+
+def server_frame(opcode: Opcode, payload: bytes) -> bytes:
+    return Frame(opcode, payload).serialize(mask=False)
+
+
+# -- the search --------------------------------------------------------------------------------------------------
+def up_to(limit: int) -> Callable[[int], bool]:
+    return lambda streams: streams <= limit
+
+
+@pytest.mark.parametrize("limit", [1, 7, 63, 64, 65, 400, 777, 1500])
+def test_the_search_finds_the_most_streams_to_a_twentieth(limit: int) -> None:
+    found = most(up_to(limit), up_to(limit), first=64)
+    assert found <= limit <= found + max(1, 0.05 * found) + 1
+
+
+def test_the_search_stops_at_its_limit_and_says_nought_when_nothing_is_held() -> None:
+    assert most(up_to(10_000), up_to(10_000), first=64, limit=512) == 512
+    assert most(up_to(0), up_to(0), first=64) == 0
+
+
+def test_a_number_that_is_held_once_but_not_proved_is_lowered_until_it_is() -> None:
+    found = most(up_to(500), up_to(400), first=64)
+    assert 380 <= found <= 400
+
+
+def test_one_failure_by_chance_does_not_end_the_search() -> None:
+    failed: set[int] = set()
+
+    def flaky(streams: int) -> bool:
+        if streams in failed:
+            return streams <= 300
+        failed.add(streams)
+        return False
+
+    assert 285 <= most(flaky, up_to(300), first=64) <= 300
+
+
+@pytest.mark.parametrize("kind", ["lost", "dropped", "refused", "errors"])
+def test_streams_are_held_only_when_in_time_and_nothing_was_lost(kind: str) -> None:
+    fine = {"p99_ms": 49.0, "lost": 0, "dropped": 0, "refused": 0, "errors": 0}
+    assert in_time(fine, 50)
+    assert not in_time({**fine, kind: 1}, 50)
+    assert not in_time({**fine, "p99_ms": 51.0}, 50)
+    assert not in_time({**fine, "p99_ms": math.nan}, 50)
+
+
+# -- figures -----------------------------------------------------------------------------------------------------
+def test_a_spread_is_median_least_and_greatest() -> None:
+    found = Spread.of([3.0, 1.0, 2.0])
+    assert (found.median, found.low, found.high) == (2.0, 1.0, 3.0)
+    assert f"{found:.1f}" == "2.0 (1.0 to 3.0)"
+
+
+def test_the_composed_ceiling_adds_the_time_of_each_part() -> None:
+    assert composed(100.0, 100.0) == 50.0
+    assert composed(40_000, 160_000) == pytest.approx(32_000)
+
+
+def test_percentiles_are_in_milliseconds_and_nan_without_answers() -> None:
+    found = latency_figures(np.arange(1, 1001) / 1e3)
+    assert found["p50_ms"] == pytest.approx(500.5)
+    assert found["max_ms"] == 1000
+    assert math.isnan(latency_figures([])["p99_ms"])
+
+
+def test_a_distribution_rises_and_has_a_value_for_each_share() -> None:
+    row = distribution(np.random.default_rng(0).random(1000))
+    assert len(row) == len(SHARES)
+    assert row == sorted(row)
+    assert distribution([]) == []
+
+
+def test_a_drawing_puts_the_bulk_of_answers_where_they_are() -> None:
+    lines = drawn({"fast": distribution([0.001] * 99 + [0.0011]), "slow": distribution([0.1] * 100)}, 20).splitlines()
+    assert lines[0].startswith("fast █")
+    assert lines[1].rstrip().endswith("█")
+    assert drawn({}) == "no answers"
+
+
+def test_a_table_has_its_columns_in_line() -> None:
+    assert table(("a", "b"), [("long", 1), ("x", 22)]).splitlines() == ["a      b", "long   1", "x     22"]
+
+
+# -- bytes -------------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("size", [0, 5, 125, 126, 65_535, 65_536])
+def test_frames_of_a_client_are_what_a_websocket_parser_reads(size: int) -> None:
+    payload = bytes(range(256)) * 257
+    message = framed(BINARY, payload[:size])
+    expected = Frame(Opcode.BINARY, payload[:size]).serialize(mask=True)
+    assert len(message) == len(expected)
+    assert message[: -size - 4 or None] == expected[: -size - 4 or None]
+    assert message.endswith(bytes(4) + payload[:size])
+
+
+def test_packed_frames_carry_their_number_time_and_pose() -> None:
+    made = packed_poses(bare=True)
+    pose = unpack_pose(made.frame(31, 2.5))
+    again = unpack_pose(made.frame(1, 0.0))
+    assert (pose.seq, pose.pts_s, pose.tracks) == (31, 2.5, [1])
+    assert np.array_equal(pose.keypoints, again.keypoints)
+    assert packed_poses().frame(31, 2.5).endswith(made.frame(31, 2.5))
+
+
+def test_json_frames_are_poses_of_the_protocol() -> None:
+    message = json_poses().frame(7, 0.25)
+    pose = decode(message[8:].decode())
+    packed = unpack_pose(packed_poses(bare=True).frame(7, 0.25))
+    assert not isinstance(pose, Pose)  # decode makes arrays of it at once
+    assert np.allclose(pose.keypoints, packed.keypoints, atol=0.01)  # type: ignore[union-attr]
+
+
+def test_messages_are_found_and_an_unfinished_tail_is_left() -> None:
+    parts = [b"", b"x" * 200, b"y" * 70_000]
+    data = b"".join(server_frame(Opcode.TEXT, part) for part in parts)
+    for cut in (0, 1, 3, 9):
+        found = [data[begin:end] for _, begin, end in messages(data[: len(data) - cut])]
+        assert found == parts[: 3 if cut == 0 else 2]
+    assert [opcode for opcode, _, _ in messages(server_frame(Opcode.PING, b"p") + data)] == [9, 1, 1, 1]
+
+
+def test_an_answers_kind_and_number_are_read_from_what_the_service_writes() -> None:
+    prediction = Prediction(
+        seq=1234, pts_s=1.0, track=1, label="a", probabilities=[1.0], epoch=0, skipped=0, dropped=0, backlog=0
+    )
+    ready = Ready(stream="x", bundle="b", version="1", labels=("a",), rate_hz=15, credits=8)
+    summary = Summary(received=1, stepped=1, skipped=0, dropped=0, refused=0, tracks=1, resets={}, duration_s=1)
+    for message, expected in (
+        (prediction, ("p", 1234)),
+        (Credit(seq=56, skipped=0, dropped=0), ("c", 56)),
+        (ready, ("r", -1)),
+        (summary, ("s", -1)),
+    ):
+        data = server_frame(Opcode.TEXT, encode(message).encode())
+        ((opcode, begin, _),) = messages(data)
+        assert opcode == TEXT
+        assert settled_by(data, opcode, begin) == expected
+
+
+def test_a_load_survives_its_way_to_the_generators_process() -> None:
+    load = Load((Group("http://h:1/v1/stream", streams=3, hz=30.0), Group("http://h:1/ws", "plain")), 2.0)
+    assert Load.from_json(load.to_json()) == load
+
+
+# -- reports -----------------------------------------------------------------------------------------------------
+def test_ratios_are_taken_within_a_round() -> None:
+    rounds = [
+        {"served, json results": 100.0, "echo, json results": 200.0, "raw": 200.0, "naive_onnx": 50.0},
+        {"served, json results": 50.0, "echo, json results": 100.0, "raw": 100.0},
+    ]
+    found = summarised(rounds)
+    assert found["ratios"]["served, json results / composed ceiling"] == {"median": 1.0, "low": 1.0, "high": 1.0}
+    assert found["ratios"]["served / naive_onnx"]["median"] == 2.0
+    assert found["frames_per_s"]["raw"] == {"median": 150.0, "low": 100.0, "high": 200.0}
+
+
+def test_every_alternative_has_a_target() -> None:
+    assert set(WANTED) == set(ALTERNATIVES)
+
+
+def test_a_row_says_whether_its_target_is_met() -> None:
+    assert Row.at_least("x", Spread(2, 1, 3), 2.0).met
+    assert not Row.at_most("x", Spread(2, 1, 3), 1.5).met
+    assert Row("x", "1").cells() == ("x", "1", "", "")
+
+
+def test_a_report_replaces_its_section_and_nothing_else() -> None:
+    text = "# Title\n\n<!-- results -->\nold\n<!-- end -->\n\nafter\n"
+    assert report.updated(text, {}, plot=False) == "# Title\n\n<!-- results -->\n<!-- end -->\n\nafter\n"
+    assert report.updated("# Title\n", {}, plot=False).startswith("# Title\n\n<!-- results -->\n")
+
+
+def test_the_report_in_the_checkout_is_that_of_its_results() -> None:
+    results = json.loads((report.HERE / report.RESULTS).read_text(encoding="utf-8"))
+    text = (report.HERE / "README.md").read_text(encoding="utf-8")
+    old = "old results: run `python -m tests.benchmarks.report`"
+    assert report.updated(text, results, (report.HERE / report.PLOT).exists()) == text, old
