@@ -80,11 +80,12 @@ async def run(load: Load) -> dict[str, Any]:
 async def connected(group: Group) -> list[Stream]:
     """The streams of a group, each ready to send."""
     loop, where, payload = asyncio.get_running_loop(), urlsplit(group.url), PAYLOADS[group.payload]()
+    host, port = where.hostname or "127.0.0.1", where.port or 80
     made = partial(KINDS[group.kind], group, payload)
     streams: list[Stream] = []
     while len(streams) < group.streams:
         count = min(OPENING, group.streams - len(streams))
-        pairs = await asyncio.gather(*(loop.create_connection(made, where.hostname, where.port) for _ in range(count)))
+        pairs = await asyncio.gather(*(loop.create_connection(made, host, port) for _ in range(count)))
         streams += [stream for _, stream in pairs]
         await asyncio.gather(*(stream.ready for stream in streams[-count:]))
     return streams

@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 from tests.benchmarks.wire import CLOSE, PING, PONG, TEXT, Payload, framed, messages, settled_by
 
 NAN = float("nan")
+Results = Literal["json", "packed"]
 UPGRADE = (
     "GET {path} HTTP/1.1\r\nHost: {host}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
     "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
@@ -31,16 +32,16 @@ class Group:
     """Streams that do the same.
 
     hz: frames a second of each stream, sent on time whether answers come or not; 0: a closed loop, in which each stream
-    keeps `window` frames unanswered (the service: as many as its credits allow, if fewer) until it has sent `frames`, or
-    the time is over. pts_hz: frames a second by their timestamps; 0: as sent, in a closed loop the model's rate, so that
-    every frame is a step. state_bytes: of the model's state, which a client of kind `http` carries.
+    keeps `window` frames unanswered (the service: as many as its credits allow, if fewer) until it has sent `frames`,
+    or the time is over. pts_hz: frames a second by their timestamps; 0: as sent, in a closed loop the model's rate, so
+    that every frame is a step. state_bytes: of the model's state, which a client of kind `http` carries.
     """
 
     url: str
     kind: Literal["inkling", "plain", "http"] = "inkling"
     bundle: str = "body-actions"
     payload: Literal["packed", "bare", "json", "jpeg"] = "packed"
-    results: Literal["json", "packed"] = "json"
+    results: Results = "json"
     streams: int = 1
     hz: float = 0.0
     pts_hz: float = 0.0

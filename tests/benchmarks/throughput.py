@@ -23,13 +23,13 @@ from tests.benchmarks.command import Benchmark, Result, Row, spread
 from tests.benchmarks.figures import Spread, composed
 from tests.benchmarks.load import Load
 from tests.benchmarks.processes import BenchmarkFailed, asked, cores, module, sent, service
-from tests.benchmarks.streams import Group
+from tests.benchmarks.streams import Group, Results
 
 STREAMS, CREDITS = 256, 8
 WARM_S = 0.7
 STATE_BYTES = 884
 PACKED_RESULTS = "results" in Start.model_fields
-RESULTS = ("json", "packed") if PACKED_RESULTS else ("json",)
+RESULTS: tuple[Results, ...] = ("json", "packed") if PACKED_RESULTS else ("json",)
 ALTERNATIVES = {
     # name: (what it is, the package it needs, how its load speaks)
     "naive_onnx": ("FastAPI handler, onnxruntime frame by frame", "onnxruntime", {"kind": "plain", "path": "/ws"}),

@@ -14,6 +14,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -72,9 +73,8 @@ def measure(rounds: int, seconds: float) -> Result:
             bare.append(best)
             shares.append(seen["answered_per_s"] / best)
             print(f"round {turn + 1}: bare {best:.0f}, served {rates[-1]:.0f} frames/s", flush=True)
-        held = search(
-            Group(cameras.url, bundle=BUNDLE, payload="jpeg", hz=CAMERA_HZ), FIRST, P99_MS, rounds, seconds + 1
-        )
+        live = replace(cameras, hz=CAMERA_HZ)
+        held = search(live, FIRST, P99_MS, rounds, seconds + 1)
     return {
         "jpeg_bytes": round(float(np.mean([len(data) for data in jpegs()]))),
         "bare_frames_per_s": Spread.of(bare).as_json(),

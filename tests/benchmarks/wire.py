@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Protocol
 
@@ -140,5 +140,10 @@ def images() -> Packed:
     return Packed([pack_image(0, data) for data in jpegs()])
 
 
-PAYLOADS = {"packed": packed_poses, "bare": partial(packed_poses, bare=True), "json": json_poses, "jpeg": images}
+PAYLOADS: dict[str, Callable[[], Payload]] = {
+    "packed": packed_poses,
+    "bare": partial(packed_poses, bare=True),
+    "json": json_poses,
+    "jpeg": images,
+}
 """bare: packed poses as the body of a request."""

@@ -9,6 +9,7 @@ import logging
 import os
 import sys
 import time
+from typing import Any
 
 import numpy as np
 import ray
@@ -21,9 +22,7 @@ MAX_BATCH, WAIT_S = 128, 0.0005
 app = FastAPI()
 
 
-@serve.deployment(num_replicas=1, max_ongoing_requests=1024, ray_actor_options={"num_cpus": 1})
-@serve.ingress(app)
-class Watch:
+class _Watch:
     def __init__(self) -> None:
         self.model = Model()
         self.size = sum(self.model.sizes)
@@ -44,6 +43,11 @@ class Watch:
                 await websocket.send_bytes(found[self.size :].tobytes())
         except WebSocketDisconnect:
             pass
+
+
+Watch: Any = serve.deployment(num_replicas=1, max_ongoing_requests=1024, ray_actor_options={"num_cpus": 1})(
+    serve.ingress(app)(_Watch)
+)
 
 
 def main() -> None:
