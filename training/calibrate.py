@@ -19,31 +19,37 @@ from training.metrics import Floats, Ints, surprises
 COLDEST, HOTTEST = 0.05, 20.0
 SETTLE_S = (0.1, 30.0)
 """Fastest and slowest change of the temperature."""
+PRIOR = np.array([0.5, 0.25, 0.5])
+"""Standard deviations of the logs of: the later temperature, the first over the later one, `settle_s` in seconds."""
 
 
 def fit_calibration(logits: Floats, targets: Ints, elapsed_s: Floats, sources: Sequence[str]) -> TimedTemperature:
-    """The timed temperature under which the targets (N,) are likeliest.
+    """The timed temperature under which the targets (N,) of the data set that it suits worst are likeliest.
 
     logits: (N, R, K) at R stages of each clip (the ten observation ratios), elapsed_s: (N, R) since each clip's start,
-    so that every clip and every stage of it counts the same within its set. sources: each clip's data set. All sets
-    weigh the same, however many clips they have: one of many easy clips would else make answers on the others too sure.
-    Made-up clips, which are easier than any real one, do not count unless there are no others.
+    so that every clip and every stage of it counts the same. sources: each clip's data set.
 
-    log T has a weak prior around 0, the change of it one around none and the time one around a second, each with the
-    weight of a single clip: they decide only what the clips leave open, as where all answers are right.
+    Each data set is fitted alone, and the hottest of these temperatures is taken: many easy clips of one set must not
+    make the answers on another surer than its own clips bear out. Made-up clips, which are easier than any real one,
+    do not count unless there are no others.
     """
     if not len(targets):
         raise ValueError("there are no clips to calibrate on")
-    weights = _weights(sources)[:, None]
-    clips = np.count_nonzero(weights)
+    which = np.array(sources)
+    real = sorted(set(sources) - {SYNTHETIC}) or [SYNTHETIC]
+    found = [_fit(logits[which == s], targets[which == s], elapsed_s[which == s]) for s in real]
+    return max(found, key=lambda timed: float(np.log(temperatures(timed, elapsed_s)).mean()))
+
+
+def _fit(logits: Floats, targets: Ints, elapsed_s: Floats) -> TimedTemperature:
+    """Of one data set. The parameters have normal priors (`PRIOR`) around no calibration at all, for few clips."""
 
     def cost(x: Floats) -> float:
-        likelihood = float((weights * surprises(logits, targets, temperatures(_timed(x), elapsed_s))).mean(1).sum())
-        return likelihood + float(np.square(x).sum()) / 2 / clips
+        likelihood = float(surprises(logits, targets, temperatures(_timed(x), elapsed_s)).mean())
+        return likelihood + float(np.square(x / PRIOR).sum()) / 2 / len(targets)
 
-    start = np.zeros(3)
-    found = minimize(cost, start, method="Nelder-Mead", options={"xatol": 1e-3, "fatol": 1e-7, "maxiter": 1000})
-    timed = _timed(found.x)
+    options = {"xatol": 1e-3, "fatol": 1e-7, "maxiter": 1000}
+    timed = _timed(minimize(cost, np.zeros(3), method="Nelder-Mead", options=options).x)
     return TimedTemperature(first=round(timed.first, 4), later=round(timed.later, 4), settle_s=round(timed.settle_s, 3))
 
 
@@ -59,12 +65,3 @@ def _timed(x: Floats) -> TimedTemperature:
         later=within(later, COLDEST, HOTTEST),
         settle_s=within(settle, *SETTLE_S),
     )
-
-
-def _weights(sources: Sequence[str]) -> Floats:
-    """(N,) of each clip; they sum to 1."""
-    names, which, counts = np.unique(np.array(sources), return_inverse=True, return_counts=True)
-    weights = 1 / counts[which]
-    if len(names) > 1:
-        weights[np.array(sources) == SYNTHETIC] = 0
-    return np.asarray(weights / weights.sum(), np.float64)

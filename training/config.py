@@ -136,7 +136,7 @@ class Stopping(Section):
     """How likely a promise may be broken, over the draw of those clips."""
     min_steps: Count = 2
     """Results in a row before it commits: a single flicker commits to nothing."""
-    share: OpenShare = 0.6
+    share: OpenShare = 0.5
 
 
 class Shipping(Section):
