@@ -10,7 +10,8 @@ from models.bundle.schema import PoseInput
 from service.clip_jobs import Job
 from service.errors import ServiceError
 from service.hub import BundleStats
-from service.protocol import Event, Prediction
+from service.promised import error_rates
+from service.protocol import DecisionMessage, Event, Prediction
 from service.scoring import Timeline
 
 
@@ -32,7 +33,10 @@ class VersionInfo(BaseModel):
 
 
 class BundleInfo(BaseModel):
-    """A loaded bundle: what it recognises, what it takes, how good it is, how much of its capacity is taken."""
+    """A loaded bundle: what it recognises, what it takes, how good it is, how much of its capacity is taken.
+
+    error_rates: those that a stream may ask for, to be told of decisions.
+    """
 
     name: str
     version: str
@@ -41,6 +45,7 @@ class BundleInfo(BaseModel):
     background: str | None
     input: dict[str, Any]
     rate_hz: float
+    error_rates: tuple[float, ...]
     quality: dict[str, Any]
     provenance: dict[str, Any]
     streams: int
@@ -97,6 +102,7 @@ class ClipAnswer(BaseModel):
     rate_hz: float
     timeline: list[Entry]
     events: list[Event]
+    decisions: list[DecisionMessage]
     warnings: list[str]
 
 
@@ -130,6 +136,7 @@ def bundle_info(stats: BundleStats) -> BundleInfo:
         background=spec.background,
         input=takes,
         rate_hz=spec.rate_hz,
+        error_rates=error_rates(spec),
         quality=spec.quality,
         provenance=spec.provenance.model_dump(),
         streams=stats.streams,
@@ -175,6 +182,7 @@ def _answer(timeline: Timeline) -> ClipAnswer:
         rate_hz=spec.rate_hz,
         timeline=[_entry(prediction) for prediction in timeline.predictions],
         events=timeline.events,
+        decisions=timeline.decisions,
         warnings=timeline.warnings,
     )
 

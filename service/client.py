@@ -40,7 +40,7 @@ from service.client_target import (
     ready_image,
     start_message,
 )
-from service.protocol import Event, Prediction, Ready, Summary
+from service.protocol import DecisionMessage, Event, Prediction, Ready, Summary
 
 __all__ = [
     "AsyncClient",
@@ -67,23 +67,33 @@ class Client:
         *,
         on_event: Callable[[Event], None] | None = None,
         on_error: Callable[[RemoteError], None] | None = None,
+        on_decision: Callable[[DecisionMessage], None] | None = None,
         **options: Unpack[Options],
     ) -> Stream:
         """Open a stream and wait until it is admitted. Raises Unreachable, RemoteError, ClientError.
 
-        on_event takes decisions as they come. on_error takes refusals that the stream survives (one person, one
-        frame); without it they are raised where predictions are read.
+        on_event takes events as they come, on_decision the decisions of a stream that was given an `error_rate`.
+        on_error takes refusals that the stream survives (one person, one frame); without it they are raised where
+        predictions are read.
         """
-        core = ClientStream(start_message(bundle, options), on_event, on_error)
+        core = ClientStream(start_message(bundle, options), on_event, on_error, on_decision)
         return Stream(self._target, core)
 
     def score(
-        self, clip: Clip, bundle: str = BUNDLE, *, skeleton: str | None = None, fps: float | None = None
+        self,
+        clip: Clip,
+        bundle: str = BUNDLE,
+        *,
+        skeleton: str | None = None,
+        fps: float | None = None,
+        error_rate: float | None = None,
     ) -> Timeline:
         """Predictions at every step of a whole clip. Raises Unreachable, RemoteError, ClientError."""
         body, kind = clip_body(clip, skeleton, fps)
         try:
-            answer = httpx.post(**self._target.request(body, kind, bundle=bundle, skeleton=skeleton, fps=fps))
+            answer = httpx.post(
+                **self._target.request(body, kind, bundle=bundle, skeleton=skeleton, fps=fps, error_rate=error_rate)
+            )
         except httpx.TransportError as error:
             raise self._target.unreachable(error) from error
         return read_timeline(answer.status_code, answer.content)

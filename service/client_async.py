@@ -31,7 +31,7 @@ from service.client_target import (
     ready_image,
     start_message,
 )
-from service.protocol import Event, Prediction, Ready, Summary
+from service.protocol import DecisionMessage, Event, Prediction, Ready, Summary
 
 
 class AsyncClient:
@@ -46,19 +46,28 @@ class AsyncClient:
         *,
         on_event: Callable[[Event], None] | None = None,
         on_error: Callable[[RemoteError], None] | None = None,
+        on_decision: Callable[[DecisionMessage], None] | None = None,
         **options: Unpack[Options],
     ) -> AsyncStream:
         """A stream, to be opened by `async with`; the arguments are those of `Client.stream`."""
-        return AsyncStream(self._target, ClientStream(start_message(bundle, options), on_event, on_error))
+        return AsyncStream(self._target, ClientStream(start_message(bundle, options), on_event, on_error, on_decision))
 
     async def score(
-        self, clip: Clip, bundle: str = BUNDLE, *, skeleton: str | None = None, fps: float | None = None
+        self,
+        clip: Clip,
+        bundle: str = BUNDLE,
+        *,
+        skeleton: str | None = None,
+        fps: float | None = None,
+        error_rate: float | None = None,
     ) -> Timeline:
         """As `Client.score`."""
         body, kind = await asyncio.to_thread(clip_body, clip, skeleton, fps)
         try:
             async with httpx.AsyncClient() as http:
-                request = self._target.request(body, kind, bundle=bundle, skeleton=skeleton, fps=fps)
+                request = self._target.request(
+                    body, kind, bundle=bundle, skeleton=skeleton, fps=fps, error_rate=error_rate
+                )
                 answer = await http.post(**request)
         except httpx.TransportError as error:
             raise self._target.unreachable(error) from error

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import from_json, to_json
 
 from service.client_core import TRACK, ClientError, RemoteError
+from service.protocol import DecisionMessage
 
 Clip = str | Path | ArrayLike | Mapping[int, ArrayLike]
 """A file of poses or a video; keypoints (T, J, C) of one person, or of several by their track, NaN where a joint is
@@ -40,12 +41,16 @@ class _Answer(BaseModel):
     labels: list[str]
     rate_hz: float
     timeline: list[Entry]
+    decisions: list[DecisionMessage] = []
     warnings: list[str] = []
 
 
 @dataclass(frozen=True, slots=True)
 class Timeline:
-    """What `/v1/clips` answers: predictions of all tracks in order of time; `probabilities` follow `labels`."""
+    """What `/v1/clips` answers: predictions of all tracks in order of time; `probabilities` follow `labels`.
+
+    decisions: where an error rate was asked for.
+    """
 
     bundle: str
     version: str
@@ -55,6 +60,7 @@ class Timeline:
     warnings: tuple[str, ...]
     raw: Mapping[str, Any]
     """The answer as it came."""
+    decisions: tuple[DecisionMessage, ...] = ()
 
     @property
     def tracks(self) -> list[int]:
@@ -97,7 +103,7 @@ def read_timeline(status: int, body: bytes) -> Timeline:
         first = error.errors()[0]
         raise ClientError(f"the timeline is not one: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
     labels, entries, warnings = tuple(read.labels), tuple(read.timeline), tuple(read.warnings)
-    return Timeline(read.bundle, read.version, labels, read.rate_hz, entries, warnings, answer)
+    return Timeline(read.bundle, read.version, labels, read.rate_hz, entries, warnings, answer, tuple(read.decisions))
 
 
 def refusal(status: int, answer: object) -> ClientError:

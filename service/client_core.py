@@ -23,6 +23,7 @@ from service.errors import Draining, ServiceError
 from service.images import Pixels, pack_image
 from service.protocol import (
     Credit,
+    DecisionMessage,
     End,
     ErrorMessage,
     Event,
@@ -81,7 +82,7 @@ class RemoteError(ClientError):
 
 
 class ClientStream:
-    """Bookkeeping of one stream; `on_event` and `on_error` are called from within `receive`.
+    """Bookkeeping of one stream; `on_event`, `on_decision` and `on_error` are called from within `receive`.
 
     Errors that the stream survives go to `on_error`; without one the next `take` raises them.
     """
@@ -91,6 +92,7 @@ class ClientStream:
         start: Start,
         on_event: Callable[[Event], None] | None = None,
         on_error: Callable[[RemoteError], None] | None = None,
+        on_decision: Callable[[DecisionMessage], None] | None = None,
     ) -> None:
         self.state: State = "opening"
         self.ready: Ready | None = None
@@ -101,6 +103,7 @@ class ClientStream:
         self._start = start
         self._on_event = on_event
         self._on_error = on_error
+        self._on_decision = on_decision
         self._sent = 0
         self._settled = 0
         """Every frame below it is answered, skipped, dropped or refused."""
@@ -211,6 +214,9 @@ class ClientStream:
             case Event():
                 if self._on_event is not None:
                     self._on_event(message)
+            case DecisionMessage():
+                if self._on_decision is not None:
+                    self._on_decision(message)
             case Flushed():
                 self._mark_seen = message.id
                 self._settle(self._marks.get(message.id, 0) - 1)

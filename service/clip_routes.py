@@ -14,6 +14,7 @@ from service.clip_jobs import Job
 from service.clips import parse_clip
 from service.core import Core
 from service.errors import BadMessage, Cancelled, IdleTimeout, TooLarge
+from service.promised import terms
 from service.protocol import Start
 from service.scoring import Timeline, score
 
@@ -43,6 +44,9 @@ def clip_router(core: Callable[[], Core]) -> APIRouter:
         version: str | None = None,
         skeleton: Annotated[str | None, Query(description="of poses; else the clip's own, else the bundle's")] = None,
         fps: Annotated[float | None, Query(description="else the clip's own times", gt=0, le=1e4)] = None,
+        error_rate: Annotated[
+            float | None, Query(description="decide, and be wrong at most so often: one that the bundle promises")
+        ] = None,
         wait: Annotated[bool, Query(description="false: answer at once, see GET; videos only")] = True,
     ) -> Response:
         """Score a clip: the predictions that a stream of its frames would have got.
@@ -52,14 +56,15 @@ def clip_router(core: Callable[[], Core]) -> APIRouter:
         served = core()
         if request.headers.get("content-type", "").startswith("multipart/"):
             raise BadMessage("send the file itself as the body, not a form: curl --data-binary @FILE")
-        served.hub.spec(bundle, version)  # before anything large is sent in vain
+        terms(served.hub.spec(bundle, version), error_rate)  # before anything large is sent in vain
         head, body = await _peek(_timely(request.stream(), served.settings.idle_timeout_s))
         if head == b"PK" or head[:1] in (b"{", b""):
             _check_length(request, served.settings.max_clip_bytes)
-            timeline = await _score_poses(served, body, bundle, version, skeleton, fps)
+            start = Start(bundle=bundle, version=version, skeleton=skeleton, policy="block", error_rate=error_rate)
+            timeline = await _score_poses(served, body, start, fps)
         else:
             _check_length(request, served.settings.max_video_bytes)
-            start = Start(bundle=bundle, version=version, input="frame", policy="block")
+            start = Start(bundle=bundle, version=version, input="frame", policy="block", error_rate=error_rate)
             job = await served.clips.receive(body, start, fps)
             if not wait:
                 return _json(clip_status(job, result=False).model_dump_json(exclude_none=True), 202)
@@ -91,23 +96,15 @@ def clip_router(core: Callable[[], Core]) -> APIRouter:
 async def _score_poses(
     core: Core,
     body: AsyncIterator[bytes],
-    bundle: str,
-    version: str | None,
-    skeleton: str | None,
+    start: Start,
     fps: float | None,
 ) -> Timeline:
     limit, frames = core.settings.max_clip_bytes, core.settings.max_clip_frames
     data = await _read(body, limit)
     # In a thread: a large clip must not hold up the streams.
     clip = (await asyncio.to_thread(parse_clip, data, max_bytes=limit, max_frames=frames)).at(fps)
-    start = Start(
-        bundle=bundle,
-        version=version,
-        skeleton=skeleton or clip.skeleton,
-        width=clip.width,
-        height=clip.height,
-        policy="block",
-    )
+    said = {"skeleton": start.skeleton or clip.skeleton, "width": clip.width, "height": clip.height}
+    start = start.model_copy(update=said)
     timeline = await score(core.hub, start, clip)
     core.metrics.clips[timeline.spec.full_name] += 1
     return timeline

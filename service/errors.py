@@ -73,6 +73,12 @@ class BadMessage(ServiceError):
     code, close, http, retryable = "bad_message", 4400, 422, False
 
 
+class UnknownErrorRate(ServiceError):
+    """The bundle makes no promise of this `error_rate`; the sentence says of which it does."""
+
+    code, close, http, retryable = "unknown_error_rate", 4422, 422, False
+
+
 class OutOfOrder(ServiceError):
     """A second start, or anything before start or after end."""
 

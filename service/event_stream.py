@@ -1,7 +1,7 @@
 """A stream's predictions as server-sent events, for browsers and `curl`: `GET /v1/streams/{stream}/predictions`.
 
-Each message of the protocol is one event, named by its type: `ready`, then `prediction` and `event`, at last `summary`,
-or `error` when the stream was lost. The same address takes a WebSocket, see `service.socket`.
+Each message of the protocol is one event, named by its type: `ready`, then `prediction`, `event` and `decision`, at
+last `summary`, or `error` when the stream was lost. The same address takes a WebSocket, see `service.socket`.
 """
 
 from __future__ import annotations

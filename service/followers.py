@@ -9,7 +9,7 @@ import asyncio
 from collections import deque
 
 from service.errors import OverCapacity, ServiceError, SlowReader, StreamLost
-from service.protocol import Event, Outgoing, Prediction, Ready, Summary
+from service.protocol import DecisionMessage, Event, Outgoing, Prediction, Ready, Summary
 from service.replies import Outbox
 
 
@@ -79,7 +79,7 @@ class Outlet:
         self._first(message)
         if self._ready is None and isinstance(message, Ready):
             self._ready = message.model_copy(update={"credits": 0})
-        if self._followers and isinstance(message, Prediction | Event | Summary):
+        if self._followers and isinstance(message, Prediction | Event | DecisionMessage | Summary):
             self._over = isinstance(message, Summary)
             for follower in tuple(self._followers):
                 follower.offer(message)

@@ -208,7 +208,8 @@ class Hub:
     def open(self, start: Start, outbox: Outbox, stream: str | None = None) -> Handle:
         """Admit a stream; sends `Ready` through `outbox` before it returns. stream: its id, of a source that has one.
 
-        Raises Draining, OverCapacity, UnknownBundle (version None: the newest loaded), UnsupportedInput.
+        Raises Draining, OverCapacity, UnknownBundle (version None: the newest loaded), UnsupportedInput,
+        UnknownErrorRate.
         """
         if self.draining:
             raise Draining("the server is shutting down: connect to another one, or again in a moment")

@@ -23,7 +23,9 @@ class Message(BaseModel):
 class Start(Message):
     """The first message of a stream. skeleton: that of the poses to come; without it the bundle's own.
 
-    version: the newest loaded one by default. policy: what a full inbox means, see README. resume: reserved.
+    version: the newest loaded one by default. policy: what a full inbox means, see README. error_rate: how many of the
+    `decision` messages may be wrong, one of the rates that `/v1/bundles` lists; without it there are none. resume:
+    reserved.
     """
 
     type: Literal["start"] = "start"
@@ -35,6 +37,7 @@ class Start(Message):
     height: Annotated[int, Field(gt=0)] | None = None
     top_k: Annotated[int, Field(gt=0)] | None = None
     policy: Literal["drop_oldest", "block"] = "drop_oldest"
+    error_rate: Annotated[float, Field(gt=0, lt=1)] | None = None
     resume: str | None = None
 
 
@@ -176,6 +179,25 @@ class Event(Message):
     probability: float
 
 
+class DecisionMessage(Message):
+    """The stream commits itself to an action, early, at most once an action; only where `start` had an `error_rate`.
+
+    elapsed_s: since the first result of the epoch, or since the last decided action ended. error_rate: at most so many
+    of such decisions are wrong. first: of its epoch; the promise is of these, see README.
+    """
+
+    type: Literal["decision"] = "decision"
+    seq: int
+    pts_s: float
+    track: int
+    label: str
+    probability: float
+    elapsed_s: float
+    error_rate: float
+    epoch: int
+    first: bool
+
+
 class Flushed(Message):
     """Everything sent before the flush of this id has been answered."""
 
@@ -212,5 +234,6 @@ class Summary(Message):
 
 
 Outgoing = Annotated[
-    Ready | Prediction | Credit | Event | Flushed | ErrorMessage | Summary, Field(discriminator="type")
+    Ready | Prediction | Credit | Event | DecisionMessage | Flushed | ErrorMessage | Summary,
+    Field(discriminator="type"),
 ]

@@ -12,6 +12,7 @@ from service.errors import BadMessage, BadPose, ServiceError
 from service.images import EncodedImage, unpack_image
 from service.messages import (
     Credit,
+    DecisionMessage,
     End,
     ErrorMessage,
     Event,
@@ -33,6 +34,7 @@ from service.packed import MAX_NUMBERS, PackedPose, about, checked_pose, pack_po
 
 __all__ = [
     "Credit",
+    "DecisionMessage",
     "EncodedImage",
     "End",
     "ErrorMessage",

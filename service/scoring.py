@@ -12,7 +12,7 @@ from models.bundle.schema import BundleSpec
 from service.clips import PoseClip
 from service.errors import BadClip, BadPose, Draining, Internal, ServiceError
 from service.hub import Hub
-from service.protocol import End, ErrorMessage, Event, Outgoing, Prediction, Start, Summary
+from service.protocol import DecisionMessage, End, ErrorMessage, Event, Outgoing, Prediction, Start, Summary
 from service.session import FrameMessage
 
 M = TypeVar("M", bound=FrameMessage)
@@ -29,6 +29,7 @@ class Timeline:
     spec: BundleSpec
     predictions: list[Prediction]
     events: list[Event]
+    decisions: list[DecisionMessage]
     warnings: list[str]
 
 
@@ -50,6 +51,7 @@ async def score_frames(
     """
     predictions: list[Prediction] = []
     events: list[Event] = []
+    decisions: list[DecisionMessage] = []
     errors: list[ErrorMessage] = []
     summary: Summary | None = None
 
@@ -60,6 +62,8 @@ async def score_frames(
                 predictions.append(message)
             case Event():
                 events.append(message)
+            case DecisionMessage():
+                decisions.append(message)
             case ErrorMessage():
                 errors.append(message)
             case Summary():
@@ -86,7 +90,7 @@ async def score_frames(
     sentences = [*warnings, *(_sentence(error) for error in errors[:MAX_WARNINGS])]
     if len(errors) > MAX_WARNINGS:
         sentences.append(f"and {len(errors) - MAX_WARNINGS} more like these")
-    return Timeline(handle.spec, predictions, events, sentences)
+    return Timeline(handle.spec, predictions, events, decisions, sentences)
 
 
 async def _each(messages: Iterable[M]) -> AsyncGenerator[M, None]:

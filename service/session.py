@@ -28,6 +28,7 @@ from service.frames import Frame, Work
 from service.images import EncodedImage, ImageFrame
 from service.inbox import Inbox, Queue
 from service.pool import StatePool
+from service.promised import terms
 from service.protocol import End, Flush, Flushed, PackedPose, Ready, Reset, Start
 from service.replies import Outbox, Replies
 from service.schedule import Lane, Prepare
@@ -65,13 +66,21 @@ class Session:
         send: Outbox,
         now_s: float,
     ) -> None:
-        """Sends `Ready`."""
+        """Sends `Ready`. Raises UnknownErrorRate."""
         self.stream = stream
         self.spec = spec
         self.start = start
         self.opened_s = now_s
         self.counts = Counts()
-        self.tracks = Tracks(spec, pool, mapper.prepare, queue.close, limits.max_people, limits.track_timeout_s)
+        self.tracks = Tracks(
+            spec,
+            pool,
+            mapper.prepare,
+            queue.close,
+            limits.max_people,
+            limits.track_timeout_s,
+            terms(spec, start.error_rate),
+        )
         self.closed = False
         self.wake: Callable[[], None] | None = None
         self.on_close: list[Callable[[], None]] = []

@@ -9,6 +9,7 @@ from models.clock import Resampler
 from service.decision import Decision
 from service.errors import TooManyPeople
 from service.pool import Slot, StatePool
+from service.promised import Promised, Terms
 from service.schedule import Lane, Prepare
 
 RESETS = ("gap", "backward", "requested", "evicted")
@@ -23,18 +24,22 @@ class Track:
 
     epoch counts the resets, reason is that of the last one; answered_epoch is that of the last result, so that the
     first result of an epoch can say why. lane is None while the track has no slot. waiting: steps not answered yet.
+    promised: commitments, where the stream asked for them.
     """
 
     __slots__ = (
-        "answered_epoch", "decision", "epoch", "id", "lane", "last_pts_s", "lost_epoch", "reason", "resampler", "slot",
-        "told", "waiting",
+        "answered_epoch", "decision", "epoch", "id", "lane", "last_pts_s", "lost_epoch", "promised", "reason",
+        "resampler", "slot", "told", "waiting",
     )  # fmt: skip
 
-    def __init__(self, track: int, pts_s: float, resampler: Resampler, decision: Decision) -> None:
+    def __init__(
+        self, track: int, pts_s: float, resampler: Resampler, decision: Decision, promised: Promised | None = None
+    ) -> None:
         self.id = track
         self.last_pts_s = pts_s
         self.resampler = resampler
         self.decision = decision
+        self.promised = promised
         self.slot: Slot | None = None
         self.lane: Lane | None = None
         self.epoch = self.answered_epoch = 0
@@ -64,13 +69,15 @@ class Tracks:
         close: Callable[[Lane], None],
         max_people: int,
         timeout_s: float,
+        terms: Terms | None = None,
     ) -> None:
-        """close: takes a lane from the scheduler when its slot is given back."""
+        """close: takes a lane from the scheduler when its slot is given back. terms: of commitments; None: none."""
         self._spec = spec
         self._pool = pool
         self._prepare = prepare
         self._close = close
         self._max_people = max_people
+        self._terms = terms
         self._timeout_s = max(timeout_s, spec.gaps.max_gap_s)
         self._background = None if spec.background is None else spec.labels.index(spec.background)
         self._seated: dict[int, Track] = {}  # with a slot; the one unseen for longest first
@@ -157,4 +164,5 @@ class Tracks:
         self.seen += 1
         gaps = self._spec.gaps
         resampler = Resampler(self._spec.rate_hz, gaps.policy, gaps.max_gap_s)
-        return Track(track_id, pts_s, resampler, Decision(self._spec.decision, self._background))
+        promised = None if self._terms is None else Promised(self._terms)
+        return Track(track_id, pts_s, resampler, Decision(self._spec.decision, self._background), promised)

@@ -27,6 +27,7 @@ SHELLS = {"asyncio", "socket", "threading", "time", "datetime", "uvicorn", "fast
 
 PURE = (
     "models/calibration.py",
+    "models/commitment.py",
     "models/clock.py",
     "models/skeletons.py",
     "service/ages.py",
@@ -36,6 +37,7 @@ PURE = (
     "service/messages.py",
     "service/packed.py",
     "service/poses.py",
+    "service/promised.py",
     "service/protocol.py",
     "service/schedule.py",
     "service/inbox.py",

@@ -9,6 +9,7 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.optimize import minimize
 
 from models.bundle.schema import TimedTemperature
@@ -44,12 +45,12 @@ def fit_calibration(logits: Floats, targets: Ints, elapsed_s: Floats, sources: S
 def _fit(logits: Floats, targets: Ints, elapsed_s: Floats) -> TimedTemperature:
     """Of one data set. The parameters have normal priors (`PRIOR`) around no calibration at all, for few clips."""
 
-    def cost(x: Floats) -> float:
+    def cost(x: NDArray[np.float64]) -> float:
         likelihood = float(surprises(logits, targets, temperatures(_timed(x), elapsed_s)).mean())
         return likelihood + float(np.square(x / PRIOR).sum()) / 2 / len(targets)
 
-    options = {"xatol": 1e-3, "fatol": 1e-7, "maxiter": 1000}
-    timed = _timed(minimize(cost, np.zeros(3), method="Nelder-Mead", options=options).x)
+    found = minimize(cost, np.zeros(3), method="Nelder-Mead", options={"xatol": 1e-3, "fatol": 1e-7, "maxiter": 1000})
+    timed = _timed(found.x)
     return TimedTemperature(first=round(timed.first, 4), later=round(timed.later, 4), settle_s=round(timed.settle_s, 3))
 
 

@@ -14,8 +14,8 @@ class Definition(BaseModel):
     """A video that the server fetches itself, and the bundle that watches it.
 
     url: rtsp(s)://, http(s):// (MJPEG, HLS or a file), file: or device:, with credentials where they are needed.
-    transport: of RTSP. pace, loop: of files; `fast` plays as fast as the model goes and drops nothing. top_k: as in a
-    stream's `start`.
+    transport: of RTSP. pace, loop: of files; `fast` plays as fast as the model goes and drops nothing. top_k and
+    error_rate: as in a stream's `start`.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -28,6 +28,7 @@ class Definition(BaseModel):
     pace: Literal["real", "fast"] = "real"
     loop: bool = False
     top_k: Annotated[int, Field(gt=0)] | None = None
+    error_rate: Annotated[float, Field(gt=0, lt=1)] | None = None
 
     def address(self) -> Address:
         """The parsed URL. Raises BadSource, also for an option that does not go with it."""

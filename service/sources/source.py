@@ -123,6 +123,7 @@ class Source:
                     version=wanted.version,
                     input="frame",
                     top_k=wanted.top_k,
+                    error_rate=wanted.error_rate,
                     policy="block" if wanted.pace == "fast" else "drop_oldest",
                 ),
                 self.id,

@@ -30,6 +30,17 @@ Frames = Sequence[tuple[float, Mapping[int, NDArray[np.float32]]]]
 CANARY = 3
 """One person in so many is also stepped alone by the servers of tests, which insist that it makes no difference."""
 
+PROMISES = {
+    "clips": 100,
+    "groups": 50,
+    "promises": [
+        {"error_rate": 0.01, "threshold": None},
+        {"error_rate": 0.05, "threshold": 0.6, "committed": 80, "wrong": 1},
+        {"error_rate": 0.2, "threshold": 0.4, "committed": 90, "wrong": 9},
+    ],
+}
+"""Made up, of the shared bundle."""
+
 WAIT_S = 30.0
 """After which a test gives up on an answer; no test takes that long when all is well."""
 
@@ -96,7 +107,7 @@ def tiny_settings(root: Path, **values: Any) -> Settings:
 def bundles(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A directory with the bundle tiny/1."""
     root = tmp_path_factory.mktemp("bundles")
-    make_bundle(root, background="c", decision={"on": 0.5, "off": 0.4, "min_steps": 2})
+    make_bundle(root, background="c", decision={"on": 0.5, "off": 0.4, "min_steps": 2}, stopping=PROMISES)
     return root
 
 
