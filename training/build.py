@@ -16,7 +16,7 @@ Network = TypeVar("Network", Student, Teacher)
 def build_student(recipe: Recipe, takes: PoseInput | FrameInput, classes: int) -> Student:
     """A fresh student. Its backbone, where it has one, begins with random weights (see `with_published`)."""
     if isinstance(takes, PoseInput):
-        return pose_student(recipe.student, takes.skeleton, recipe.rate_hz, classes)
+        return pose_student(recipe.student, takes.skeleton, recipe.rate_hz, classes, recipe.poses)
     if recipe.frames is None:
         raise ConfigError(f"recipe {recipe.name} is on poses, the clips are frames")
     return frame_student(recipe.student, recipe.frames, recipe.rate_hz, classes)
@@ -25,7 +25,7 @@ def build_student(recipe: Recipe, takes: PoseInput | FrameInput, classes: int) -
 def build_teacher(recipe: Recipe, takes: PoseInput | FrameInput, classes: int) -> Teacher:
     """A fresh teacher."""
     if isinstance(takes, PoseInput):
-        return pose_teacher(recipe.teacher, takes.skeleton, recipe.rate_hz, classes)
+        return pose_teacher(recipe.teacher, takes.skeleton, recipe.rate_hz, classes, recipe.poses)
     if recipe.frames is None:
         raise ConfigError(f"recipe {recipe.name} is on poses, the clips are frames")
     return frame_teacher(recipe.teacher, recipe.frames, recipe.rate_hz, classes)

@@ -18,7 +18,7 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from models.bundle.schema import DecisionRule, Gaps, Name, Positive
-from models.networks import FrameConfig, StudentConfig, TeacherConfig
+from models.networks import FrameConfig, PoseConfig, StudentConfig, TeacherConfig
 from training.augment import Augmentation
 from training.errors import ConfigError
 from training.pixels import PixelAugmentation
@@ -158,6 +158,8 @@ class Recipe(Section):
     rate_hz: Positive
     skeleton: str | None = None
     """A skeleton that Inkling knows; by default that of the first data set."""
+    poses: PoseConfig = PoseConfig()
+    """What is known of poses at each step."""
     frames: FrameConfig | None = None
     """How frames become features; without it the clips are poses."""
     seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)] = (0,)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from models.networks.frames import FrameConfig, FrameFeatures
-from models.networks.pose_features import PoseFeatures
+from models.networks.pose_features import PoseConfig, PoseFeatures
 from models.networks.recurrent import Student, StudentConfig, Teacher, TeacherConfig
 from models.skeletons import Skeleton
 
 __all__ = [
     "FrameConfig",
     "FrameFeatures",
+    "PoseConfig",
     "PoseFeatures",
     "Student",
     "StudentConfig",
@@ -22,14 +23,18 @@ __all__ = [
 ]
 
 
-def pose_student(config: StudentConfig, skeleton: Skeleton, rate_hz: float, classes: int) -> Student:
+def pose_student(
+    config: StudentConfig, skeleton: Skeleton, rate_hz: float, classes: int, poses: PoseConfig | None = None
+) -> Student:
     """A causal student on poses (B, T, J, D + 1) of this skeleton, stepped at `rate_hz`."""
-    return Student(PoseFeatures(skeleton, rate_hz), classes, config, rate_hz)
+    return Student(PoseFeatures(skeleton, rate_hz, poses), classes, config, rate_hz)
 
 
-def pose_teacher(config: TeacherConfig, skeleton: Skeleton, rate_hz: float, classes: int) -> Teacher:
+def pose_teacher(
+    config: TeacherConfig, skeleton: Skeleton, rate_hz: float, classes: int, poses: PoseConfig | None = None
+) -> Teacher:
     """A teacher on whole clips of poses (B, T, J, D + 1) of this skeleton."""
-    return Teacher(PoseFeatures(skeleton, rate_hz), classes, config)
+    return Teacher(PoseFeatures(skeleton, rate_hz, poses), classes, config)
 
 
 def frame_student(config: StudentConfig, frames: FrameConfig, rate_hz: float, classes: int) -> Student:

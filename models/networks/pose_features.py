@@ -10,8 +10,10 @@ which trains (without gradient, since nothing here is learned), so training and 
 from __future__ import annotations
 
 import math
+from typing import Annotated
 
 import torch
+from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
 from models.bundle.schema import StateTensor
@@ -24,16 +26,26 @@ SIZE_S = 3.0
 _TINY = 1e-6
 
 
+class PoseConfig(BaseModel):
+    """What is known of poses at each step besides what always is."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    spans_s: tuple[Annotated[float, Field(gt=0, le=5)], ...] = (0.12, 0.32)
+    """Seconds, each no less than a step: how far the joints have come since then. Velocities alone are of two frames,
+    noisy, and a recurrent network that has few clips to learn from does not learn well to add them up."""
+
+
 class PoseFeatures(nn.Module):
     """Features of one body per step.
 
     Input x (B, T, J, D + 1): D coordinates in any unit, last a confidence; confidence 0 marks a missing joint.
     Output (B, T, dim): joints about the centre, velocities, mask, pairwise distances, bone directions, distance to the
-    ends of each joint's running range, velocity of the centre, size against its running mean, first-pose flag. All
-    lengths are in units of the running mean of the body's radius.
+    ends of each joint's running range, velocity of the centre, size against its running mean, first-pose flag, ways of
+    the joints over the spans. All lengths are in units of the running mean of the body's radius.
     """
 
-    def __init__(self, skeleton: Skeleton, rate_hz: float) -> None:
+    def __init__(self, skeleton: Skeleton, rate_hz: float, config: PoseConfig | None = None) -> None:
         super().__init__()
         self.joints = len(skeleton.joints)
         self.dimensions = skeleton.dimensions
@@ -42,22 +54,33 @@ class PoseFeatures(nn.Module):
         self.size_steps = SIZE_S * rate_hz
         # Velocities in units a tenth of a second: of order one for lively movement, whatever the rate.
         self.speed = rate_hz / 10.0
+        spans = (PoseConfig() if config is None else config).spans_s
+        self.spans = sorted({max(1, round(seconds * rate_hz)) for seconds in spans})
         first, second = torch.triu_indices(self.joints, self.joints, 1).tolist()
         self.first, self.second = first, second
         self.bone_starts = [parent for parent, _ in skeleton.bones]
         self.bone_ends = [child for _, child in skeleton.bones]
         j, d = self.joints, self.dimensions
-        self.dim = j * d + j * d + j + len(first) + len(self.bone_starts) * d + 2 * j * d + d + 2
-
-    def state_tensors(self) -> tuple[StateTensor, ...]:
-        """`joint_memory` (J, 3 D + 1): place, low and high reach, seen yet. `body_memory` (2,): poses seen, size."""
-        memory = (self.joints, 3 * self.dimensions + 1)
-        return (
-            StateTensor(input="joint_memory", output="next_joint_memory", shape=memory),
-            StateTensor(input="body_memory", output="next_body_memory", shape=(2,)),
+        self.dim = (
+            j * d + j * d + j + len(first) + len(self.bone_starts) * d + 2 * j * d + d + 2 + len(self.spans) * j * d
         )
 
-    def step(self, x: Tensor, joint_memory: Tensor, body_memory: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def state_tensors(self) -> tuple[StateTensor, ...]:
+        """`joint_memory` (J, 3 D + 1): place, low and high reach, seen yet. `body_memory` (2,): poses seen, size.
+
+        `pose_memory` (longest span, J, D + 1), where there are spans: the last poses, the oldest first, and seen yet.
+        """
+        joints, d = self.joints, self.dimensions
+        found = [
+            StateTensor(input="joint_memory", output="next_joint_memory", shape=(joints, 3 * d + 1)),
+            StateTensor(input="body_memory", output="next_body_memory", shape=(2,)),
+        ]
+        if self.spans:
+            shape = (self.spans[-1], joints, d + 1)
+            found.append(StateTensor(input="pose_memory", output="next_pose_memory", shape=shape))
+        return tuple(found)
+
+    def step(self, x: Tensor, joint_memory: Tensor, body_memory: Tensor, *poses: Tensor) -> tuple[Tensor, ...]:
         """One frame. x (B, J, D + 1); returns features (B, dim) and the next memories."""
         d = self.dimensions
         before, low, high = joint_memory[..., :d], joint_memory[..., d : 2 * d], joint_memory[..., 2 * d : 3 * d]
@@ -67,12 +90,18 @@ class PoseFeatures(nn.Module):
         place, seen = self._carried(x[..., :d], mask, before, known)
         about, radius = self._centred(place, seen)
         next_count, next_size = self._measured(mask, radius, count, size)
-        unit = next_size.clamp(min=_TINY).reciprocal()  # (B, 1)
+        unit = self._unit(next_size)  # (B, 1)
         joints = about * unit.unsqueeze(2)  # (B, J, D)
         low, high = self._reached(joints, low, high, known)
         features = self._described(joints, place - before, mask, seen, known, low, high, radius, unit, count)
-        memory = torch.cat([place * seen, low, high, seen], dim=2)
-        return features, memory, torch.cat([next_count, next_size], dim=1)
+        memory = torch.cat([place * seen, low, high, seen], dim=2), torch.cat([next_count, next_size], dim=1)
+        if not self.spans:
+            return features, *memory
+        now = torch.cat([joints, seen], dim=2).unsqueeze(1)
+        # before the first pose the body is taken to have stood still
+        past = torch.where(count.view(-1, 1, 1, 1) > 0, poses[0], now)
+        ways = [self._way(now[:, 0], past[:, -span], span) for span in self.spans]
+        return torch.cat([features, *ways], dim=1), *memory, torch.cat([past[:, 1:], now], dim=1)
 
     @torch.no_grad()
     def forward(self, x: Tensor) -> Tensor:
@@ -96,7 +125,7 @@ class PoseFeatures(nn.Module):
             count, size = self._measured(mask[:, t], radius[:, t], counts[-1], sizes[-1])
             counts.append(count)
             sizes.append(size)
-        unit = torch.stack(sizes[1:], 1).clamp(min=_TINY).reciprocal()  # (B, T, 1)
+        unit = self._unit(torch.stack(sizes[1:], 1))  # (B, T, 1)
         joints = about * unit.unsqueeze(3)
         lows, highs = [x.new_zeros(rows, self.joints, d)], [x.new_zeros(rows, self.joints, d)]
         for t in range(steps):
@@ -106,7 +135,17 @@ class PoseFeatures(nn.Module):
         moved, known = place[:, 1:] - place[:, :-1], seen[:, :-1]
         low, high, count = (torch.stack(parts, 1) for parts in (lows[1:], highs[1:], counts[:-1]))
         parts = (joints, moved, mask, seen[:, 1:], known, low, high, radius, unit, count)
-        return self._described(*(part.flatten(0, 1) for part in parts)).view(rows, steps, self.dim)
+        features = self._described(*(part.flatten(0, 1) for part in parts)).view(rows, steps, -1)
+        if not self.spans:
+            return features
+        poses, at = torch.cat([joints, seen[:, 1:]], dim=3), torch.arange(steps, device=x.device)
+        first = (count == 0).sum(1) - 1  # (B, 1): the step of the first pose
+        ways = []
+        for span in self.spans:
+            then = torch.minimum(torch.maximum(at - span, first), at)
+            past = poses[torch.arange(rows, device=x.device)[:, None], then]
+            ways.append(self._way(poses.flatten(0, 1), past.flatten(0, 1), span).view(rows, steps, -1))
+        return torch.cat([features, *ways], dim=2)
 
     # -- a frame's parts: the first, third and fourth remember ---------------------------------------------------
     def _carried(self, point: Tensor, mask: Tensor, before: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
@@ -125,15 +164,20 @@ class PoseFeatures(nn.Module):
         centre_all = (place * seen).sum(1) / seen_count.clamp(min=1.0)
         centre = torch.where(root_seen.sum(1) > 0, centre_root, centre_all)
         about = (place - centre.unsqueeze(1)) * seen
-        radius = ((about * about).sum((1, 2)).unsqueeze(1) / seen_count.clamp(min=1.0)).clamp(min=1e-12).sqrt()
+        radius = ((about * about).sum((1, 2)).unsqueeze(1) / seen_count.clamp(min=1.0)).sqrt()
         return about, radius
 
     def _measured(self, mask: Tensor, radius: Tensor, count: Tensor, size: Tensor) -> tuple[Tensor, Tensor]:
-        """Poses seen, no more than `size_steps`, and the running mean of the radius, (B, 1) each."""
-        present = (mask.sum(1) > 0).to(mask.dtype)  # (B, 1): a pose without any joint teaches nothing about size
+        """Poses with an extent so far, no more than `size_steps`, and the running mean of the radius, (B, 1) each."""
+        # (B, 1): a pose without any joint, or of a single one ever, teaches nothing about size
+        present = ((mask.sum(1) > 0) & (radius > _TINY)).to(mask.dtype)
         count = count + present
         size = size + present * (radius - size) / count.clamp(min=1.0, max=self.size_steps)
         return count.clamp(max=self.size_steps), size
+
+    def _unit(self, size: Tensor) -> Tensor:
+        """One over the size; 0, so that nothing has a length, while there is none."""
+        return torch.where(size > 0, size.clamp(min=_TINY).reciprocal(), torch.zeros_like(size))
 
     def _reached(self, joints: Tensor, low: Tensor, high: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
         """The ends of each joint's running range, (B, J, D) each."""
@@ -141,6 +185,13 @@ class PoseFeatures(nn.Module):
         low = joints + (torch.where(known > 0, low, joints) - joints).clamp(max=0.0) * self.leak
         high = joints + (torch.where(known > 0, high, joints) - joints).clamp(min=0.0) * self.leak
         return low, high
+
+    def _way(self, now: Tensor, then: Tensor, span: int) -> Tensor:
+        """How far each joint has come (B, J * D), of poses (B, J, D + 1) with what was seen yet as their last."""
+        d = self.dimensions
+        # As velocities, but falling with the root of the span only: noise adds up no faster, and slow ways count.
+        scale = self.speed / math.sqrt(span)
+        return ((now[..., :d] - then[..., :d]) * then[..., d:] * scale).flatten(1)
 
     def _described(
         self,
