@@ -62,6 +62,21 @@ class Handle:
                 session.wake = None
 
     @property
+    def full(self) -> bool:
+        """Whether the inbox is full, so that a stream with policy `block` should not receive more now."""
+        return self._session.full and not self._session.closed
+
+    def call_when_writable(self, call: Callable[[], None]) -> None:
+        """Call once when the inbox has room again, or the stream is closed; instead of `writable`."""
+        session = self._session
+
+        def wake() -> None:
+            session.wake = None
+            call()
+
+        session.wake = wake
+
+    @property
     def closed(self) -> bool:
         """True after `close`, and after the summary was sent."""
         return self._session.closed

@@ -2,9 +2,10 @@
 
 It moves messages and owns no meaning.
 
-Three tasks to a stream: a reader (socket -> protocol -> hub), a writer (outbox -> socket) and a watch on silence. The
-first of them to end, or an outbox that overflows, ends the stream: the hub forgets it at once, and only then the client
-is told, however slowly it reads.
+A stream costs one coroutine, which waits for its end. Messages come from the transport in plain calls (socket ->
+protocol -> hub), answers go to it in plain calls (hub -> protocol -> socket), and one timer watches over the silence of
+all. The first thing to end a stream does: a message, a silence, too many answers that the client does not read. Then
+the hub forgets the stream, and only then the client is told, however slowly it reads.
 """
 
 from __future__ import annotations
@@ -12,7 +13,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections import deque
 from collections.abc import Iterator
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
@@ -22,18 +22,21 @@ from service.followers import Follower
 from service.hub import Handle, Hub
 from service.logs import stream_context
 from service.metrics import Metrics
-from service.protocol import ErrorMessage, Outgoing, Start, Summary, decode, encode, error_message
-from service.transport import UNBLOCK
+from service.protocol import ErrorMessage, Outgoing, Prediction, Start, Summary, decode, encode, error_message
+from service.transport import EXTENSION, StreamTransport
 
 log = logging.getLogger(__name__)
 
 FLUSH_S = 2.0
 """Seconds that the messages before a closing error get to be written."""
 
-FAIR = 32
-"""Messages that a reader takes in one go when they are already there, before others have their turn."""
+_SWEEP = 10
+"""Looks at each stream's silence, in the time that it may last."""
 
 NORMAL, BROKEN, RESTART = 1000, 1011, 1012
+
+_End = str | ServiceError
+"""How a stream ended: a cause for the log, or what to tell the client."""
 
 
 class SocketShell:
@@ -49,6 +52,8 @@ class SocketShell:
         """Connections with a stream, or with an answer to their `start`, that is still to be sent."""
         self._none_busy = asyncio.Event()
         self._none_busy.set()
+        self._watched: set[_Connection] = set()
+        self._sweep: asyncio.TimerHandle | None = None
 
     async def serve(self, websocket: WebSocket) -> None:
         """One connection from its handshake to its close. Raises nothing but cancellation."""
@@ -74,6 +79,26 @@ class SocketShell:
         """Wait until no connection is at work."""
         await self._none_busy.wait()
 
+    def watch(self, connection: _Connection) -> None:
+        """Look after the silence of an open stream."""
+        self._watched.add(connection)
+        if self._sweep is None:
+            self._look()
+
+    def unwatch(self, connection: _Connection) -> None:
+        """The stream has ended."""
+        self._watched.discard(connection)
+        if not self._watched and self._sweep is not None:
+            self._sweep.cancel()
+            self._sweep = None
+
+    def _look(self) -> None:
+        loop = asyncio.get_running_loop()
+        now_s = loop.time()
+        for connection in self._watched:
+            connection.check_silence(now_s)
+        self._sweep = loop.call_later(self.idle_timeout_s / _SWEEP, self._look)
+
     @contextlib.contextmanager
     def busy(self) -> Iterator[None]:
         """A connection is worth waiting for."""
@@ -88,19 +113,25 @@ class SocketShell:
 
 
 class _Connection:
-    """One WebSocket. States: accepted -> (refused | open -> ended) -> closed."""
+    """One WebSocket. States: accepted -> (refused | open -> ended) -> closed.
+
+    While it is open it is a `Sink`: the transport calls it with each message, the hub with each answer, and its
+    coroutine does nothing but wait for the end.
+    """
 
     def __init__(self, shell: SocketShell, websocket: WebSocket) -> None:
         self._shell = shell
         self._websocket = websocket
-        self._outbox: deque[Outgoing] = deque()
-        self._wake = asyncio.Event()
-        self._overflow = asyncio.Event()
-        self._last_of_all = False
-        """No message follows those in the outbox."""
+        self._transport: StreamTransport = websocket.scope["extensions"][EXTENSION]["connection"]
+        self._loop = asyncio.get_running_loop()
+        self._handle: Handle | None = None
+        self._block = False
         self._close_code = NORMAL
-        self._reading_since_s: float | None = None
-        """Since when the reader has waited for the client; None while it waits for the server itself."""
+        self._last_of_all = False
+        """No message follows those that are on their way."""
+        self._end: asyncio.Future[_End] = self._loop.create_future()
+        self._drained: asyncio.Future[None] | None = None
+        self._heard_s = 0.0
 
     async def run(self) -> None:
         with contextlib.suppress(WebSocketDisconnect):
@@ -112,6 +143,7 @@ class _Connection:
                 await self._refuse(error)
                 return
             with self._shell.busy():
+                self._transport.direct(self)
                 try:
                     handle = self._shell.hub.open(start, self._post)
                 except ServiceError as error:
@@ -122,6 +154,7 @@ class _Connection:
 
     async def _refuse(self, error: ServiceError) -> None:
         log.info("stream refused: %s", error, extra={"code": error.code})
+        self._transport.resume()
         await self._part(error)
 
     async def _receive_start(self) -> Start:
@@ -140,45 +173,6 @@ class _Connection:
             raise OutOfOrder("the first message of a stream is start")
         return message
 
-    async def _run_stream(self, handle: Handle, start: Start) -> None:
-        log.info("stream opened", extra={"bundle": handle.spec.name, "policy": start.policy})
-        writer = asyncio.create_task(self._write())
-        others = [
-            asyncio.create_task(self._read(handle, block=start.policy == "block")),
-            asyncio.create_task(self._watch_silence()),
-            asyncio.create_task(self._watch_overflow()),
-        ]
-        cause = "cancelled"
-        error: ServiceError | None = None
-        try:
-            done, _ = await asyncio.wait([writer, *others], return_when=asyncio.FIRST_COMPLETED)
-            # Several may be done at once; a stream whose summary is out has ended in order, whatever else happened.
-            first = next(task for task in [writer, *others] if task in done)
-            cause, error = _outcome(first)
-        finally:
-            handle.close(cause)
-            await _cancel(others)
-            if error is None or isinstance(error, SlowReader):
-                await _cancel([writer])
-            log.info("stream closed: %s", cause)
-        if cause == "summary":
-            await self._websocket.close(self._close_code)
-        elif error is not None:
-            await self._part(error, writer)
-
-    def _post(self, message: Outgoing) -> None:
-        """The stream's outbox, called by the hub: never blocks."""
-        self._outbox.append(message)
-        self._wake.set()
-        if len(self._outbox) > self._shell.outbox:
-            self._overflow.set()
-        if isinstance(message, ErrorMessage):
-            if message.code == Draining.code:
-                self._close_code = RESTART
-            elif message.code == Internal.code:  # a defect ended the stream: no summary follows
-                self._close_code = BROKEN
-                self._last_of_all = True
-
     async def _receive(self) -> str | bytes:
         """The next message's payload. Raises WebSocketDisconnect."""
         message = await self._websocket.receive()
@@ -187,60 +181,106 @@ class _Connection:
         text: str | None = message.get("text")
         return text if text is not None else message["bytes"]
 
-    async def _read(self, handle: Handle, *, block: bool) -> None:
-        loop = asyncio.get_running_loop()
-        taken = 0
-        while True:
-            self._reading_since_s = loop.time()
-            data = await self._receive()
-            self._reading_since_s = None
+    async def _run_stream(self, handle: Handle, start: Start) -> None:
+        log.info("stream opened", extra={"bundle": handle.spec.name, "policy": start.policy})
+        self._handle, self._block = handle, start.policy == "block"
+        self._heard_s = self._loop.time()
+        self._shell.watch(self)
+        self._transport.resume()
+        cause = "cancelled"
+        error: ServiceError | None = None
+        try:
+            end = await self._end
+            cause, error = (end, None) if isinstance(end, str) else (end.code, end)
+        finally:
+            self._shell.unwatch(self)
+            handle.close(cause)
+            self._transport.resume()  # to hear the client's close behind messages that nobody needs any more
+            log.info("stream closed: %s", cause)
+        if cause == "summary":
+            await self._websocket.close(self._close_code)
+        elif error is not None:
+            await self._part(error)
+
+    # -- in ---------------------------------------------------------------------------------------------------------
+    def message(self, data: str | bytes) -> bool:
+        """Take one message (`Sink`)."""
+        handle = self._handle
+        if handle is None or self._end.done():
+            return False
+        self._heard_s = self._loop.time()
+        try:
             try:
                 handle.receive(decode(data))
             except ServiceError as error:
                 if error.close is not None:
                     raise
                 handle.refuse(error)
-            if block:
-                await handle.writable()
-            taken += 1
-            if taken % FAIR == 0 or len(self._outbox) > self._shell.outbox // 2:
-                await asyncio.sleep(0)
+        except ServiceError as error:
+            self._ended(error)
+        except Exception:  # a defect in this stream's path: it ends, the others go on
+            log.exception("a stream failed", extra={"stream": handle.stream})
+            self._ended(Internal("the server failed; the operator finds the cause in its log"))
+        if self._block and handle.full:
+            handle.call_when_writable(self._read_on)
+            return True
+        return False
 
-    async def _write(self) -> None:
-        """Send what is in the outbox. Ends after the summary, or when the last of all messages is sent."""
-        while True:
-            while self._outbox:
-                message = self._outbox.popleft()
-                await self._websocket.send_text(encode(message))
-                if isinstance(message, Summary):
-                    return
-            if self._last_of_all:
-                return
-            self._wake.clear()
-            await self._wake.wait()
+    def gone(self) -> None:
+        """The client went away (`Sink`)."""
+        self._ended("disconnected")
 
-    async def _watch_silence(self) -> None:
-        loop = asyncio.get_running_loop()
+    def check_silence(self, now_s: float) -> None:
+        """End a stream whose client has said nothing for too long."""
         limit_s = self._shell.idle_timeout_s
-        while True:
-            since_s = loop.time() if self._reading_since_s is None else self._reading_since_s
-            left_s = since_s + limit_s - loop.time()
-            if left_s <= 0:
-                raise IdleTimeout(f"no message for {limit_s:g} s")
-            await asyncio.sleep(left_s)
+        if self._block and self._handle is not None and self._handle.full:
+            self._heard_s = now_s  # it waits for us
+        elif now_s - self._heard_s >= limit_s:
+            self._ended(IdleTimeout(f"no message for {limit_s:g} s"))
 
-    async def _watch_overflow(self) -> None:
-        await self._overflow.wait()
-        raise SlowReader(f"{self._shell.outbox} messages wait for this client to read them")
+    def _read_on(self) -> None:
+        self._heard_s = self._loop.time()
+        self._transport.resume()
 
-    async def _part(self, error: ServiceError, writer: asyncio.Task[None] | None = None) -> None:
+    # -- out --------------------------------------------------------------------------------------------------------
+    def _post(self, message: Outgoing) -> None:
+        """The stream's outbox, called by the hub: never blocks."""
+        transport = self._transport
+        transport.write(encode(message))
+        if type(message) is Prediction and not transport.unsent:
+            return
+        if isinstance(message, ErrorMessage):
+            if message.code == Draining.code:
+                self._close_code = RESTART
+            elif message.code == Internal.code:  # a defect ended the stream: no summary follows
+                self._close_code = BROKEN
+                self._last_of_all = True
+        elif isinstance(message, Summary):
+            self._last_of_all = True
+        if transport.unsent > self._shell.outbox:
+            self._ended(SlowReader(f"{self._shell.outbox} messages wait for this client to read them"))
+        elif self._last_of_all and not transport.unsent:
+            self._ended("summary")
+
+    def drained(self) -> None:
+        """All that was said has gone to the socket (`Sink`)."""
+        if self._last_of_all:
+            self._ended("summary")
+        if self._drained is not None and not self._drained.done():
+            self._drained.set_result(None)
+
+    def _ended(self, how: _End) -> None:
+        """The stream ends in this way, if it has not ended in another."""
+        if not self._end.done():
+            self._end.set_result(how)
+
+    async def _part(self, error: ServiceError) -> None:
         """Send what waits, then why the stream ends, then close. Raises WebSocketDisconnect."""
         self._shell.metrics.errors[error.code] += 1
-        self._last_of_all = True
-        self._wake.set()
-        if writer is not None and not writer.done():
-            await asyncio.wait([writer], timeout=FLUSH_S)
-            await _cancel([writer])
+        if self._transport.unsent and not isinstance(error, SlowReader):
+            self._drained = self._loop.create_future()
+            await asyncio.wait([self._drained], timeout=FLUSH_S)
+        self._transport.forget_unsent()
         await _say_why(self._websocket, error)
 
 
@@ -270,25 +310,9 @@ async def _listen(websocket: WebSocket, follower: Follower) -> None:
 
 async def _say_why(websocket: WebSocket, error: ServiceError) -> None:
     """Tell a client why it is parted with, and close. Raises WebSocketDisconnect."""
-    if unblock := websocket.scope.get("extensions", {}).get(UNBLOCK):
-        unblock["call"]()
+    websocket.scope["extensions"][EXTENSION]["connection"].unblock()
     await websocket.send_text(encode(error_message(error)))
     await websocket.close(error.close or NORMAL, error.code)
-
-
-def _outcome(task: asyncio.Task[None]) -> tuple[str, ServiceError | None]:
-    """Why a stream ended, judged by the task that ended first: a cause for the log, and what to tell the client."""
-    error = task.exception()
-    match error:
-        case None:
-            return "summary", None
-        case WebSocketDisconnect():
-            return "disconnected", None
-        case ServiceError():
-            return error.code, error
-        case _:
-            log.error("a stream failed", exc_info=error)
-            return Internal.code, Internal("the server failed; the operator finds the cause in its log")
 
 
 async def _cancel(tasks: list[asyncio.Task[None]]) -> None:

@@ -1,0 +1,109 @@
+"""WebSocket frames (RFC 6455), as far as almost every message needs them. Pure: bytes in, messages and bytes out.
+
+Nearly everything that clients send is a whole message in one masked frame. Those are read here, in a fraction of the
+time that a full parser takes; every other frame is passed on as it is, whole, to such a parser.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+try:
+    from websockets.speedups import apply_mask
+except ImportError:  # a platform that websockets has no compiled part for
+    from websockets.utils import apply_mask
+
+__all__ = ["Splitter", "Unusual", "binary_frame", "text_frame"]
+
+_TEXT, _BINARY = 0x81, 0x82  # final, no extension
+_MASKED = 0x80
+_HEAD = 6
+"""Bytes of the shortest frame that a client may send: two of header, four of mask."""
+
+
+class Unusual(bytes):
+    """A frame for the full parser: a control frame, a fragment, or one that breaks the protocol, with all after it."""
+
+
+Entry = bytes | str | Unusual
+
+
+class Splitter:
+    """Cuts what a client sends into messages and unusual frames, in order."""
+
+    __slots__ = ("_fragmented", "_limit", "_need", "_rest")
+
+    def __init__(self, limit: int) -> None:
+        """limit: bytes of a message; the full parser gets, and refuses, a frame that announces more."""
+        self._limit = limit
+        self._rest: bytes | bytearray = b""  # a frame that is not complete
+        self._need = 0  # bytes that it will have at least
+        self._fragmented = False  # a message is under way of which each frame is unusual
+
+    def feed(self, data: bytes) -> list[Entry]:
+        """What is complete with `data`."""
+        if self._rest:
+            if isinstance(self._rest, bytes):
+                self._rest = bytearray(self._rest)
+            self._rest += data
+            if len(self._rest) < self._need:
+                return []
+            data = bytes(self._rest)
+            self._rest = b""
+        entries: list[Entry] = []
+        limit = self._limit
+        at, end, need = 0, len(data), 0
+        while end - at >= _HEAD:
+            size = data[at + 1] - _MASKED
+            begin = at + 6
+            if size == 126:
+                size = (data[at + 2] << 8) | data[at + 3]
+                begin = at + 8
+            elif size == 127:
+                if end - at < 10:
+                    break
+                size = int.from_bytes(data[at + 2 : at + 10], "big")
+                begin = at + 14
+            if not 0 <= size <= limit:  # below 0: it is not masked
+                entries.append(Unusual(data[at:]))
+                return entries
+            stop = begin + size
+            if stop > end:
+                need = stop - at
+                break
+            first = data[at]
+            if first == _BINARY and not self._fragmented:
+                entries.append(apply_mask(data[begin:stop], data[begin - 4 : begin]))
+            elif first == _TEXT and not self._fragmented:
+                try:
+                    entries.append(apply_mask(data[begin:stop], data[begin - 4 : begin]).decode())
+                except UnicodeDecodeError:
+                    entries.append(Unusual(data[at:stop]))
+            else:
+                entries.append(Unusual(data[at:stop]))
+                if not first & 0x08:  # no control frame: its first bit says whether the message ends with it
+                    self._fragmented = first < 0x80
+            at = stop
+        if at < end:
+            self._rest, self._need = data[at:], need
+        return entries
+
+
+def _framer(first: int) -> Callable[[bytes], bytes]:
+    short = [bytes([first, size]) for size in range(126)]
+
+    def frame(payload: bytes) -> bytes:
+        size = len(payload)
+        if size < 126:
+            return short[size] + payload
+        if size < 1 << 16:
+            return b"%c\x7e%c%c%b" % (first, size >> 8, size & 0xFF, payload)
+        return b"%c\x7f%b%b" % (first, size.to_bytes(8, "big"), payload)
+
+    return frame
+
+
+text_frame = _framer(_TEXT)
+"""A server's frame with one whole text message, in UTF-8."""
+binary_frame = _framer(_BINARY)
+"""The same of one binary message."""
