@@ -36,7 +36,7 @@ class NetworkConfig(BaseModel):
 class StudentConfig(NetworkConfig):
     """The causal student."""
 
-    memories_s: tuple[Annotated[float, Field(gt=0, allow_inf_nan=False)], ...] = ()
+    memories_s: tuple[Annotated[float, Field(gt=0, allow_inf_nan=False)], ...] = (0.5, 2.0)
     """Time constants, in seconds, of leaking means of the hidden state that the classifier sees beside the state
     itself: what has been gathered outlasts what is seen just now, such as how people leave an action."""
 
