@@ -1,4 +1,4 @@
-"""The tables of README that code knows better: quality, errors, settings, metrics.
+"""The tables of README that code knows better: quality, errors, settings, metrics, measured performance.
 
     python -m tests.docs        write them into README.md between their markers
 
@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -16,6 +17,7 @@ from models.bundle import Registry, load, zoo_directory
 from service.errors import ServiceError
 from service.metrics import Metrics
 from service.settings import Settings
+from tests.benchmarks import report
 
 README = Path(__file__).parent.parent / "README.md"
 
@@ -75,11 +77,18 @@ def quality() -> str:
     return table(("bundle", "test clips of", "condition", "AUC", *shares), rows)
 
 
+def performance() -> str:
+    """What the benchmarks found of all that has an aim, from their latest record."""
+    results = json.loads((report.HERE / report.RESULTS).read_text(encoding="utf-8"))
+    rows = [(row.what, row.found, row.target) for row in report.against_targets(results)]
+    return table(("measured", "median (least to greatest)", "aim"), rows)
+
+
 def _percent(scores: dict[str, Any]) -> list[str]:
     return [f"{100 * share:.1f}" for share in (scores["auc"], *scores["accuracy"])]
 
 
-SECTIONS = {"quality": quality, "error": errors, "settings": settings, "metrics": metrics}
+SECTIONS = {"quality": quality, "error": errors, "settings": settings, "metrics": metrics, "performance": performance}
 
 
 def updated(text: str) -> str:

@@ -22,6 +22,7 @@ from typing import Any
 
 from tests.benchmarks import report
 from tests.benchmarks.command import ROUNDS, SECONDS
+from tests.benchmarks.processes import end_in_order
 
 TELL = "-- "
 
@@ -33,10 +34,14 @@ def run(name: str, flags: list[str]) -> dict[str, Any] | None:
     last = ""
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
-        for line in process.stdout:
-            if last:
-                print(last, end="", flush=True)
-            last = line
+        try:
+            for line in process.stdout:
+                if last:
+                    print(last, end="", flush=True)
+                last = line
+        except BaseException:
+            process.terminate()
+            raise
     if process.returncode:
         print(f"{last}{TELL}{name} failed with exit code {process.returncode}", flush=True)
         return None
@@ -52,14 +57,15 @@ def main() -> None:
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the figures into this file")
     wish = parser.parse_args()
     flags = ["--rounds", str(wish.rounds), "--seconds", str(wish.seconds)]
+    end_in_order()
     results = {}
     for name in wish.name or report.NAMES:
         about = (importlib.import_module(f"tests.benchmarks.{name}").__doc__ or "").splitlines()[0]
         print(f"{TELL}{name}: {about}", flush=True)
         if (found := run(name, flags)) is not None:
             results[name] = found
-    if wish.markdown:
-        report.write(wish.markdown, results)
+            if wish.markdown:
+                report.write(wish.markdown, results)
     print(json.dumps(results))
     if len(results) < len(wish.name or report.NAMES):
         raise SystemExit(1)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tests.benchmarks.figures import Spread, table
-from tests.benchmarks.processes import machine, otherwise_busy
+from tests.benchmarks.processes import end_in_order, machine, otherwise_busy
 
 ROUNDS, SECONDS = 5, 2.0
 QUIET = 0.1
@@ -56,6 +56,7 @@ class Benchmark:
         parser.add_argument("--rounds", type=int, default=ROUNDS, help="medians are of so many")
         parser.add_argument("--seconds", type=float, default=SECONDS, help="that each load lasts")
         wish = parser.parse_args()
+        end_in_order()
         busy = otherwise_busy()
         result = self.measure(wish.rounds, wish.seconds)
         busy = max(busy, otherwise_busy())
