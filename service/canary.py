@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.bundle import initial_state
-from models.bundle.verify import TOLERANCE
+from models.bundle.schema import TOLERANCE
 from service.engine import Array, Engine
 from service.pool import Indices, Kept, StatePool
 

@@ -121,9 +121,17 @@ class Bucket:
 
     def run(self) -> NDArray[np.float32]:
         """Step `x` from and to `rows` -> (size, K + 1), valid until the next run."""
+        self.send()
+        self._runs.run_with_iobinding(self._binding, self._graph if self.replays else self._plain)
+        return self.fetch()
+
+    def send(self) -> None:
+        """The inputs to the device."""
         self._device_x.update_inplace(self.x)
         self._device_rows.update_inplace(self.rows)
-        self._runs.run_with_iobinding(self._binding, self._graph if self.replays else self._plain)
+
+    def fetch(self) -> NDArray[np.float32]:
+        """The result from it."""
         result: NDArray[np.float32] = self._result.numpy()
         return result
 

@@ -15,6 +15,7 @@ from service.packed import unpack_pose
 from service.protocol import Pose, decode, encode
 from tests.benchmarks import report
 from tests.benchmarks.command import Row
+from tests.benchmarks.device import RUNS, profile
 from tests.benchmarks.figures import SHARES, Spread, composed, distribution, drawn, latency_figures, table
 from tests.benchmarks.load import Load
 from tests.benchmarks.search import in_time, most
@@ -199,3 +200,18 @@ def test_the_report_in_the_checkout_is_that_of_its_results() -> None:
     text = (report.HERE / "README.md").read_text(encoding="utf-8")
     old = "old results: run `python -m tests.benchmarks.report`"
     assert report.updated(text, results, (report.HERE / report.PLOT).exists()) == text, old
+
+
+@pytest.mark.parametrize("kernels", ["Node", "Kernel"])
+def test_a_profile_tells_what_of_the_last_runs_was_kernels(kernels: str) -> None:
+    events = []
+    for run in range(RUNS + 3):
+        slow = 5 if run < 3 else 1  # the first ones, which are not counted
+        events.append({"name": "model_run", "cat": "Session", "ts": 1000 * run, "dur": 100 * slow})
+        events.append({"name": "a_kernel_time", "cat": "Node", "ts": 1000 * run + 10, "dur": 30 * slow})
+        events.append({"name": "a_fence_before", "cat": "Node", "ts": 1000 * run + 10, "dur": 7})
+        if kernels == "Kernel":
+            events.append({"name": "gemm", "cat": "Kernel", "ts": 1000 * run + 20, "dur": 4 * slow})
+    run_s, kernels_s = profile(events)
+    assert run_s == pytest.approx(100e-6)
+    assert kernels_s == pytest.approx(30e-6 if kernels == "Node" else 4e-6)

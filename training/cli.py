@@ -100,6 +100,7 @@ def _parser() -> argparse.ArgumentParser:
     export.add_argument("out", type=Path, metavar="BUNDLES", help="the bundle becomes BUNDLES/NAME/VERSION")
     export.add_argument("--version", required=True, help="1, or 1.2, or 1.2.3")
     export.add_argument("--name", help="by default the recipe's")
+    export.add_argument("--precision", default="float32", choices=("float32", "int8"), help="of the step (float32)")
     export.add_argument("--figures", type=Path, help="further figures for the card, as `warnings --out` writes them")
     export.set_defaults(run=_export)
 
@@ -249,6 +250,7 @@ def _export(arguments: argparse.Namespace, console: Console) -> None:
     path = export(
         run, arguments.out, arguments.version,
         name=arguments.name, seed=arguments.seed, evaluation=evaluation, figures=figures,
+        precision=arguments.precision,
     )  # fmt: skip
     console.print(f"verified bundle in {path}")
 

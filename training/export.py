@@ -6,8 +6,9 @@ import io
 import logging
 import warnings
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import onnx
@@ -15,13 +16,15 @@ import torch
 from torch import Tensor, nn
 
 from models.bundle import TestVector, load, verify_graph, write
-from models.bundle.schema import FrameInput, PoseInput, Provenance
+from models.bundle.schema import TOLERANCE, FrameInput, PoseInput, Provenance
 from models.networks import Student
 from models.skeletons import Skeleton
 from training.card import Figures, card
 from training.errors import ExportError
 from training.evaluate import Evaluation
 from training.onnx_graph import OnnxGraph
+from training.quantise import TOLERANCE as ROUNDING
+from training.quantise import quantised
 from training.run import Run
 
 OPSET = 20
@@ -30,8 +33,7 @@ POSE = "pose"
 PARITY_STEPS, PARITY_ROWS = 500, 4
 FRAME_PARITY_ROWS, FRAME_SEQUENCE_STEPS = 2, 48
 """Frames are large: fewer rows, and their sequence is run over the first steps only (all 500 are stepped)."""
-TOLERANCE = 1e-4
-"""Largest difference of a logit between torch and ONNX at any of the steps."""
+Precision = Literal["float32", "int8"]
 VECTOR_STEPS, VECTOR_ROWS = 24, 3
 FRAME_VECTOR_STEPS, FRAME_VECTOR_ROWS = 8, 2
 
@@ -149,11 +151,12 @@ def check_parity(
     *,
     input_name: str = POSE,
     sequence_steps: int | None = None,
+    tolerance: float = TOLERANCE,
 ) -> float:
     """Largest difference of logits between the ONNX graph and torch, over poses (S, B, J, D + 1) or frames.
 
     Torch is run both step by step and as a sequence (of the first `sequence_steps`), since it is the sequence that was
-    trained. Raises ExportError when a difference is beyond `TOLERANCE`, or anything is not finite.
+    trained. Raises ExportError when a difference is beyond `tolerance`, or anything is not finite.
     """
     states = student.state_tensors()
     with torch.no_grad():
@@ -168,7 +171,7 @@ def check_parity(
             off_step = float(np.abs(found[LOGITS] - logits.numpy()).max())
             off_sequence = float(np.abs(found[LOGITS] - sequence[i]).max()) if i < len(sequence) else 0.0
             for what, off in (("one step", off_step), ("the sequence", off_sequence)):
-                if not off <= TOLERANCE:  # not a number is not within it either
+                if not off <= tolerance:  # not a number is not within it either
                     raise ExportError(
                         f"step {i}: the ONNX graph is off torch's {what} by {off:.2g}; nothing was written"
                     )
@@ -185,12 +188,14 @@ def export(
     seed: int | None = None,
     evaluation: Evaluation | None = None,
     figures: Figures | None = None,
+    precision: Precision = "float32",
 ) -> Path:
     """Write the bundle `out/NAME/VERSION` of a run's student and return that path.
 
     name: by default the recipe's. seed: by default the one with the best validation AUC. evaluation: what the bundle
-    says of its quality; figures: what else. Raises ExportError when ONNX and torch differ anywhere over 500 steps,
-    ConfigError when the run is not done, BundleError when the version exists.
+    says of its quality; figures: what else. precision: `int8` rounds the products of the step (`training.quantise`);
+    quality stays that of the network, beside the largest difference found. Raises ExportError when ONNX and torch
+    differ anywhere over 500 steps, ConfigError when the run is not done, BundleError when the version exists.
     """
     result, recipe = run.chosen(seed), run.recipe
     student, name = run.student(result), name or recipe.name
@@ -198,18 +203,22 @@ def export(
         raise ExportError("the evaluation is of a model with other labels")
     takes = result.input
     inputs: np.ndarray[Any, np.dtype[Any]]
+    streams: np.ndarray[Any, np.dtype[Any]]
     if isinstance(takes, FrameInput):
         step = step_onnx(student, takes, name, version)
-        check_parity(
-            student, OnnxGraph(step), rough_frames(takes, PARITY_STEPS, FRAME_PARITY_ROWS),
-            input_name=takes.name, sequence_steps=FRAME_SEQUENCE_STEPS,
-        )  # fmt: skip
+        streams, sequence_steps = rough_frames(takes, PARITY_STEPS, FRAME_PARITY_ROWS), FRAME_SEQUENCE_STEPS
         inputs = rough_frames(takes, FRAME_VECTOR_STEPS, FRAME_VECTOR_ROWS, seed=1)
     else:
         takes = PoseInput(kind="pose", name=POSE, skeleton=takes.skeleton)
         step = step_onnx(student, takes.skeleton, name, version)
-        check_parity(student, OnnxGraph(step), rough_poses(takes.skeleton, PARITY_STEPS, PARITY_ROWS))
+        streams, sequence_steps = rough_poses(takes.skeleton, PARITY_STEPS, PARITY_ROWS), PARITY_STEPS
         inputs = rough_poses(takes.skeleton, VECTOR_STEPS, VECTOR_ROWS, seed=1)
+    check = partial(check_parity, student, poses=streams, input_name=takes.name, sequence_steps=sequence_steps)
+    check(OnnxGraph(step))
+    rounding: float | None = None
+    if precision == "int8":
+        step = _tidied(quantised(step), name, version)
+        rounding = check(OnnxGraph(step), tolerance=ROUNDING)
     with torch.no_grad():
         logits = student(torch.from_numpy(inputs).transpose(0, 1)).transpose(0, 1).contiguous().numpy()
     quality: dict[str, Any] = {"validation": {"auc": round(result.student_auc, 5), "clips": result.val_clips}}
@@ -219,6 +228,8 @@ def export(
             | {what: c.model_dump(mode="json") for what, c in report.conditions.items()}
             for set_name, report in evaluation.sets.items()
         }
+    if rounding is not None:
+        quality["int8"] = {"largest_logit_difference": round(rounding, 5)}
     fields: dict[str, Any] = {
         "name": name,
         "version": version,
@@ -230,6 +241,7 @@ def export(
         "gaps": recipe.bundle.gaps,
         "logits": LOGITS,
         "state": student.state_tensors(),
+        "tolerance": TOLERANCE if rounding is None else ROUNDING,
         "calibration": result.calibration,
         "decision": recipe.bundle.decision,
         "stopping": result.stopping,
@@ -245,7 +257,7 @@ def export(
     }
     if figures is not None:
         quality |= figures.figures
-    text = card(recipe, result, name, version, evaluation, figures)
+    text = card(recipe, result, name, version, evaluation, figures, rounding)
     path = write(Path(out), fields, step, TestVector(inputs, logits), text)
     bundle = load(path)
     verify_graph(bundle, OnnxGraph(bundle.step))

@@ -18,6 +18,9 @@ SCHEMA_VERSION = 1
 OPSETS = range(17, 24)
 """ONNX opsets that this release reads."""
 
+TOLERANCE = 1e-4
+"""Largest difference of a logit between runtimes; raw logits are of order 1 to 10."""
+
 STEP_FILE = "step.onnx"
 VECTOR_FILE = "vector.npz"
 CARD_FILE = "card.md"
@@ -205,6 +208,8 @@ class BundleSpec(Part):
     logits: str = "logits"
     state: tuple[StateTensor, ...]
     opset: int
+    tolerance: Annotated[float, Field(gt=0, le=1)] = TOLERANCE
+    """Largest difference of a logit from the stored vector; wider for a graph that was rounded after training."""
     calibration: Calibration = Temperature()
     decision: DecisionRule = DecisionRule()
     stopping: StoppingRule | None = None

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
-from models.bundle.verify import TOLERANCE
+from models.bundle.schema import TOLERANCE
 from service.core import Core, build
 from service.protocol import ErrorMessage, Flushed, Message, Outgoing, Prediction, Summary, decode_reply
 from service.server import Server, address, bind

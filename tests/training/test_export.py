@@ -12,14 +12,16 @@ import torch
 from numpy.typing import NDArray
 
 from models import skeletons
-from models.bundle import load, verify_graph
+from models.bundle import load, run_vector, verify_graph
+from models.bundle.schema import TOLERANCE
 from models.errors import BundleInvalid
 from models.networks import Student, StudentConfig, pose_student
 from tests.training.support import STICK
 from training.errors import ConfigError, ExportError
 from training.evaluate import evaluate_run
-from training.export import PARITY_STEPS, TOLERANCE, check_parity, export, rough_poses, step_onnx
+from training.export import PARITY_STEPS, check_parity, export, rough_poses, step_onnx
 from training.onnx_graph import OnnxGraph
+from training.quantise import TOLERANCE as ROUNDING
 from training.run import Run
 
 
@@ -126,6 +128,23 @@ def test_a_run_becomes_a_bundle_that_loads_and_verifies(finished: tuple[Run, Pat
     text = (path / "card.md").read_text()
     for part in ("# sticks 1.2", "`nod`, `raise`, `spread`", "| sticks | 12 | clean |", STICK.about, STICK.terms):
         assert part in text
+
+
+def test_a_bundle_in_eight_bits_says_how_far_it_is_off_and_no_row_sees_another(
+    finished: tuple[Run, Path], tmp_path: Path
+) -> None:
+    run, _ = finished
+    path = export(run, tmp_path, "1", precision="int8")
+    bundle = load(path)
+    assert {node.op_type for node in onnx.load_from_string(bundle.step).graph.node} >= {"MatMulNBits"}
+    off = bundle.spec.quality["int8"]["largest_logit_difference"]
+    assert TOLERANCE < off < bundle.spec.tolerance == ROUNDING
+    assert "in eight bits" in (path / "card.md").read_text()
+    graph, inputs = OnnxGraph(bundle.step), rough_poses(STICK.body(), 50, 5)
+    together = run_vector(bundle.spec, graph, inputs)
+    for row in range(5):
+        alone = run_vector(bundle.spec, graph, inputs[:, row : row + 1])
+        np.testing.assert_allclose(alone[:, 0], together[:, row], atol=TOLERANCE)
 
 
 def test_what_was_not_measured_is_not_claimed_and_a_version_is_written_once(

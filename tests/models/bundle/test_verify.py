@@ -45,6 +45,8 @@ class Altered:
             outputs["h_next"] = outputs["h_next"] * np.nan
         elif self.alter == "mix":  # rows see each other
             outputs["h_next"] = outputs["h_next"][::-1]
+        elif self.alter == "neighbours":
+            outputs["logits"] = outputs["logits"] + np.float32(0.1 * (len(outputs["logits"]) - 1))
         elif self.alter == "shape":
             outputs["logits"] = outputs["logits"][:1]
         elif self.alter == "state":
@@ -171,6 +173,14 @@ def test_rows_that_see_each_other_are_noticed_even_when_the_vector_was_made_so(b
     mixed = replace(bundle, vector=TestVector(inputs, run_vector(bundle.spec, graph, inputs)))
     with pytest.raises(BundleDisagrees, match="in row 0 alone"):
         verify_graph(mixed, graph)
+
+
+def test_a_wider_tolerance_lets_numbers_differ_and_no_row_see_another(bundle: Bundle) -> None:
+    wide = replace(bundle, spec=bundle.spec.model_copy(update={"tolerance": 1.0}))
+    logits = bundle.vector.logits + np.float32(0.5)
+    verify_graph(replace(wide, vector=TestVector(bundle.vector.inputs, logits)), OrtGraph(bundle.step))
+    with pytest.raises(BundleDisagrees, match=r"in row 0 alone is off by 0\.1 from all rows together"):
+        verify_graph(wide, altered(bundle, "neighbours"))
 
 
 @pytest.mark.parametrize(
