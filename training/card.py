@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict
 from models.bundle.schema import FrameInput, PoseInput
 from training.config import Recipe
 from training.evaluate import Evaluation
-from training.report import table
+from training.report import sections
 from training.run import SeedResult
 
 
@@ -46,10 +46,8 @@ def card(
             (
                 "Accuracy (%) by observed share of the clip; AUC is the mean of the ten. Answers 'all': any label of",
                 "the model may be answered; 'its own': only those that the data set has.\n",
-                table(evaluation),
-                "Calibration on clean clips, expected calibration error before and after the temperature:",
-                *(f"- {s}: {r.raw.error:.3f}, {r.calibrated.error:.3f}" for s, r in evaluation.sets.items()),
-                f"\n`inkling train evaluate {name}/{version} --data DIR` prints these figures; DIR has the data sets.",
+                *sections(evaluation),
+                f"`inkling train evaluate {name}/{version} --data DIR` prints these figures; DIR has the data sets.",
             )
         )
     parts = [

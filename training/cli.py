@@ -71,6 +71,10 @@ def _parser() -> argparse.ArgumentParser:
     clips.add_argument("--broken", default="fail", choices=("fail", "skip"), help="a video that cannot be decoded")
     jhmdb14.add_argument("--split", type=int, choices=(1, 2, 3), default=1, help="official split (default 1)")
 
+    calibrate = verbs.add_parser("calibrate", help="set the calibration and the promises of a finished run anew")
+    calibrate.add_argument("model", type=Path, metavar="RUN")
+    calibrate.set_defaults(run=_calibrate)
+
     weights = verbs.add_parser("weights", help="fetch published weights of a backbone; continues a broken off one")
     weights.add_argument("name", nargs="?", metavar="NAME", help="without it: the names that there are")
     weights.set_defaults(run=_weights)
@@ -104,7 +108,7 @@ def _parser() -> argparse.ArgumentParser:
     export.add_argument("--figures", type=Path, help="further figures for the card, as `warnings --out` writes them")
     export.set_defaults(run=_export)
 
-    for verb in (fit, evaluate):
+    for verb in (fit, evaluate, calibrate):
         verb.add_argument("--data", type=Path, default=Path(), help="where data set paths start (default: here)")
     for verb in (evaluate, export):
         verb.add_argument("--seed", type=int, help="by default the seed with the best validation AUC")
@@ -214,10 +218,17 @@ def _fit(arguments: argparse.Namespace, console: Console) -> None:
     console.print(f"best: seed {chosen.seed}, validation AUC {100 * chosen.student_auc:.1f}, in {out}")
 
 
+def _calibrate(arguments: argparse.Namespace, console: Console) -> None:
+    from training.promises import recalibrate
+    from training.run import Run
+
+    recalibrate(Run.open(arguments.model), arguments.data, lambda line: console.print(line, markup=False))
+
+
 def _evaluate(arguments: argparse.Namespace, console: Console) -> None:
     from training.config import read_recipe
     from training.evaluate import evaluate_bundle, evaluate_run, is_bundle
-    from training.report import table, write_report
+    from training.report import sections, write_report
     from training.run import Run
 
     out: Path | None = arguments.out
@@ -228,20 +239,27 @@ def _evaluate(arguments: argparse.Namespace, console: Console) -> None:
         run = Run.open(arguments.model)
         evaluation = evaluate_run(run, arguments.data, arguments.seed)
         out = out or run.evaluation_directory(run.chosen(arguments.seed).seed)
-    console.print(table(evaluation), markup=False)
+    console.print("\n".join(sections(evaluation)), markup=False)
     if out is not None:
         console.print(f"files in {write_report(evaluation, out)}")
 
 
 def _export(arguments: argparse.Namespace, console: Console) -> None:
+    from pydantic import ValidationError
+
     from training.card import Figures
+    from training.errors import ConfigError
     from training.evaluate import Evaluation
     from training.export import export
     from training.run import Run
 
     run = Run.open(arguments.model)
     measured = run.evaluation_directory(run.chosen(arguments.seed).seed) / "evaluation.json"
-    evaluation = Evaluation.model_validate_json(measured.read_text(encoding="utf-8")) if measured.exists() else None
+    try:
+        text = measured.read_text(encoding="utf-8") if measured.exists() else None
+        evaluation = None if text is None else Evaluation.model_validate_json(text)
+    except ValidationError:
+        raise ConfigError(f"{measured} is of another release: run inkling train evaluate again") from None
     if evaluation is None:
         console.print(f"the card will have no test figures: {measured} is missing (inkling train evaluate)")
     figures = None

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import numpy as np
 
@@ -10,9 +11,10 @@ from models.bundle.schema import Calibration, StoppingRule, TimedTemperature
 from models.calibration import probabilities
 from training.calibrate import fit_calibration
 from training.config import Recipe
-from training.corpus import Example
-from training.folds import parted
+from training.corpus import Example, load_corpus
+from training.folds import draw_fold, parted
 from training.metrics import Floats, Predict, ratio_steps, step_logits, targets_of
+from training.run import RESULT_FILE, Run, write_text
 from training.stopping import Watched, fit_rule
 
 
@@ -42,6 +44,18 @@ def fit_promises(
         background=background_of(recipe, labels),
     )
     return calibration, rule
+
+
+def recalibrate(run: Run, data: Path | str, report: Callable[[str], None]) -> None:
+    """Fit calibration and rule of every finished seed again, as `fit` would have. Raises TrainingError."""
+    corpus = load_corpus(run.recipe, data)
+    Run.begin(run.directory, run.recipe, corpus.digest())  # refuses other clips
+    for seed, result in run.results().items():
+        fold = draw_fold(corpus, run.recipe, seed)
+        calibration, stopping = fit_promises(run.student(result), fold.val, run.recipe, corpus.labels, seed)
+        result = result.model_copy(update={"calibration": calibration, "stopping": stopping})
+        write_text(run.seed_directory(seed) / RESULT_FILE, result.model_dump_json(indent=2) + "\n")
+        report(f"seed {seed}: {told(calibration, stopping)}")
 
 
 def watched(

@@ -7,13 +7,12 @@ fewer of Bin(n, alpha) is a p-value. Thresholds are tested in a fixed order, fro
 delta, until one is not rejected (fixed-sequence testing, which needs no correction); the last that was rejected is
 used. With probability 1 - delta, its R is at most alpha.
 
-Where the order begins is decided on other clips, those that calibrated: at the strictest threshold that commits on so
-many clips that the test has a chance.
+Where the order begins is decided on other clips, those that calibrated: at the threshold whose test is the likeliest to
+be passed. A stricter one commits on too few clips to tell, a more lenient one errs too often.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -26,8 +25,6 @@ from models.commitment import Commitment
 
 THRESHOLDS = tuple(round(1 - 0.004 * 1.2**i, 4) for i in range(28))
 """That are tried, strict to lenient: 0.996 to 0.45, each a fifth further from 1."""
-START = 1.5
-"""The first threshold tried should commit on so many times the clips of which none may be wrong: room for an error."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -69,6 +66,15 @@ def p_value(wrong: int, committed: int, error_rate: float) -> float:
     return float(binom.cdf(wrong, committed, error_rate)) if committed else 1.0
 
 
+def chance(committed: int, wrong: int, scale: float, error_rate: float, delta: float) -> float:
+    """How likely a test is to be passed on `scale` times as many clips, from what a threshold did on some."""
+    count = round(committed * scale)
+    allowed = int(binom.ppf(delta, count, error_rate)) if count else -1
+    allowed -= p_value(allowed, count, error_rate) > delta
+    risk = (wrong + 0.5) / (committed + 1)  # few clips without an error are no proof that there is none
+    return float(binom.cdf(allowed, count, risk)) if allowed >= 0 else 0.0
+
+
 def certify(counts: Iterable[tuple[float, int, int]], error_rate: float, delta: float) -> tuple[float | None, int, int]:
     """Fixed-sequence test of (threshold, committed, wrong), strict to lenient: the last that holds, or None."""
     held: tuple[float | None, int, int] = None, 0, 0
@@ -97,9 +103,9 @@ def fit_rule(
     before, found = counted(others), counted(clips)
     promises = []
     for error_rate in sorted(error_rates):
-        wanted = START * math.log(delta) / math.log(1 - error_rate)
-        expected = [committed * len(clips) / max(1, len(others)) for _, committed, _ in before]
-        begin = next((i for i, count in enumerate(expected) if count >= wanted), len(found))
+        scale = len(clips) / max(1, len(others))
+        hopes = [chance(committed, wrong, scale, error_rate, delta) for _, committed, wrong in before]
+        begin = int(np.argmax(hopes)) if max(hopes) > 0 else len(found)
         threshold, committed, wrong = certify(found[begin:], error_rate, delta)
         promises.append(Promise(error_rate=error_rate, threshold=threshold, committed=committed, wrong=wrong))
     groups = len({clip.group or i for i, clip in enumerate(clips)})
