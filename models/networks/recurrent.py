@@ -117,9 +117,9 @@ class Student(nn.Module):
         names = ("hidden",) if self.config.cell == "gru" else ("hidden", "cell")
         own = [StateTensor(input=name, output=f"next_{name}", shape=(self.config.hidden,)) for name in names]
         if self.leaks:
-            # of each mean, and last what it weighs: 1, 1 + leak, 1 + leak + leak^2, ...
+            # of each memory the leaking sum of the states, and last that of their weights: 1, 1 + leak, ...
             shape = (len(self.leaks), self.config.hidden + 1)
-            own.append(StateTensor(input="means", output="next_means", shape=shape))
+            own.append(StateTensor(input="sums", output="next_sums", shape=shape))
         return (*self._extract.state_tensors(), *own)
 
     def initial_state(self, batch: int) -> tuple[Tensor, ...]:
@@ -139,17 +139,15 @@ class Student(nn.Module):
         own = self._cell(z, *state[count : count + cell_states])
         known = [own[0]]
         if self.leaks:
-            means = self._remember(own[0], state[-1])
-            known.append(means[:, :, :-1].flatten(1))
-            own = (*own, means)
+            sums = self._remember(own[0], state[-1])
+            known.append((sums[:, :, :-1] / sums[:, :, -1:]).flatten(1))
+            own = (*own, sums)
         logits = self.classify(self.dropout(torch.cat([*known, z], dim=-1)))
         return (logits, *remembered, *own)
 
-    def _remember(self, hidden: Tensor, means: Tensor) -> Tensor:
-        """The leaking means (B, leaks, H + 1) with one more state (B, H)."""
-        leaks = torch.tensor(self.leaks).view(1, -1, 1)
-        before, weight = means[:, :, :-1], 1.0 + leaks * means[:, :, -1:]
-        return torch.cat([before + (hidden.unsqueeze(1) - before) / weight, weight], dim=2)
+    def _remember(self, hidden: Tensor, sums: Tensor) -> Tensor:
+        """The leaking sums (B, leaks, H + 1) with one more state (B, H)."""
+        return sums * torch.tensor(self.leaks).view(1, -1, 1) + F.pad(hidden, (0, 1), value=1.0).unsqueeze(1)
 
     def _cell(self, z: Tensor, hidden: Tensor, cell: Tensor | None = None) -> tuple[Tensor, ...]:
         weights = self.recurrence

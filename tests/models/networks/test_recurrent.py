@@ -61,7 +61,7 @@ def test_padding_changes_nothing_for_a_teacher() -> None:
         torch.testing.assert_close(teacher(padded, torch.tensor([20, 20]))[:, :20], alone)
 
 
-def test_a_memory_is_the_mean_of_the_states_so_far_the_older_the_less() -> None:
+def test_a_memory_is_the_sum_of_the_states_so_far_the_older_the_less() -> None:
     torch.manual_seed(0)
     config = StudentConfig(hidden=6, widths=(), memories_s=(0.5, 2.0))
     student = pose_student(config, BODY13, 10.0, 3).eval()
@@ -74,8 +74,8 @@ def test_a_memory_is_the_mean_of_the_states_so_far_the_older_the_less() -> None:
             state = tuple(after)
     for row, seconds in enumerate(config.memories_s):
         weights = torch.exp(-torch.arange(6, -1, -1) / (seconds * 10.0))
-        mean = (hidden * weights.view(1, -1, 1)).sum(1) / weights.sum()
-        torch.testing.assert_close(state[-1][:, row, :-1], mean, rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(state[-1][:, row, :-1], (hidden * weights.view(1, -1, 1)).sum(1))
+        torch.testing.assert_close(state[-1][:, row, -1], weights.sum().expand(2))
 
 
 @pytest.mark.parametrize("cell", CELLS)
