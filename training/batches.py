@@ -165,17 +165,31 @@ def collate(examples: Sequence[Example]) -> Batch:
     )
 
 
-def training_batches(examples: Sequence[Example], drawing: Drawing, batch_size: int, epoch: int) -> DataLoader[Example]:
-    """One epoch's batches; the same arguments give the same batches."""
+def training_batches(
+    examples: Sequence[Example], drawing: Drawing, batch_size: int, epoch: int, labelled_only: bool = False
+) -> DataLoader[Example]:
+    """One epoch's batches; the same arguments give the same batches.
+
+    labelled_only: leave the unlabelled clips out of the batches, for a loss that they add nothing to. There are as many
+    batches as with them (where one would be empty, one clip stays), so that runs with and without them are comparable.
+    """
     clips: Any
     if isinstance(drawing.joining, Windows):
-        clips = Cut(examples, drawing, drawing.joining, epoch)
-        lengths = [len(e.pose) for e in examples]
+        clips, known = Cut(examples, drawing, drawing.joining, epoch), examples
     else:
-        clips = drawn(examples, drawing, drawing.joining, epoch)
-        lengths = [len(e.pose) for e in clips]  # as drawn: a short clip that follows another one is long
-    sampler = Bucketed(lengths, batch_size, drawing.seed, epoch)
+        clips = known = drawn(examples, drawing, drawing.joining, epoch)
+    # lengths as drawn: a short clip that follows another one is long
+    sampler = Bucketed([len(e.pose) for e in known], batch_size, drawing.seed, epoch)
+    if labelled_only:
+        sampler.batches = [[i for i in batch if _labelled(known[i])] or batch[:1] for batch in sampler.batches]
     return DataLoader(clips, batch_sampler=sampler, collate_fn=collate)
+
+
+def _labelled(example: Example) -> bool:
+    """Whether any step has a label."""
+    if example.step_targets is None:
+        return example.target != UNLABELLED
+    return bool((example.step_targets != UNLABELLED).any())
 
 
 def plain_batches(examples: Sequence[Example], batch_size: int | None = None) -> Iterator[tuple[list[int], Batch]]:

@@ -28,7 +28,6 @@ RECIPES = Path(__file__).parent / "recipes"
 
 Count = Annotated[int, Field(ge=1)]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-OpenShare = Annotated[float, Field(gt=0, lt=1)]
 
 
 class Section(BaseModel):
@@ -63,14 +62,27 @@ class Background(Section):
 class Distillation(Section):
     """Weights of paper A: L = L_cls + alpha L_ts + beta L_self, the self target being `tau_s` seconds later.
 
-    alpha 0 trains no teacher.
+    alpha 0 trains no teacher (except for `pseudo_labels`).
     """
 
     alpha: NotNegative = 0.5
     beta: NotNegative = 0.5
     tau_s: Positive = 0.4
+    tau_levels: Count | None = None
+    """On the progress clock, instead of `tau_s`: how many levels later."""
     temperature: Positive = 1.0
     """Softens both distributions of both distillation losses."""
+    teachers: Count = 1
+    """Teachers that differ by their seeds; the student learns from the mean of their probabilities."""
+    unlabelled: NotNegative = 1.0
+    """How much more (or less) the teacher counts on clips without a label."""
+    pseudo_labels: bool = False
+    """Take the teachers' answer to a whole clip for its label where it has none: a control, with alpha 0."""
+
+    @property
+    def taught(self) -> bool:
+        """Whether teachers are trained at all."""
+        return self.alpha > 0 or self.pseudo_labels
 
 
 class Streaming(Section):
@@ -111,6 +123,8 @@ class Fit(Section):
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.1
     ema: Annotated[float, Field(ge=0, lt=1)] = 0.99
     """Decay of the averaged weights, which are the ones validated and kept; 0 turns averaging off."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """Of the matrix products; weights, losses and all measuring are float32 in any case."""
 
 
 class Validation(Section):
@@ -119,9 +133,16 @@ class Validation(Section):
     Rows of the split `val` are always kept out; where a data set has some, no further ones are drawn from it.
     """
 
-    share: OpenShare = 0.15
+    share: Annotated[float, Field(ge=0, lt=1)] = 0.15
+    """0 only where nothing is chosen or calibrated on them (`inkling train reproduce`), with `select = "last"`."""
     select: Literal["best", "last"] = "best"
     """Which epoch is kept: the one with the best validation AUC, or the last."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.share == 0 and self.select == "best":
+            raise ValueError('without validation clips no epoch can be chosen: select = "last"')
+        return self
 
 
 class Stopping(Section):
@@ -156,6 +177,11 @@ class Recipe(Section):
     name: Name
     datasets: Annotated[tuple[Source, ...], Field(min_length=1)]
     rate_hz: Positive
+    """Steps of the model in a second. On the progress clock, how many levels its features take for a second."""
+    clock: Literal["rate", "progress"] = "rate"
+    """What a step is: a tick of `rate_hz`, as it is served, or one of `levels` equal parts of a clip, as in paper A."""
+    levels: Count = 10
+    """Steps of every clip on the progress clock: step n sees the pose at which n / levels of the clip have passed."""
     skeleton: str | None = None
     """A skeleton that Inkling knows; by default that of the first data set."""
     poses: PoseConfig = PoseConfig()
@@ -190,7 +216,29 @@ class Recipe(Section):
             raise ValueError("seeds must be different")
         if self.frames is not None and (self.skeleton or (self.background and self.background.clips)):
             raise ValueError("a recipe on frames has no skeleton and no synthetic background clips")
+        if self.frames is not None and self.distillation.teachers > 1:
+            raise ValueError("several teachers need poses: each would bring an eye of its own for frames")
+        if self.clock == "progress":
+            self._progress()
+        elif self.distillation.tau_levels is not None:
+            raise ValueError('tau_levels belongs to clock = "progress"; the rate clock has tau_s')
         return self
+
+    def _progress(self) -> None:
+        """Raise ValueError where something would change the number of a clip's levels, or what they mean."""
+        if self.frames is not None or self.background is not None:
+            raise ValueError('clock = "progress" is for clips of poses without background')
+        if self.augmentation.speed > 1 or self.augmentation.crop > 0 or self.streaming.chance > 0:
+            raise ValueError(
+                'clock = "progress" gives every clip the same number of levels: '
+                "it needs augmentation.speed = 1, augmentation.crop = 0 and streaming.chance = 0"
+            )
+
+    @property
+    def lead(self) -> int:
+        """Steps of the model between an output and its self-distillation target."""
+        levels = self.distillation.tau_levels
+        return levels if levels is not None else max(1, round(self.distillation.tau_s * self.rate_hz))
 
     @property
     def background_label(self) -> str | None:
@@ -206,17 +254,26 @@ class Recipe(Section):
         return hashlib.sha256(self.model_dump_json(exclude=ignored).encode()).hexdigest()
 
 
+def recipe_file(path: Path | str) -> Path:
+    """The file of a recipe or study, which a bare name means among the shipped ones. Raises ConfigError."""
+    path = Path(path)
+    if path.suffix or path.exists():
+        return path
+    shipped = RECIPES / f"{path}.toml"
+    if not shipped.exists():
+        names = ", ".join(sorted(recipe.stem for recipe in RECIPES.glob("*.toml")))
+        raise ConfigError(f"{path}: no such file, and no shipped recipe ({names})")
+    return shipped
+
+
 def read_recipe(path: Path | str) -> Recipe:
     """Read a recipe file, or one of the shipped recipes by its bare name. Raises ConfigError with all problems."""
-    path = Path(path)
-    if not path.suffix and not path.exists():
-        shipped = RECIPES / f"{path}.toml"
-        if not shipped.exists():
-            names = ", ".join(sorted(recipe.stem for recipe in RECIPES.glob("*.toml")))
-            raise ConfigError(f"{path}: no such file, and no shipped recipe ({names})")
-        path = shipped
+    path = recipe_file(path)
     try:
-        return Recipe.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+        fields = tomllib.loads(path.read_text(encoding="utf-8"))
+        if "base" in fields:
+            raise ConfigError(f"{path} is a study of several fits: inkling train reproduce runs it")
+        return Recipe.model_validate(fields)
     except ValidationError as error:
         problems = [f"{'.'.join(str(part) for part in e['loc'])}: {e['msg']}" for e in error.errors()]
         raise ConfigError("\n".join(f"{path}: {problem.removeprefix(': ')}" for problem in problems)) from error

@@ -20,8 +20,9 @@ from models.errors import SkeletonError
 from models.skeletons import Skeleton
 from training import clips
 from training.config import Recipe
-from training.dataset import CLIPS_FILE, DATASET_FILE, PoseDataset, Split, inspect
+from training.dataset import CLIPS_FILE, DATASET_FILE, Clip, PoseDataset, Split, inspect
 from training.errors import DataError, Problem
+from training.progress import progress_frames
 from training.streams import UNLABELLED
 from training.weights import extractor_id
 
@@ -136,7 +137,7 @@ def load_corpus(recipe: Recipe, root: Path | str = ".") -> Corpus:
         for clip, label in zip(dataset.clips, names, strict=True):
             if not label and clip.split != "train":
                 continue  # renamed to nothing: no answer to compare with
-            frames = step_frames(clip.pts_s.tolist(), recipe.rate_hz, recipe.bundle.gaps.policy)
+            frames = _steps(clip, recipe)
             pose = torch.from_numpy(to_target.apply(clip.keypoints[frames]))
             # prefix by set: two sets may both number their groups from 1
             target_index = index.get(label, UNLABELLED)
@@ -147,6 +148,13 @@ def load_corpus(recipe: Recipe, root: Path | str = ".") -> Corpus:
     origins = tuple(" ".join(part for part in (d.about or name, d.terms) if part) for name, d, _ in named)
     repeats = {source.name: source.repeat for source in recipe.datasets}
     return Corpus(labels, pose_input(target), recipe.rate_hz, tuple(examples), own, repeats, origins)
+
+
+def _steps(clip: Clip, recipe: Recipe) -> list[int]:
+    """Index of the frame that each step of a clip sees."""
+    if recipe.clock == "progress":
+        return progress_frames(len(clip.keypoints), recipe.levels)
+    return step_frames(clip.pts_s.tolist(), recipe.rate_hz, recipe.bundle.gaps.policy)
 
 
 def pose_input(skeleton: Skeleton) -> PoseInput:

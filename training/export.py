@@ -198,6 +198,11 @@ def export(
     differ anywhere over 500 steps, ConfigError when the run is not done, BundleError when the version exists.
     """
     result, recipe = run.chosen(seed), run.recipe
+    if recipe.clock == "progress":
+        raise ExportError(
+            "a bundle is stepped at a rate; this model's steps are parts of a clip whose end it had to know "
+            '(train it with clock = "rate")'
+        )
     student, name = run.student(result), name or recipe.name
     if evaluation is not None and evaluation.labels != result.labels:
         raise ExportError("the evaluation is of a model with other labels")

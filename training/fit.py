@@ -10,28 +10,25 @@ import importlib.metadata
 import platform
 import shutil
 import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import torch
-from torch import Tensor
 
 from models.bundle.schema import FrameInput, PoseInput
-from models.networks import Teacher
-from training.batches import Drawing, Joining, Windows
-from training.build import build_student, build_teacher, with_published
 from training.config import Recipe
 from training.corpus import Corpus, load_corpus
+from training.ensemble import Ensemble, with_pseudo_labels
+from training.errors import ConfigError
 from training.folds import Fold, draw_fold
-from training.learner import Learner, StudentLearner, TeacherLearner, train
+from training.learner import Learner, train
 from training.promises import fit_promises, told
 from training.run import RESULT_FILE, Run, SeedResult, load_weights, save_weights, write_text
-from training.seeds import mixed_seed
+from training.stages import student_learner, teacher_learner
 
 Report = Callable[[str], None]
 """Receives a line about the progress of a fit."""
-
-TEACHER, STUDENT = 1, 2  # streams of randomness
 
 
 def fit(
@@ -48,6 +45,8 @@ def fit(
     data: where relative data set paths of the recipe start. device: an accelerator of Lightning (auto, cpu, gpu).
     Raises DataError before anything is trained, ConfigError when `out` belongs to another recipe.
     """
+    if recipe.validation.share == 0:
+        raise ConfigError("a fit calibrates on validation clips: validation.share must be above 0")
     corpus = load_corpus(recipe, data)
     folds = {seed: draw_fold(corpus, recipe, seed) for seed in recipe.seeds}
     run = Run.begin(out, recipe, corpus.digest())
@@ -91,37 +90,19 @@ class _Training:
 def _fit_seed(run: Run, corpus: Corpus, fold: Fold, seed: int, training: _Training) -> None:
     recipe, directory = run.recipe, run.seed_directory(seed)
     directory.mkdir(exist_ok=True)
-
-    def augment(clips: Sequence[Tensor], random: torch.Generator) -> Sequence[Tensor]:
-        if recipe.frames is None:
-            return recipe.augmentation(clips, corpus.skeleton, random)
-        # features stay as they are
-        return [recipe.pixels(clip, random) if clip.dtype == torch.uint8 else clip for clip in clips]
-
-    classes, joining, select = len(corpus.labels), _joining(recipe), recipe.validation.select
-    teacher: Teacher | None = None
-    teacher_auc: float | None = None
-    if recipe.distillation.alpha > 0:
-        torch.manual_seed(mixed_seed(seed, TEACHER))
-        teacher = with_published(build_teacher(recipe, corpus.input, classes), recipe)
-        fit_teacher = recipe.fit_teacher or recipe.fit
-        drawing = Drawing(augment, joining, mixed_seed(seed, TEACHER, 1))
-        learner: Learner = TeacherLearner(teacher, fold, fit_teacher, drawing, select)
-        teacher_auc = training.stage(learner, directory, "teacher")
-    torch.manual_seed(mixed_seed(seed, STUDENT))
-    student = with_published(build_student(recipe, corpus.input, classes), recipe)
-    if teacher is not None:  # of frames, where learning to see is most of the work, the student goes on from there
-        student.extractor.load_state_dict(teacher.extractor.state_dict())
-    learner = StudentLearner(
-        student,
-        fold,
-        recipe.fit,
-        Drawing(augment, joining, mixed_seed(seed, STUDENT, 1)),
-        select,
-        teacher=teacher,
-        distillation=recipe.distillation,
-        rate_hz=recipe.rate_hz,
-    )
+    teacher: Ensemble | None = None
+    teacher_aucs: list[float] = []
+    if recipe.distillation.taught:
+        members = []
+        for member in range(recipe.distillation.teachers):
+            one = teacher_learner(recipe, corpus, fold, seed, member)
+            teacher_aucs.append(training.stage(one, directory, f"teacher-{member}" if member else "teacher"))
+            members.append(one.network)
+        teacher = Ensemble(members)
+        if recipe.distillation.pseudo_labels:
+            fold = replace(fold, train=with_pseudo_labels(teacher, fold.train))
+    learner = student_learner(recipe, corpus, fold, seed, teacher if recipe.distillation.alpha > 0 else None)
+    student = learner.network
     student_auc = training.stage(learner, directory, "student")
     calibration, stopping = fit_promises(student, fold.val, recipe, corpus.labels, seed)
     training.report(f"seed {seed}: validation AUC {100 * student_auc:.1f}, {told(calibration, stopping)}")
@@ -131,30 +112,20 @@ def _fit_seed(run: Run, corpus: Corpus, fold: Fold, seed: int, training: _Traini
         skeleton=corpus.input.skeleton if isinstance(corpus.input, PoseInput) else None,
         frame=corpus.input if isinstance(corpus.input, FrameInput) else None,
         student_auc=student_auc,
-        teacher_auc=teacher_auc,
+        teacher_auc=sum(teacher_aucs) / len(teacher_aucs) if teacher_aucs else None,
         calibration=calibration,
         stopping=stopping,
         train_clips=len(fold.train),
         val_clips=len(fold.val),
         origins=corpus.origins,
         created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        git_commit=_git_commit(),
+        git_commit=git_commit(),
         libraries=_libraries(),
     )
     write_text(directory / RESULT_FILE, result.model_dump_json(indent=2) + "\n")
 
 
-def _joining(recipe: Recipe) -> Joining | Windows:
-    """How training clips are drawn: poses follow each other, recordings of frames are cut into windows."""
-    rate_hz = recipe.rate_hz
-    if recipe.frames is not None:
-        return Windows(recipe.windows.steps(rate_hz), recipe.windows.speed)
-    streaming = recipe.streaming
-    longest, passage = max(1, round(streaming.longest_s * rate_hz)), round(streaming.passage_s * rate_hz)
-    return Joining(streaming.chance, longest, passage)
-
-
-def _git_commit() -> str:
+def git_commit() -> str:
     """The commit of the checkout that this file lies in, marked when files differ from it; empty outside of one."""
     git = ["git", "-C", str(Path(__file__).parent)]
     try:

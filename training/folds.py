@@ -30,6 +30,8 @@ class Fold:
 def draw_fold(corpus: Corpus, recipe: Recipe, seed: int) -> Fold:
     """Split the training clips by group, hide the labels that the recipe hides, add synthetic background.
 
+    Nothing is kept out for validation where the recipe's share is 0 and no rows are given for it.
+
     Raises DataError when no group can be kept out without losing a whole class, SkeletonError when background is made
     for a skeleton that it cannot be made for.
     """
@@ -41,7 +43,7 @@ def draw_fold(corpus: Corpus, recipe: Recipe, seed: int) -> Fold:
     kept_out = _draw_groups(open_to_draw, recipe.validation.share, rng)
     val = given + [e for e in open_to_draw if e.group in kept_out and e.target != UNLABELLED]
     train = [e for e in train if e.group not in kept_out]
-    if not val:
+    if not val and recipe.validation.share > 0:
         reason = "no group can be kept out for validation: every class needs clips of two groups, or rows of split val"
         raise DataError([Problem(Path(next(iter(corpus.own_labels))) / CLIPS_FILE, None, reason)])
     if recipe.labelled < 1:

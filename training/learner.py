@@ -27,10 +27,12 @@ from models.networks import Student, Teacher
 from training.batches import Batch, Drawing, plain_batches, training_batches
 from training.config import Distillation, Fit
 from training.corpus import Example
+from training.ensemble import Ensemble
 from training.folds import Fold
 from training.losses import classification_loss, self_distillation_loss, teacher_student_loss
 from training.metrics import RATIOS, at_ratios
 from training.seeds import mixed_seed
+from training.streams import UNLABELLED
 
 Select = Literal["best", "last"]
 
@@ -56,9 +58,19 @@ class Learner(lightning.LightningModule):
         """Named parts of the loss, weighted; their sum is minimised."""
         raise NotImplementedError
 
+    @property
+    def labelled_only(self) -> bool:
+        """Whether unlabelled clips add nothing to the loss."""
+        return True
+
+    def batches(self, epoch: int) -> DataLoader[Example]:
+        """The batches of an epoch."""
+        size = self.fit_config.batch_size
+        return training_batches(self.examples, self.drawing, size, epoch, self.labelled_only)
+
     # -- Lightning's hooks ------------------------------------------------------------------------------------
     def train_dataloader(self) -> DataLoader[Example]:
-        return training_batches(self.examples, self.drawing, self.fit_config.batch_size, self.trainer.current_epoch)
+        return self.batches(self.trainer.current_epoch)
 
     def val_dataloader(self) -> DataLoader[Batch]:
         return DataLoader(self.validation, batch_size=None, collate_fn=lambda batch: batch)  # type: ignore[arg-type]
@@ -111,7 +123,7 @@ class TeacherLearner(Learner):
 
     def answer(self, network: nn.Module, batch: Batch) -> Tensor:
         logits: Tensor = network(batch.x, batch.lengths)
-        return logits
+        return logits.float()
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         logits = self.answer(self.network, batch)
@@ -132,9 +144,9 @@ class StudentLearner(Learner):
         drawing: Drawing,
         select: Select,
         *,
-        teacher: Teacher | None,
+        teacher: Teacher | Ensemble | None,
         distillation: Distillation,
-        rate_hz: float,
+        lead: int,
     ) -> None:
         super().__init__(network, fold, fit, drawing, select)
         # in a list, so that the frozen teacher is no part of this module's weights and checkpoints
@@ -142,7 +154,11 @@ class StudentLearner(Learner):
         # a parameter-free or frozen extractor gives teacher and student the same features, once computed
         self._same_features = not any(p.requires_grad for p in network.extractor.parameters())
         self.distillation = distillation
-        self.lead = max(1, round(distillation.tau_s * rate_hz))
+        self.lead = lead
+
+    @property
+    def labelled_only(self) -> bool:
+        return not self._teacher and self.distillation.beta == 0
 
     def on_fit_start(self) -> None:
         for teacher in self._teacher:
@@ -154,20 +170,29 @@ class StudentLearner(Learner):
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         features, weight = self.network.features(batch.x), batch.weight
-        logits = self.network.forward_features(features)
+        logits = self.network.forward_features(features).float()
         wish = self.distillation
         smoothing = self.fit_config.label_smoothing
         parts = {"classification": classification_loss(logits, batch.step_targets, weight, smoothing)}
         for teacher in self._teacher:
             with torch.no_grad():
                 seen = features if self._same_features else teacher.features(batch.x)
-                target = teacher.forward_features(seen, batch.lengths)
-            parts["teacher"] = wish.alpha * teacher_student_loss(logits, target, weight, wish.temperature)
+                target = teacher.forward_features(seen, batch.lengths).float()
+            parts["teacher"] = wish.alpha * teacher_student_loss(
+                logits, target, weight, wish.temperature, self._share(batch)
+            )
         if wish.beta > 0:
             parts["self"] = wish.beta * self_distillation_loss(
                 logits, weight, self.lead, wish.temperature, batch.step_targets
             )
         return parts
+
+    def _share(self, batch: Batch) -> Tensor | None:
+        """(B,) how much the teacher counts on each clip; None where it is the same for all."""
+        if self.distillation.unlabelled == 1:
+            return None
+        labelled = (batch.step_targets != UNLABELLED).any(1)
+        return torch.where(labelled, 1.0, self.distillation.unlabelled)
 
 
 def rate_at(step: int, steps: int, fit: Fit) -> float:
@@ -202,6 +227,7 @@ def train(
             accelerator=device,
             devices=1,
             max_epochs=learner.fit_config.epochs,
+            precision="bf16-mixed" if learner.fit_config.precision == "bfloat16" else "32-true",
             gradient_clip_val=learner.fit_config.clip_norm,
             reload_dataloaders_every_n_epochs=1,
             num_sanity_val_steps=0,

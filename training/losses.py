@@ -26,9 +26,15 @@ def _divergence(target: Tensor, student: Tensor, temperature: float) -> Tensor:
     return (log_target.exp() * (log_target - log_student)).sum(-1) * temperature**2
 
 
-def teacher_student_loss(student: Tensor, teacher: Tensor, weight: Tensor, temperature: float = 1.0) -> Tensor:
-    """Equation 1: mean over steps of KL(T(x_n) || S(x_n)); no gradient reaches the teacher."""
-    return clip_mean(_divergence(teacher.detach(), student, temperature), weight)
+def teacher_student_loss(
+    student: Tensor, teacher: Tensor, weight: Tensor, temperature: float = 1.0, share: Tensor | None = None
+) -> Tensor:
+    """Equation 1: mean over steps of KL(T(x_n) || S(x_n)); no gradient reaches the teacher.
+
+    share: (B,) how much each clip's loss counts, by default 1.
+    """
+    divergence = _divergence(teacher.detach(), student, temperature)
+    return clip_mean(divergence if share is None else divergence * share[:, None], weight)
 
 
 def self_distillation_loss(

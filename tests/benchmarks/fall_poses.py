@@ -81,7 +81,7 @@ def fit_fold(examples: list[Example], epochs: int, fold: int) -> torch.nn.Module
         "last",
         teacher=None,
         distillation=Distillation(alpha=0, beta=0.5, tau_s=0.3),
-        rate_hz=RATE_HZ,
+        lead=round(0.3 * RATE_HZ),
     )
     with tempfile.TemporaryDirectory() as scratch:
         train(learner, Path(scratch) / "checkpoints", Path(scratch) / "curves", device="cpu")

@@ -42,7 +42,7 @@ def student_learner(corpus: Corpus, fold: Fold, *, with_teacher: bool = False, *
         "best",
         teacher=teacher,
         distillation=RECIPE.distillation,
-        rate_hz=10,
+        lead=RECIPE.lead,
     )
 
 

@@ -1,0 +1,68 @@
+"""Several teachers as one, and labels taken from teachers: what they answer to clips that nobody labelled."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from models.networks import Teacher
+from training.batches import plain_batches
+from training.corpus import Example
+from training.streams import UNLABELLED
+
+
+class Ensemble(nn.Module):
+    """The mean of several teachers' probabilities, as one teacher. All read the same features: their first one's."""
+
+    def __init__(self, teachers: Sequence[Teacher]) -> None:
+        super().__init__()
+        if not teachers:
+            raise ValueError("an ensemble has at least one teacher")
+        self.teachers = nn.ModuleList(teachers)
+
+    @property
+    def extractor(self) -> nn.Module:
+        """What turns raw input into features."""
+        found: nn.Module = self.teachers[0].extractor
+        return found
+
+    def features(self, x: Tensor) -> Tensor:
+        """x (B, T, *input) -> (B, T, F)."""
+        features: Tensor = self.teachers[0].features(x)
+        return features
+
+    def forward_features(self, features: Tensor, lengths: Tensor) -> Tensor:
+        """(B, T, F), lengths (B,) -> log of the mean probabilities (B, T, K)."""
+        answers = [F.log_softmax(t.forward_features(features, lengths).float(), -1) for t in self.teachers]
+        return torch.logsumexp(torch.stack(answers), 0) - math.log(len(answers))
+
+    def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
+        """x (B, T, *input), lengths (B,) -> log of the mean probabilities (B, T, K)."""
+        return self.forward_features(self.features(x), lengths)
+
+
+@torch.no_grad()
+def whole_clip(teacher: Ensemble, examples: Sequence[Example]) -> Tensor:
+    """Log-probabilities (N, K) of clips as they are: the mean of the teacher's over all steps of a clip."""
+    found: dict[int, Tensor] = {}
+    for indices, batch in plain_batches(examples):
+        answers = F.log_softmax(teacher(batch.x, batch.lengths), -1).exp() * batch.weight[..., None]
+        means = answers.sum(1) / batch.lengths[:, None]
+        found.update(zip(indices, means.log(), strict=True))
+    return torch.stack([found[i] for i in range(len(examples))])
+
+
+def with_pseudo_labels(teacher: Ensemble, examples: Sequence[Example]) -> tuple[Example, ...]:
+    """The clips, each unlabelled one with the likeliest label of the whole clip (Lee: Pseudo-Label, 2013)."""
+    open_ones = [e for e in examples if e.target == UNLABELLED and e.step_targets is None]
+    if not open_ones:
+        return tuple(examples)
+    labels = iter(whole_clip(teacher, open_ones).argmax(-1).tolist())
+    return tuple(
+        replace(e, target=next(labels)) if e.target == UNLABELLED and e.step_targets is None else e for e in examples
+    )

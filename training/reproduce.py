@@ -1,0 +1,203 @@
+"""Run a study: every fit that is not done yet, one after the other, each ending in a file of its own.
+
+OUT/runs/SET/SPLIT/10-percent/METHOD/seed-0.json    what came out of a fit
+OUT/teachers/KEY.pt                                 teachers, shared by the methods that ask for the same ones
+
+A killed study loses the fit that was under way; called again it goes on with that one.
+"""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from training.config import Recipe
+from training.corpus import Corpus, Example, load_corpus
+from training.ensemble import Ensemble, whole_clip, with_pseudo_labels
+from training.errors import ConfigError
+from training.fit import git_commit
+from training.folds import Fold, draw_fold
+from training.lean import optimise
+from training.metrics import accuracy, auc, ratio_logits
+from training.run import load_weights, save_weights, write_text
+from training.stages import student_learner, teacher_learner
+from training.streams import UNLABELLED
+from training.study import Cell, Study
+
+Report = Callable[[str], None]
+
+
+class Outcome(BaseModel):
+    """What one fit gave on the test clips; shares in [0, 1]. Validation AUC: None where no clips were kept out."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    set: str
+    split: str
+    labelled: float
+    method: str
+    seed: int
+    recipe: str
+    """Digest of the recipe (`recipe_key`)."""
+    data: str
+    """Digest of the clips."""
+    accuracy: tuple[float, ...]
+    auc: float
+    validation_auc: float | None
+    teacher_accuracy: float | None
+    """Of the teachers together, on whole test clips."""
+    train_clips: int
+    labelled_clips: int
+    test_clips: int
+    seconds: float
+    created: str
+    git_commit: str
+
+
+def outcomes(study: Study, out: Path | str) -> list[Outcome]:
+    """What is done of a study so far. Raises ConfigError."""
+    found = ((cell, read_outcome(Path(out) / cell.path)) for cell in study.cells())
+    return [outcome for _, outcome in found if outcome is not None]
+
+
+def read_outcome(path: Path) -> Outcome | None:
+    """An outcome's file, None where there is none. Raises ConfigError."""
+    try:
+        return Outcome.model_validate_json(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValidationError) as error:
+        raise ConfigError(f"{path} is no outcome of this release; remove it to fit again") from error
+
+
+def reproduce(
+    study: Study,
+    base: Mapping[str, Any],
+    out: Path | str,
+    data: Path | str = ".",
+    *,
+    report: Report = lambda line: None,
+    after: Callable[[], None] = lambda: None,
+) -> None:
+    """Fit every cell of a study that `out` has no outcome of. data: where the folders of the sets lie.
+
+    after: called after every fit. Raises DataError, or ConfigError where `out` has an outcome of another recipe or of
+    other clips; all recipes and outcomes are looked at before the first fit begins.
+    """
+    out = Path(out)
+    cells = list(study.cells())
+    recipes = {cell: study.recipe_of(cell, base) for cell in cells}
+    for cell, recipe in recipes.items():
+        done = read_outcome(out / cell.path)
+        if done is not None and done.recipe != recipe_key(recipe):
+            raise ConfigError(f"{out / cell.path} is of another recipe; remove it or choose another directory")
+    clips: dict[Path, tuple[str, Corpus, str]] = {}
+    for number, cell in enumerate(cells, 1):
+        recipe = recipes[cell]
+        if cell.split not in clips or clips[cell.split][0] != _clips_key(recipe):
+            corpus = load_corpus(recipe, data)
+            clips[cell.split] = (_clips_key(recipe), corpus, corpus.digest())
+        _, corpus, digest = clips[cell.split]
+        done = read_outcome(out / cell.path)
+        if done is not None:
+            if done.data != digest:
+                raise ConfigError(f"{out / cell.path} is of other clips; remove it or choose another directory")
+            continue
+        with torch.random.fork_rng():  # the caller's randomness stays as it was
+            outcome = _fit(cell, recipe, corpus, digest, out / "teachers")
+        (out / cell.path).parent.mkdir(parents=True, exist_ok=True)
+        write_text(out / cell.path, outcome.model_dump_json(indent=2) + "\n")
+        report(f"{number}/{len(cells)} {cell}: AUC {100 * outcome.auc:.1f} in {outcome.seconds:.0f} s")
+        after()
+
+
+def _clips_key(recipe: Recipe) -> str:
+    """What decides how clips are read."""
+    return recipe.model_dump_json(include={"datasets", "rate_hz", "clock", "levels", "skeleton", "bundle"})
+
+
+@dataclass(frozen=True, slots=True)
+class _Teachers:
+    network: Ensemble
+    accuracy: float
+    """On whole test clips."""
+
+
+def _fit(cell: Cell, recipe: Recipe, corpus: Corpus, digest: str, kept: Path) -> Outcome:
+    begun = time.perf_counter()
+    fold, test = draw_fold(corpus, recipe, cell.seed), _test_clips(corpus, recipe)
+    labelled = sum(e.target != UNLABELLED for e in fold.train)
+    teachers = _teachers(recipe, corpus, fold, cell, kept, digest, test) if recipe.distillation.taught else None
+    if teachers is not None and recipe.distillation.pseudo_labels:
+        fold = replace(fold, train=with_pseudo_labels(teachers.network, fold.train))
+    taught_by = teachers.network if teachers is not None and recipe.distillation.alpha > 0 else None
+    learner = student_learner(recipe, corpus, fold, cell.seed, taught_by)
+    validation = optimise(learner)
+    accuracies = accuracy(*ratio_logits(learner.network, test))
+    return Outcome(
+        set=cell.set,
+        split=cell.split.name,
+        labelled=cell.labelled,
+        method=cell.method,
+        seed=cell.seed,
+        recipe=recipe_key(recipe),
+        data=digest,
+        accuracy=tuple(round(float(a), 5) for a in accuracies),
+        auc=round(auc(accuracies), 5),
+        validation_auc=round(validation, 5) if fold.val else None,
+        teacher_accuracy=teachers.accuracy if teachers is not None else None,
+        train_clips=len(fold.train),
+        labelled_clips=labelled,
+        test_clips=len(test),
+        seconds=round(time.perf_counter() - begun, 1),
+        created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        git_commit=git_commit(),
+    )
+
+
+def _test_clips(corpus: Corpus, recipe: Recipe) -> list[Example]:
+    tests = [example for examples in corpus.tests().values() for example in examples]
+    if not tests:
+        raise ConfigError(f"{recipe.datasets[0].path} has no clips of the split 'test'")
+    return tests
+
+
+def _teachers(
+    recipe: Recipe, corpus: Corpus, fold: Fold, cell: Cell, kept: Path, digest: str, test: list[Example]
+) -> _Teachers:
+    """The teachers of a fit: those that another method's fit has left, else trained now."""
+    kept.mkdir(parents=True, exist_ok=True)
+    key = hashlib.sha256(f"{_teacher_key(recipe)} {digest} {cell.seed}".encode()).hexdigest()[:24]
+    networks = []
+    for member in range(recipe.distillation.teachers):
+        learner, weights = teacher_learner(recipe, corpus, fold, cell.seed, member), kept / f"{key}-{member}.pt"
+        if weights.exists():
+            load_weights(learner.network, weights)
+        else:
+            optimise(learner)
+            save_weights(learner.network, weights)
+        networks.append(learner.network.eval())
+    together = Ensemble(networks).eval()
+    answers = whole_clip(together, test).argmax(-1).tolist()
+    right = sum(answer == e.target for answer, e in zip(answers, test, strict=True))
+    return _Teachers(together, round(right / len(test), 5))
+
+
+def _teacher_key(recipe: Recipe) -> str:
+    """What decides a teacher: all but what only the student knows."""
+    alike = recipe.model_copy(update={"fit_teacher": recipe.fit_teacher or recipe.fit})
+    return recipe_key(alike, "student", "distillation", "fit")
+
+
+def recipe_key(recipe: Recipe, *without: str) -> str:
+    """Digest of what a recipe says otherwise than by default: a later release may have more keys."""
+    ignored = {"name", "seeds", "bundle", *without}
+    return hashlib.sha256(recipe.model_dump_json(exclude=ignored, exclude_defaults=True).encode()).hexdigest()

@@ -1,0 +1,66 @@
+"""The two kinds of network that a seed of a recipe trains, each with its own streams of randomness."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from training.batches import Augment, Drawing, Joining, Windows
+from training.build import build_student, build_teacher, with_published
+from training.config import Recipe
+from training.corpus import Corpus
+from training.ensemble import Ensemble
+from training.folds import Fold
+from training.learner import StudentLearner, TeacherLearner
+from training.seeds import mixed_seed
+
+TEACHER, STUDENT = 1, 2  # streams of randomness
+
+
+def teacher_learner(recipe: Recipe, corpus: Corpus, fold: Fold, seed: int, member: int = 0) -> TeacherLearner:
+    """A fresh teacher about to be trained. member: which of the recipe's `distillation.teachers`, counted from 0."""
+    which = (member,) if member else ()  # the only teacher of a recipe draws what it always drew
+    torch.manual_seed(mixed_seed(seed, TEACHER, *which))
+    network = with_published(build_teacher(recipe, corpus.input, len(corpus.labels)), recipe)
+    drawing = Drawing(_augment(recipe, corpus), _joining(recipe), mixed_seed(seed, TEACHER, 1, *which))
+    return TeacherLearner(network, fold, recipe.fit_teacher or recipe.fit, drawing, recipe.validation.select)
+
+
+def student_learner(recipe: Recipe, corpus: Corpus, fold: Fold, seed: int, teacher: Ensemble | None) -> StudentLearner:
+    """A fresh student about to be trained."""
+    torch.manual_seed(mixed_seed(seed, STUDENT))
+    network = with_published(build_student(recipe, corpus.input, len(corpus.labels)), recipe)
+    if teacher is not None:  # of frames, where learning to see is most of the work, the student goes on from there
+        network.extractor.load_state_dict(teacher.extractor.state_dict())
+    return StudentLearner(
+        network,
+        fold,
+        recipe.fit,
+        Drawing(_augment(recipe, corpus), _joining(recipe), mixed_seed(seed, STUDENT, 1)),
+        recipe.validation.select,
+        teacher=teacher,
+        distillation=recipe.distillation,
+        lead=recipe.lead,
+    )
+
+
+def _augment(recipe: Recipe, corpus: Corpus) -> Augment:
+    def augment(clips: Sequence[Tensor], random: torch.Generator) -> Sequence[Tensor]:
+        if recipe.frames is None:
+            return recipe.augmentation(clips, corpus.skeleton, random)
+        # features stay as they are
+        return [recipe.pixels(clip, random) if clip.dtype == torch.uint8 else clip for clip in clips]
+
+    return augment
+
+
+def _joining(recipe: Recipe) -> Joining | Windows:
+    """How training clips are drawn: poses follow each other, recordings of frames are cut into windows."""
+    rate_hz = recipe.rate_hz
+    if recipe.frames is not None:
+        return Windows(recipe.windows.steps(rate_hz), recipe.windows.speed)
+    streaming = recipe.streaming
+    longest, passage = max(1, round(streaming.longest_s * rate_hz)), round(streaming.passage_s * rate_hz)
+    return Joining(streaming.chance, longest, passage)
