@@ -1,4 +1,4 @@
-"""`inkling train`: weights, prepare, fit, evaluate, warnings, export. Heavy imports wait until a verb needs them."""
+"""`inkling train`: from data sets to bundles. Heavy imports wait until a verb needs them."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from models.errors import InklingError
+from training import study_cli
 
 if TYPE_CHECKING:
     from training.prepare.decode import Plan
@@ -69,7 +70,10 @@ def _parser() -> argparse.ArgumentParser:
         kind.add_argument("--fit", default="letterbox", choices=("letterbox", "stretch", "crop"), help="(letterbox)")
         kind.add_argument("--workers", type=int, help="processes (default one per core)")
     clips.add_argument("--broken", default="fail", choices=("fail", "skip"), help="a video that cannot be decoded")
-    jhmdb14.add_argument("--split", type=int, choices=(1, 2, 3), default=1, help="official split (default 1)")
+    jhmdb14.add_argument(
+        "--split", choices=("1", "2", "3", "all"), default="1",
+        help="official split (default 1); all: OUT-1, OUT-2 and OUT-3",
+    )  # fmt: skip
 
     calibrate = verbs.add_parser("calibrate", help="set the calibration and the promises of a finished run anew")
     calibrate.add_argument("model", type=Path, metavar="RUN")
@@ -84,6 +88,8 @@ def _parser() -> argparse.ArgumentParser:
     fit.add_argument("--out", type=Path, help="run directory (default runs/NAME)")
     fit.add_argument("--device", default="auto", choices=("auto", "cpu", "gpu"), help="where to compute (default auto)")
     fit.set_defaults(run=_fit)
+
+    study = study_cli.add_verb(verbs)
 
     evaluate = verbs.add_parser("evaluate", help="accuracy over observation ratios on the test clips, plot, confusion")
     evaluate.add_argument("model", type=Path, metavar="RUN|BUNDLE", help="a run directory, or a bundle NAME/VERSION")
@@ -108,7 +114,7 @@ def _parser() -> argparse.ArgumentParser:
     export.add_argument("--figures", type=Path, help="further figures for the card, as `warnings --out` writes them")
     export.set_defaults(run=_export)
 
-    for verb in (fit, evaluate, calibrate):
+    for verb in (fit, study, evaluate, calibrate):
         verb.add_argument("--data", type=Path, default=Path(), help="where data set paths start (default: here)")
     for verb in (evaluate, export):
         verb.add_argument("--seed", type=int, help="by default the seed with the best validation AUC")
@@ -123,7 +129,12 @@ def _prepare(arguments: argparse.Namespace, console: Console) -> None:
     else:
         from training.prepare import jhmdb14
 
-        count = jhmdb14.prepare(arguments.source, arguments.out, arguments.split)
+        if arguments.split == "all":
+            for split in jhmdb14.SPLITS:
+                out = arguments.out.with_name(f"{arguments.out.name}-{split}")
+                console.print(f"{jhmdb14.prepare(arguments.source, out, split)} clips in {out}")
+            return
+        count = jhmdb14.prepare(arguments.source, arguments.out, int(arguments.split))
     console.print(f"{count} clips in {arguments.out}")
 
 

@@ -27,11 +27,13 @@ ABOUT = DatasetFile(
 )
 
 
-def prepare(source: Path | str, out: Path | str, split: Literal[1, 2, 3] = 1) -> int:
-    """Write the data set folder `out` with one of the three official splits; returns the number of clips.
+def prepare(source: Path | str, out: Path | str, split: int = 1) -> int:
+    """Write the data set folder `out` with one of the three official splits (SPLITS); returns the number of clips.
 
     Raises DataError.
     """
+    if split not in SPLITS:
+        raise ValueError(f"JHMDB has the splits {SPLITS}, not {split}")
     source = Path(source)
     names = ("keypoints", "offsets", "labels", *(f"split{number}" for number in SPLITS))
     try:
