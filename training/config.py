@@ -28,6 +28,7 @@ RECIPES = Path(__file__).parent / "recipes"
 
 Count = Annotated[int, Field(ge=1)]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+OpenShare = Annotated[float, Field(gt=0, lt=1)]
 
 
 class Section(BaseModel):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -25,20 +26,21 @@ class Ensemble(nn.Module):
             raise ValueError("an ensemble has at least one teacher")
         self.teachers = nn.ModuleList(teachers)
 
+    def members(self) -> list[Teacher]:
+        return [cast(Teacher, teacher) for teacher in self.teachers]
+
     @property
     def extractor(self) -> nn.Module:
         """What turns raw input into features."""
-        found: nn.Module = self.teachers[0].extractor
-        return found
+        return self.members()[0].extractor
 
     def features(self, x: Tensor) -> Tensor:
         """x (B, T, *input) -> (B, T, F)."""
-        features: Tensor = self.teachers[0].features(x)
-        return features
+        return self.members()[0].features(x)
 
     def forward_features(self, features: Tensor, lengths: Tensor) -> Tensor:
         """(B, T, F), lengths (B,) -> log of the mean probabilities (B, T, K)."""
-        answers = [F.log_softmax(t.forward_features(features, lengths).float(), -1) for t in self.teachers]
+        answers = [F.log_softmax(t.forward_features(features, lengths).float(), -1) for t in self.members()]
         return torch.logsumexp(torch.stack(answers), 0) - math.log(len(answers))
 
     def forward(self, x: Tensor, lengths: Tensor) -> Tensor:

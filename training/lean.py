@@ -33,7 +33,7 @@ def optimise(learner: Learner) -> float:
             with _precision(fit.precision):
                 loss = torch.stack(list(learner.losses(batch).values())).sum()
             optimiser.zero_grad()
-            loss.backward()
+            torch.autograd.backward(loss)
             torch.nn.utils.clip_grad_norm_(network.parameters(), fit.clip_norm)
             optimiser.step()
             schedule.step()

@@ -128,7 +128,7 @@ class Study(Section):
             ("method", methods, tuple(self.methods)),
             ("labelled share", labelled, self.labelled),
         ):
-            unknown = [str(name) for name in asked if name not in have]  # type: ignore[operator]
+            unknown = [str(name) for name in asked if name not in have]
             if unknown:
                 raise ConfigError(f"study {self.name} has no {what} {unknown[0]} ({', '.join(map(str, have))})")
         return self.model_copy(
