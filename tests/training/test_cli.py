@@ -74,6 +74,9 @@ def test_preparing_says_how_many_clips(tmp_path: Path, capsys: pytest.CaptureFix
     assert main(["prepare", "jhmdb14", str(tmp_path / "jhmdb.npz"), str(tmp_path / "out"), "--split", "2"]) == 0
     assert f"2 clips in {tmp_path / 'out'}" in capsys.readouterr().out
     assert [row["split"] for row in read_rows(tmp_path / "out")] == ["test", "train"]
+    assert main(["prepare", "jhmdb14", str(tmp_path / "jhmdb.npz"), str(tmp_path / "each"), "--split", "all"]) == 0
+    splits = [[row["split"] for row in read_rows(tmp_path / f"each-{split}")] for split in (1, 2, 3)]
+    assert splits == [["train", "test"], ["test", "train"], ["train", "train"]]
     assert main(["prepare", "penn", str(tmp_path / "jhmdb.npz"), str(tmp_path / "out2")]) == 1
     assert "not the download of Penn Action" in capsys.readouterr().err
 

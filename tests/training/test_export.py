@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -169,4 +170,14 @@ def test_nothing_is_written_of_a_run_that_is_not_done_or_measured_as_another(
     other = evaluate_run(run, data).model_copy(update={"labels": ("x", "y")})
     with pytest.raises(ExportError, match="other labels"):
         export(run, tmp_path, "1", evaluation=other)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_model_that_had_to_know_the_end_of_a_clip_becomes_no_bundle(
+    finished: tuple[Run, Path], tmp_path: Path
+) -> None:
+    run, _ = finished
+    progress = replace(run, recipe=run.recipe.model_copy(update={"clock": "progress"}))
+    with pytest.raises(ExportError, match="stepped at a rate"):
+        export(progress, tmp_path, "1")
     assert not list(tmp_path.iterdir())

@@ -128,3 +128,19 @@ def test_the_callers_randomness_is_left_alone(finished: tuple[Run, Path], tmp_pa
 def test_the_recipe_lies_in_the_run(finished: tuple[Run, Path]) -> None:
     run, _ = finished
     assert json.loads((run.directory / "run.json").read_text())["recipe"]["name"] == "tiny"
+
+
+def test_several_teachers_and_pseudo_labels_are_trained_from(tmp_path: Path) -> None:
+    write_stick_set(tmp_path / "sticks", train=6, test=0, unlabelled=4)
+    quick = {"fit": {"epochs": 1}}
+    run = fit(tiny_recipe(distillation={"teachers": 2}, **quick), tmp_path / "two", tmp_path, device="cpu")
+    assert (run.seed_directory(0) / "teacher-1.pt").exists()
+    pseudo = {"alpha": 0, "beta": 0, "pseudo_labels": True}
+    run = fit(tiny_recipe(distillation=pseudo, **quick), tmp_path / "pseudo", tmp_path, device="cpu")
+    assert run.chosen().teacher_auc is not None
+
+
+def test_a_fit_needs_validation_clips(finished: tuple[Run, Path], tmp_path: Path) -> None:
+    _, data = finished
+    with pytest.raises(InklingError, match=r"validation\.share must be above 0"):
+        fit(tiny_recipe(validation={"share": 0, "select": "last"}), tmp_path / "run", data, device="cpu")

@@ -94,3 +94,9 @@ def test_background_is_a_label_with_made_up_clips_on_both_sides(tmp_path: Path) 
     assert not torch.equal(made[0][0].pose, made[1][0].pose)
     for one, other in zip(fold.train, again.train, strict=True):
         assert torch.equal(one.pose, other.pose)
+
+
+def test_nothing_is_kept_out_where_nothing_is_to_be_chosen(corpus: Corpus) -> None:
+    fold = draw_fold(corpus, tiny_recipe(validation={"share": 0, "select": "last"}), 0)
+    assert not fold.val
+    assert len(fold.train) == sum(e.split == "train" for e in corpus.examples)

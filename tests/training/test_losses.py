@@ -92,3 +92,10 @@ def test_a_long_clip_counts_as_much_as_a_short_one() -> None:
 def test_equal_distributions_lose_nothing_at_any_temperature() -> None:
     student = torch.randn(2, 4, 3)
     assert float(teacher_student_loss(student, student + 7.0, ones(student), 4.0)) == pytest.approx(0, abs=1e-5)
+
+
+def test_the_teacher_may_count_more_on_some_clips() -> None:
+    student, teacher = torch.randn(2, 4, 3), torch.randn(2, 4, 3)
+    each = [float(teacher_student_loss(student[i : i + 1], teacher[i : i + 1], torch.ones(1, 4))) for i in range(2)]
+    found = teacher_student_loss(student, teacher, torch.ones(2, 4), share=torch.tensor([1.0, 3.0]))
+    assert float(found) == pytest.approx((each[0] + 3 * each[1]) / 2, rel=1e-5)
