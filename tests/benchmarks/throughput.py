@@ -14,10 +14,12 @@ handler takes to answer as many bytes, and what the model alone takes at its bes
 from __future__ import annotations
 
 import importlib.util
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from models.bundle import Registry, load, zoo_directory
 from service.messages import Start
 from tests.benchmarks.command import Benchmark, Result, Row, spread
 from tests.benchmarks.figures import Spread, composed
@@ -27,7 +29,8 @@ from tests.benchmarks.streams import Group, Results
 
 STREAMS, CREDITS = 256, 8
 WARM_S = 0.7
-STATE_BYTES = 884
+REASON = 100
+"""Letters of an error that are shown."""
 PACKED_RESULTS = "results" in Start.model_fields
 RESULTS: tuple[Results, ...] = ("json", "packed") if PACKED_RESULTS else ("json",)
 ALTERNATIVES = {
@@ -75,7 +78,9 @@ def _echo(results: str, seconds: float, rates: dict[str, float], sizes: dict[str
 def _alternative(name: str, seconds: float, rates: dict[str, float]) -> None:
     how: dict[str, Any] = dict(ALTERNATIVES[name][2])
     if how["kind"] == "http":
-        how |= {"payload": "bare", "state_bytes": STATE_BYTES}
+        spec = load(Registry([zoo_directory()]).get("body-actions")).spec
+        floats = sum(math.prod(tensor.shape) for tensor in spec.state)
+        how |= {"payload": "bare", "state_bytes": 4 * floats}
     with module(f"alternatives.{name}") as url:
         rates[name], _ = _rate(url, seconds, **how)
 
@@ -86,12 +91,12 @@ def _skipping(name: str, skipped: dict[str, str]) -> Iterator[None]:
     try:
         yield
     except BenchmarkFailed as reason:
-        skipped[name] = str(reason)[-300:]
+        skipped[name] = str(reason).splitlines()[-1][-REASON:]
 
 
 def measure(rounds: int, seconds: float) -> Result:
     skipped = {
-        name: f"{package} is not installed: pip install 'inkling[bench]'"
+        name: f"{package} is not installed (the extra bench)"
         for name, (_, package, _) in ALTERNATIVES.items()
         if importlib.util.find_spec(package) is None
     }
