@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from tests.benchmarks.figures import Spread, table
-from tests.benchmarks.processes import end_in_order, machine, otherwise_busy
+from tests.benchmarks.proc import otherwise_busy
+from tests.benchmarks.processes import end_in_order, machine
 
 ROUNDS, SECONDS = 5, 2.0
 QUIET = 0.1

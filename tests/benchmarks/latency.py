@@ -27,7 +27,7 @@ def measure(rounds: int, seconds: float) -> Result:
         sent(Load((Group(url, streams=8),), 1.0))  # warm
         for turn in range(rounds):
             seen = sent(Load((Group(url, hz=ALONE_HZ),), ALONE_S, 1.0))["groups"][0]
-            step_ms = 1e3 / asked("raw", "--seconds", "0.3", "--batches", "1", core=cores()[0])["1"]
+            step_ms = 1e3 / asked("raw", "--seconds", "0.3", "--batches", "1", core=cores()[0])["1"][0]
             alone.append(seen["p99_ms"])
             over.append(seen["p99_ms"] - step_ms)
             seen = sent(Load((Group(url, frames=STEPS),), MOST_S, 0.0))["groups"][0]

@@ -25,6 +25,7 @@ from urllib.parse import urlsplit
 import numpy as np
 
 from tests.benchmarks.figures import distribution, latency_figures
+from tests.benchmarks.proc import on_processor_s
 from tests.benchmarks.streams import KINDS, Group, Stream
 from tests.benchmarks.wire import PAYLOADS
 
@@ -40,11 +41,15 @@ OPENING = 64
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """Groups of streams that run beside each other. The first `warm_s` are not counted, nor in `seconds`."""
+    """Groups of streams that run beside each other. The first `warm_s` are not counted, nor in `seconds`.
+
+    server: process whose time on the processor, with that of its children, is noted meanwhile; 0: none.
+    """
 
     groups: tuple[Group, ...]
     seconds: float = 4.0
     warm_s: float = 0.5
+    server: int = 0
 
     def to_json(self) -> str:
         return json.dumps(asdict(self))
@@ -52,7 +57,9 @@ class Load:
     @classmethod
     def from_json(cls, text: str) -> Load:
         found = json.loads(text)
-        return cls(tuple(Group(**group) for group in found["groups"]), found["seconds"], found["warm_s"])
+        return cls(
+            tuple(Group(**group) for group in found["groups"]), found["seconds"], found["warm_s"], found["server"]
+        )
 
 
 async def run(load: Load) -> dict[str, Any]:
@@ -63,6 +70,7 @@ async def run(load: Load) -> dict[str, Any]:
     begin_s = time.perf_counter() + 0.02
     busy_s = time.process_time()
     last_s = begin_s + load.warm_s + load.seconds
+    clock = asyncio.create_task(_server_s(load.server, begin_s + load.warm_s, last_s))
     lateness = await asyncio.gather(*(_driven(party, begin_s, last_s) for party in parties))
     elapsed_s, busy_s = time.perf_counter() - begin_s, time.process_time() - busy_s
     for party in parties:
@@ -74,7 +82,19 @@ async def run(load: Load) -> dict[str, Any]:
             for group, party, late in zip(load.groups, parties, lateness, strict=True)
         ],
         "generator": round(busy_s / elapsed_s, 3),
+        "server_s": round(await clock, 4),
     }
+
+
+async def _server_s(server: int, begin_s: float, end_s: float) -> float:
+    """Seconds that the server was on the processor between the two times."""
+    if not server:
+        return 0.0
+    seen = []
+    for at_s in (begin_s, end_s):
+        await asyncio.sleep(max(0.0, at_s - time.perf_counter()))
+        seen.append(on_processor_s(server))
+    return seen[1] - seen[0]
 
 
 async def connected(group: Group) -> list[Stream]:

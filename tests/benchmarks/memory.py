@@ -18,7 +18,8 @@ from pathlib import Path
 from tests.benchmarks.command import Benchmark, Result, Row, spread
 from tests.benchmarks.figures import Spread
 from tests.benchmarks.load import connected
-from tests.benchmarks.processes import BenchmarkFailed, cores, pinned, resident_kib, service
+from tests.benchmarks.proc import resident_kib
+from tests.benchmarks.processes import BenchmarkFailed, cores, pinned, service
 from tests.benchmarks.streams import Group, Stream
 
 IDLE, SPOKEN, REST_S = 1000, 5, 1.0

@@ -39,15 +39,6 @@ def cores() -> tuple[int, int]:
     return allowed[0], allowed[1 % len(allowed)]
 
 
-def otherwise_busy(seconds: float = 0.5) -> float:
-    """Share of the machine's time that other work takes just now, while nothing of ours runs."""
-    begin = [int(n) for n in Path("/proc/stat").read_text().splitlines()[0].split()[1:9]]
-    time.sleep(seconds)
-    end = [int(n) for n in Path("/proc/stat").read_text().splitlines()[0].split()[1:9]]
-    spent = [after - before for before, after in zip(begin, end, strict=True)]
-    return round(1 - (spent[3] + spent[4]) / max(sum(spent), 1), 3)  # idle, waiting for disks
-
-
 def machine() -> dict[str, Any]:
     """What the figures were taken on."""
     names = re.findall(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
@@ -118,16 +109,16 @@ def service(*flags: str) -> Iterator[tuple[str, int]]:
 
 
 @contextlib.contextmanager
-def module(name: str, *arguments: str) -> Iterator[str]:
-    """A server that is a module of this package, on a free port; yields its URL once it answers."""
+def module(name: str, *arguments: str) -> Iterator[tuple[str, int]]:
+    """A server that is a module of this package, on a free port; yields its URL and process id once it answers."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     command = [sys.executable, "-m", f"tests.benchmarks.{name}", str(port), *arguments]
-    with process(command, r"serving") as _:
+    with process(command, r"serving") as (_, pid):
         url = f"http://127.0.0.1:{port}"
         _await_answer(url)
-        yield url
+        yield url, pid
 
 
 def _await_answer(url: str) -> None:
@@ -159,19 +150,3 @@ def asked(name: str, *arguments: str, core: int) -> dict[str, Any]:
 def sent(load: Load) -> dict[str, Any]:
     """Run a load on its core; returns what it saw."""
     return asked("load", "--json", load.to_json(), core=cores()[1])
-
-
-def resident_kib(pid: int) -> int:
-    """Resident memory of a process."""
-    try:
-        found = re.search(r"VmRSS:\s+(\d+)", Path(f"/proc/{pid}/status").read_text())
-    except FileNotFoundError:  # it has just ended
-        found = None
-    return int(found.group(1)) if found else 0
-
-
-def children(pid: int) -> list[int]:
-    """Ids of a process's children."""
-    return [
-        int(child) for task in Path(f"/proc/{pid}/task").iterdir() for child in (task / "children").read_text().split()
-    ]

@@ -20,8 +20,8 @@ from service.engine import Engine
 BATCHES = (1, 64, 128, 256, 512)
 
 
-def steps_per_s(bundle: str, seconds: float, batches: Sequence[int] = BATCHES) -> dict[int, float]:
-    """Steps a second at each batch size, the state carried on as a server would."""
+def steps_per_s(bundle: str, seconds: float, batches: Sequence[int] = BATCHES) -> dict[int, tuple[float, float]]:
+    """Steps a second at each batch size, and a second on the processor, the state carried on as a server would."""
     loaded = load(Registry([zoo_directory()]).get(bundle))
     engine, spec = Engine(loaded, threads=1), loaded.spec
     names = {tensor.output: tensor.input for tensor in spec.state}
@@ -30,12 +30,13 @@ def steps_per_s(bundle: str, seconds: float, batches: Sequence[int] = BATCHES) -
         x = (np.random.default_rng(0).random((batch, *spec.input.shape)) * 100).astype(spec.input.dtype)
         state = initial_state(spec, batch)
         engine.step(x, state)
-        runs, begin_s = 0, time.perf_counter()
+        runs, begin_s, busy_s = 0, time.perf_counter(), time.process_time()
         while (elapsed_s := time.perf_counter() - begin_s) < seconds:
             _, outputs = engine.step(x, state)
             state = {names[name]: value for name, value in outputs.items()}
             runs += 1
-        found[batch] = round(runs * batch / elapsed_s, 1)
+        busy_s = time.process_time() - busy_s
+        found[batch] = (round(runs * batch / elapsed_s, 1), round(runs * batch / busy_s, 1))
     return found
 
 

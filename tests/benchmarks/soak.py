@@ -20,7 +20,8 @@ from typing import Any
 import httpx
 import numpy as np
 
-from tests.benchmarks.processes import children, resident_kib, service
+from tests.benchmarks.proc import children, resident_kib
+from tests.benchmarks.processes import service
 from tests.service.sources.cameras import make_video
 
 WARM_UP_S = 20.0
