@@ -7,7 +7,7 @@ import contextlib
 import json
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import groupby
 from pathlib import Path
 from typing import Any, Literal
@@ -21,7 +21,7 @@ from service.client_target import BUNDLE, DEFAULT_URL, VIDEO_BUNDLE, Frame
 from service.demo.figure import ACTIONS
 from service.demo.show import Feed, show
 from service.pose_files import guess_skeleton, read_frames
-from service.protocol import Prediction, encode
+from service.protocol import DecisionMessage, Prediction, encode
 
 
 def register(verbs: argparse._SubParsersAction[Any]) -> None:
@@ -66,7 +66,14 @@ def run_stream(args: argparse.Namespace) -> int:
     frames = _paced(read_frames(args.file, fps), fast=args.fast)
     policy: Literal["block", "drop_oldest"] = "block" if args.fast else "drop_oldest"
     bundle = args.bundle or BUNDLE
-    with Client(args.url).stream(bundle, skeleton=skeleton, policy=policy, on_error=_complain) as stream:
+    with Client(args.url).stream(
+        bundle,
+        skeleton=skeleton,
+        policy=policy,
+        on_error=_complain,
+        on_decision=_teller(args.json),
+        error_rate=args.error_rate,
+    ) as stream:
         for prediction in _play(stream, frames):
             _write(encode(prediction) if args.json else _line(prediction))
         _sum_up(stream, args.json)
@@ -79,17 +86,24 @@ def _stream_video(args: argparse.Namespace) -> int:
     from service.demo.preview import play_video, show_video
 
     console = Console()
+    drawn = console.is_terminal and not (args.plain or args.json)
     feed = Feed()
     with open_capture(args.video) as capture:
         policy: Literal["block", "drop_oldest"] = "block" if args.fast and not capture.live else "drop_oldest"
         client = Client(args.url)
         with (
             client.stream(
-                args.bundle or VIDEO_BUNDLE, input="frame", policy=policy, on_event=feed.event, on_error=_complain
+                args.bundle or VIDEO_BUNDLE,
+                input="frame",
+                policy=policy,
+                on_event=feed.event,
+                on_error=_complain,
+                on_decision=feed.decision if drawn else _teller(args.json),
+                error_rate=args.error_rate,
             ) as stream,
             contextlib.suppress(KeyboardInterrupt),
         ):
-            if console.is_terminal and not (args.plain or args.json):
+            if drawn:
                 show_video(stream, feed, capture, _name(args.video), console, plain=False, seconds=args.seconds)
             else:
                 for prediction in play_video(stream, capture, fast=args.fast, seconds=args.seconds):
@@ -114,7 +128,7 @@ def run_score(args: argparse.Namespace) -> int:
     skeleton = args.skeleton or (guess_skeleton(args.file) if args.file.suffix.lower() == ".npz" else None)
     poses = args.file.suffix.lower() in TYPES
     bundle = args.bundle or (BUNDLE if poses else VIDEO_BUNDLE)
-    timeline = Client(args.url).score(args.file, bundle, skeleton=skeleton, fps=args.fps)
+    timeline = Client(args.url).score(args.file, bundle, skeleton=skeleton, fps=args.fps, error_rate=args.error_rate)
     for warning in timeline.warnings:
         _write(f"inkling: {warning}", sys.stderr)
     if args.json:
@@ -123,6 +137,8 @@ def run_score(args: argparse.Namespace) -> int:
     _write(f"{'from':>8} {'to':>8}  {'track':>5}  {'label':<20} {'mean':>5}  next best")
     for row in _spans(timeline):
         _write(row)
+    for decision in timeline.decisions:
+        _write(_decided(decision))
     return 0
 
 
@@ -133,7 +149,12 @@ def run_demo(args: argparse.Namespace) -> int:
         return _demo_video(args, feed)
     with (
         Client(args.url).stream(
-            args.bundle or BUNDLE, skeleton="coco17", on_event=feed.event, on_error=_complain
+            args.bundle or BUNDLE,
+            skeleton="coco17",
+            on_event=feed.event,
+            on_error=_complain,
+            on_decision=feed.decision,
+            error_rate=args.error_rate,
         ) as stream,
         contextlib.suppress(KeyboardInterrupt),
     ):
@@ -148,7 +169,14 @@ def _demo_video(args: argparse.Namespace, feed: Feed) -> int:
     bundle = args.bundle or VIDEO_BUNDLE
     with (
         open_capture(args.video) as capture,
-        Client(args.url).stream(bundle, input="frame", on_event=feed.event, on_error=_complain) as stream,
+        Client(args.url).stream(
+            bundle,
+            input="frame",
+            on_event=feed.event,
+            on_error=_complain,
+            on_decision=feed.decision,
+            error_rate=args.error_rate,
+        ) as stream,
         contextlib.suppress(KeyboardInterrupt),
     ):
         show_video(stream, feed, capture, _name(args.video), Console(), plain=args.plain, seconds=args.seconds)
@@ -158,6 +186,9 @@ def _demo_video(args: argparse.Namespace, feed: Feed) -> int:
 def _add_server(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--url", default=DEFAULT_URL, help=f"the server; default {DEFAULT_URL}")
     parser.add_argument("--bundle", help=f"default {BUNDLE}, for video {VIDEO_BUNDLE}")
+    parser.add_argument(
+        "--error-rate", type=float, metavar="SHARE", help="decide early, wrong at most so often: 0.05, if promised"
+    )
 
 
 def _add_poses(parser: argparse.ArgumentParser) -> None:
@@ -202,6 +233,15 @@ def _line(prediction: Prediction) -> str:
     note = f"  (reset: {prediction.reset})" if prediction.reset else ""
     share = max(prediction.probabilities)
     return f"{prediction.pts_s:8.2f} s  track {prediction.track}  {prediction.label:<20} {share:5.0%}{note}"
+
+
+def _decided(decision: DecisionMessage) -> str:
+    what = f"{decision.pts_s:8.2f} s  track {decision.track}  decided: {decision.label} ({decision.probability:.0%})"
+    return f"{what} after {decision.elapsed_s:.2f} s, at most {decision.error_rate:.0%} wrong"
+
+
+def _teller(as_json: bool) -> Callable[[DecisionMessage], None]:
+    return lambda decision: _write(encode(decision) if as_json else _decided(decision))
 
 
 def _complain(error: RemoteError) -> None:

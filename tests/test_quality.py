@@ -32,6 +32,19 @@ def test_the_figures_in_the_bundle_are_what_is_measured(measured: Evaluation, te
 
 
 @pytest.mark.parametrize("tested", FLOORS)
+def test_what_the_bundle_says_of_its_promises_is_what_is_measured(measured: Evaluation, tested: str) -> None:
+    spec, report = load(Registry([zoo_directory()]).get("body-actions")).spec, measured.sets[tested]
+    said = spec.quality[tested].get("promises", {})
+    assert set(said) == set(report.promises)
+    assert (spec.stopping is None) == (not said)
+    for condition, promises in report.promises.items():
+        for found, told in zip(promises, said[condition], strict=True):
+            assert found.threshold == told["threshold"]
+            assert found.committed == pytest.approx(told["committed"], rel=0.02, abs=2)
+            assert found.wrong == pytest.approx(told["wrong"], rel=0.1, abs=2)
+
+
+@pytest.mark.parametrize("tested", FLOORS)
 def test_accuracy_is_above_its_floor_and_corruption_costs_little(measured: Evaluation, tested: str) -> None:
     aucs = {condition: found.joint.auc for condition, found in measured.sets[tested].conditions.items()}
     clean = aucs.pop("clean")

@@ -231,6 +231,10 @@ def export(
         quality |= {
             set_name: {"clips": report.clips}
             | {what: c.model_dump(mode="json") for what, c in report.conditions.items()}
+            | {
+                "calibration": {"before": report.raw.model_dump(), "after": report.calibrated.model_dump()},
+                "promises": {what: [p.model_dump() for p in found] for what, found in report.promises.items()},
+            }
             for set_name, report in evaluation.sets.items()
         }
     if rounding is not None:

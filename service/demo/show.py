@@ -12,7 +12,7 @@ from rich.live import Live
 from service.client import Stream
 from service.demo import screen
 from service.demo.figure import ACTIONS, pose
-from service.protocol import Event, Prediction
+from service.protocol import DecisionMessage, Event, Prediction
 
 RATE_HZ = 30
 IMAGE = (460, 560)
@@ -35,6 +35,10 @@ class Feed:
     def event(self, event: Event) -> None:
         sign = "▶" if event.phase == "begin" else "■"
         self.scene.events.append(f"{sign} {event.pts_s:5.1f} s  {event.label.replace('_', ' ')} {event.phase}s")
+
+    def decision(self, decision: DecisionMessage) -> None:
+        label = decision.label.replace("_", " ")
+        self.scene.events.append(f"✔ {decision.pts_s:5.1f} s  {label} decided, ≤ {decision.error_rate:.0%} wrong")
 
     def prediction(self, prediction: Prediction, latency_s: float | None) -> None:
         self.scene.latency_s = latency_s

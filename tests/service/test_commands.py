@@ -11,7 +11,7 @@ from websockets.sync.server import ServerConnection
 from service.client import ClientError, RemoteError, Unreachable
 from service.commands import register
 from service.errors import NoSlot
-from service.protocol import PackedPose, Prediction, Start, Summary, decode_reply, error_message
+from service.protocol import DecisionMessage, PackedPose, Prediction, Start, Summary, decode_reply, error_message
 from tests.service.peer import Peer, answering, listening, say
 
 
@@ -87,6 +87,36 @@ def test_score_prints_what_was_when(clip: Path, capsys: pytest.CaptureFixture[st
     assert posted.path == "/v1/clips?bundle=body-actions&skeleton=coco17"
     assert posted.body == clip.read_bytes()
     assert json.loads(capsys.readouterr().out)["timeline"] == timeline
+
+
+def test_what_is_decided_is_printed_where_an_error_rate_was_named(
+    clip: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    decision = DecisionMessage(
+        seq=3, pts_s=0.03, track=1, label="jump", probability=0.97, elapsed_s=0.03, error_rate=0.05, epoch=0, first=True
+    )
+
+    class Deciding(Peer):
+        def answer(self, socket: ServerConnection, message: object) -> bool:
+            if isinstance(message, PackedPose) and message.seq == 3:
+                say(socket, decision)
+            return super().answer(socket, message)
+
+    peer = Deciding()
+    with listening(peer) as url:
+        assert run("stream", str(clip), "--url", url, "--fast", "--error-rate", "0.05") == 0
+        told = "    0.03 s  track 1  decided: jump (97%) after 0.03 s, at most 5% wrong"
+        assert told in capsys.readouterr().out.splitlines()
+        assert run("stream", str(clip), "--url", url, "--fast", "--json") == 0
+        assert decision in [decode_reply(line) for line in capsys.readouterr().out.splitlines()]
+    start = peer.seen[0]
+    assert isinstance(start, Start)
+    assert start.error_rate == 0.05
+    answer = {"bundle": "b", "version": "1", "labels": ["jump", "idle"], "rate_hz": 10, "timeline": []}
+    with answering(200, {**answer, "decisions": [decision.model_dump()]}) as (url, posted):
+        assert run("score", str(clip), "--url", url, "--error-rate", "0.05") == 0
+    assert capsys.readouterr().out.splitlines()[1:] == [told]
+    assert posted.path.endswith("&error_rate=0.05")
 
 
 def test_score_raises_the_servers_reason(clip: Path) -> None:

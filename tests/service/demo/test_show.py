@@ -9,7 +9,7 @@ from rich.console import Console
 from service.client import Client
 from service.demo.figure import ACTIONS
 from service.demo.show import TURN_S, Feed, show, turns
-from service.protocol import PackedPose
+from service.protocol import DecisionMessage, PackedPose
 from tests.service.peer import LABELS, Peer, event, listening, prediction
 
 
@@ -68,3 +68,14 @@ def test_a_new_person_starts_without_a_past_and_late_answers_about_the_last_are_
     assert feed.scene.history == []
     feed.event(event(3))
     assert feed.scene.events == ["▶   0.1 s  jumping jacks begins"]
+
+
+def test_a_decision_is_told_with_what_it_promises() -> None:
+    feed = Feed()
+    feed.decision(
+        DecisionMessage(
+            seq=3, pts_s=0.4, track=1, label="jump_rope", probability=0.97, elapsed_s=0.4, error_rate=0.05, epoch=0,
+            first=True,
+        )
+    )  # fmt: skip
+    assert feed.scene.events == ["✔   0.4 s  jump rope decided, ≤ 5% wrong"]
