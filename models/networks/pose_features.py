@@ -45,25 +45,31 @@ class PoseFeatures(nn.Module):
     the joints over the spans. All lengths are in units of the running mean of the body's radius.
     """
 
+    ends: Tensor
+    starts: Tensor
+    softening: Tensor
+    roots: Tensor
+
     def __init__(self, skeleton: Skeleton, rate_hz: float, config: PoseConfig | None = None) -> None:
         super().__init__()
         self.joints = len(skeleton.joints)
         self.dimensions = skeleton.dimensions
-        self.root = list(skeleton.root)
         self.leak = math.exp(-1.0 / (RANGE_S * rate_hz))
         self.size_steps = SIZE_S * rate_hz
         # Velocities in units a tenth of a second: of order one for lively movement, whatever the rate.
         self.speed = rate_hz / 10.0
         spans = (PoseConfig() if config is None else config).spans_s
         self.spans = sorted({max(1, round(seconds * rate_hz)) for seconds in spans})
-        first, second = torch.triu_indices(self.joints, self.joints, 1).tolist()
-        self.first, self.second = first, second
-        self.bone_starts = [parent for parent, _ in skeleton.bones]
-        self.bone_ends = [child for _, child in skeleton.bones]
+        # Every two joints, then the ends of every bone: differences of both kinds are taken together.
+        first, second = torch.triu_indices(self.joints, self.joints, 1)
+        self.pairs, bones = len(first), torch.tensor(skeleton.bones, dtype=torch.int64).view(-1, 2)
+        softening = torch.tensor([_TINY] * self.pairs + [1e-4] * len(bones)).view(-1, 1)
+        self.register_buffer("ends", torch.cat([first, bones[:, 1]]), persistent=False)
+        self.register_buffer("starts", torch.cat([second, bones[:, 0]]), persistent=False)
+        self.register_buffer("softening", softening, persistent=False)
+        self.register_buffer("roots", torch.tensor(skeleton.root), persistent=False)
         j, d = self.joints, self.dimensions
-        self.dim = (
-            j * d + j * d + j + len(first) + len(self.bone_starts) * d + 2 * j * d + d + 2 + len(self.spans) * j * d
-        )
+        self.dim = j * d + j * d + j + self.pairs + len(bones) * d + 2 * j * d + d + 2 + len(self.spans) * j * d
 
     def state_tensors(self) -> tuple[StateTensor, ...]:
         """`joint_memory` (J, 3 D + 1): place, low and high reach, seen yet. `body_memory` (2,): poses seen, size.
@@ -83,25 +89,31 @@ class PoseFeatures(nn.Module):
     def step(self, x: Tensor, joint_memory: Tensor, body_memory: Tensor, *poses: Tensor) -> tuple[Tensor, ...]:
         """One frame. x (B, J, D + 1); returns features (B, dim) and the next memories."""
         d = self.dimensions
-        before, low, high = joint_memory[..., :d], joint_memory[..., d : 2 * d], joint_memory[..., 2 * d : 3 * d]
-        known = joint_memory[..., 3 * d :]  # (B, J, 1): 1 once the joint was seen
-        count, size = body_memory[:, :1], body_memory[:, 1:]  # (B, 1) each
-        mask = (x[..., d:] > 0).to(x.dtype)  # (B, J, 1)
-        place, seen = self._carried(x[..., :d], mask, before, known)
+        now, memory = _batch_last(x), _batch_last(joint_memory)
+        before, low, high, known = torch.split(
+            memory, [d, d, d, 1], dim=1
+        )  # known (J, 1, B): 1 once the joint was seen
+        count, size = torch.split(body_memory.t(), [1, 1])  # (1, B) each
+        point, confidence = torch.split(now, [d, 1], dim=1)
+        mask = (confidence > 0).to(x.dtype)  # (J, 1, B)
+        moved, seen = self._moved(point, mask, before, known)
+        place = before + moved
         about, radius = self._centred(place, seen)
         next_count, next_size = self._measured(mask, radius, count, size)
-        unit = self._unit(next_size)  # (B, 1)
-        joints = about * unit.unsqueeze(2)  # (B, J, D)
-        low, high = self._reached(joints, low, high, known)
-        features = self._described(joints, place - before, mask, seen, known, low, high, radius, unit, count)
-        memory = torch.cat([place * seen, low, high, seen], dim=2), torch.cat([next_count, next_size], dim=1)
+        unit = self._unit(next_size)  # (1, B)
+        joints = about * unit  # (J, D, B)
+        below, above = self._reach(joints, low, high, known)
+        features = self._described(joints, moved, mask, seen, known, below, above, radius, unit, count)
+        memory = torch.cat([place * seen, joints - below, joints + above, seen], dim=1)
+        memories = _batch_first(memory), torch.cat([next_count, next_size]).t()
         if not self.spans:
-            return features, *memory
-        now = torch.cat([joints, seen], dim=2).unsqueeze(1)
+            return features.t(), *memories
+        pose = torch.cat([joints, seen], dim=1)  # (J, D + 1, B)
+        latest = _batch_first(pose).unsqueeze(1)
         # before the first pose the body is taken to have stood still
-        past = torch.where(count.view(-1, 1, 1, 1) > 0, poses[0], now)
-        ways = [self._way(now[:, 0], past[:, -span], span) for span in self.spans]
-        return torch.cat([features, *ways], dim=1), *memory, torch.cat([past[:, 1:], now], dim=1)
+        past = torch.where(body_memory[:, :1, None, None] > 0, poses[0], latest)
+        ways = [self._way(pose, _batch_last(past[:, -span]), span) for span in self.spans]
+        return torch.cat([features, *ways]).t(), *memories, torch.cat([past[:, 1:], latest], dim=1)
 
     @torch.no_grad()
     def forward(self, x: Tensor) -> Tensor:
@@ -110,67 +122,66 @@ class PoseFeatures(nn.Module):
         As `step` after `step`, but only what remembers goes through the steps one by one; all else sees them at once.
         """
         d, (rows, steps) = self.dimensions, x.shape[:2]
-        mask = (x[..., d:] > 0).to(x.dtype)  # (B, T, J, 1)
-        places, seens = [x.new_zeros(rows, self.joints, d)], [x.new_zeros(rows, self.joints, 1)]
-        for point, there in zip(x[..., :d].unbind(1), mask.unbind(1), strict=True):
-            place, seen = self._carried(point, there, places[-1], seens[-1])
-            places.append(place)
+        now = x.permute(1, 2, 3, 0).contiguous()
+        masks = (now[:, :, d:] > 0).to(x.dtype)  # (T, J, 1, B)
+        places, seens, moves = [x.new_zeros(self.joints, d, rows)], [x.new_zeros(self.joints, 1, rows)], []
+        for point, there in zip(now[:, :, :d], masks, strict=True):
+            moved, seen = self._moved(point, there, places[-1], seens[-1])
+            moves.append(moved)
+            places.append(places[-1] + moved)
             seens.append(seen)
-        # what follows is the state after each step; [:, :-1] before it
-        place, seen = torch.stack(places, 1), torch.stack(seens, 1)
-        about, radius = self._centred(place[:, 1:].flatten(0, 1), seen[:, 1:].flatten(0, 1))
-        about, radius = about.view(rows, steps, self.joints, d), radius.view(rows, steps, 1)
-        counts, sizes = [x.new_zeros(rows, 1)], [x.new_zeros(rows, 1)]
-        for t in range(steps):
-            count, size = self._measured(mask[:, t], radius[:, t], counts[-1], sizes[-1])
+        # Steps beside each other, (J, D, T * B); seens[:-1] is what was known before each
+        place, seen, known, moved, mask = (
+            torch.cat(list(parts), 2) for parts in (places[1:], seens[1:], seens[:-1], moves, masks)
+        )
+        about, radius = self._centred(place, seen)
+        counts, sizes = [x.new_zeros(1, rows)], [x.new_zeros(1, rows)]
+        for there, extent in zip(masks, torch.split(radius, rows, 1), strict=True):
+            count, size = self._measured(there, extent, counts[-1], sizes[-1])
             counts.append(count)
             sizes.append(size)
-        unit = self._unit(torch.stack(sizes[1:], 1))  # (B, T, 1)
-        joints = about * unit.unsqueeze(3)
-        lows, highs = [x.new_zeros(rows, self.joints, d)], [x.new_zeros(rows, self.joints, d)]
-        for t in range(steps):
-            low, high = self._reached(joints[:, t], lows[-1], highs[-1], seens[t])
-            lows.append(low)
-            highs.append(high)
-        moved, known = place[:, 1:] - place[:, :-1], seen[:, :-1]
-        low, high, count = (torch.stack(parts, 1) for parts in (lows[1:], highs[1:], counts[:-1]))
-        parts = (joints, moved, mask, seen[:, 1:], known, low, high, radius, unit, count)
-        features = self._described(*(part.flatten(0, 1) for part in parts)).view(rows, steps, -1)
-        if not self.spans:
-            return features
-        poses, at = torch.cat([joints, seen[:, 1:]], dim=3), torch.arange(steps, device=x.device)
-        first = (count == 0).sum(1) - 1  # (B, 1): the step of the first pose
-        ways = []
+        count, unit = torch.cat(counts[:-1], 1), self._unit(torch.cat(sizes[1:], 1))
+        joints = about * unit
+        low, high, belows, aboves = places[0], places[0], [], []
+        for t, there in enumerate(torch.split(joints, rows, 2)):
+            below, above = self._reach(there, low, high, seens[t])
+            low, high = there - below, there + above
+            belows.append(below)
+            aboves.append(above)
+        below, above = torch.cat(belows, 2), torch.cat(aboves, 2)
+        features = [self._described(joints, moved, mask, seen, known, below, above, radius, unit, count)]
+        poses = torch.cat([joints, seen], 1).view(self.joints, d + 1, steps, rows)
+        at = torch.arange(steps, device=x.device)
+        first = (count.view(steps, rows) == 0).sum(0) - 1  # (B,): the step of the first pose
         for span in self.spans:
-            then = torch.minimum(torch.maximum(at - span, first), at)
-            past = poses[torch.arange(rows, device=x.device)[:, None], then]
-            ways.append(self._way(poses.flatten(0, 1), past.flatten(0, 1), span).view(rows, steps, -1))
-        return torch.cat([features, *ways], dim=2)
+            then = torch.minimum(torch.maximum(at[:, None] - span, first), at[:, None])  # (T, B)
+            past = poses[:, :, then, torch.arange(rows, device=x.device)]
+            features.append(self._way(poses.flatten(2), past.flatten(2), span))
+        return torch.cat(features).view(-1, steps, rows).permute(2, 1, 0).contiguous()
 
-    # -- a frame's parts: the first, third and fourth remember ---------------------------------------------------
-    def _carried(self, point: Tensor, mask: Tensor, before: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
-        """Where each joint is taken to be (B, J, D), and whether it was ever seen (B, J, 1)."""
+    # -- a frame's parts: the first, third and fourth remember. The batch is last: sums over joints and products with
+    # what holds for a whole joint or body are then of long rows, which every runtime is quick at ---------------------
+    def _moved(self, point: Tensor, mask: Tensor, before: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
+        """How far each joint is taken to have moved (J, D, B), and whether it was ever seen (J, 1, B)."""
         # A missing joint moves with the mean movement of those seen both now and before.
-        both = mask * known
-        shift = ((point - before) * both).sum(1) / both.sum(1).clamp(min=1.0)
-        place = torch.where(mask > 0, point, before + shift.unsqueeze(1))
-        return place, torch.maximum(known, mask)
+        moved, both = point - before, mask * known
+        shift = (moved * both).sum(0) / both.sum(0).clamp(min=1.0)
+        return torch.where(mask > 0, moved, shift), torch.maximum(known, mask)
 
     def _centred(self, place: Tensor, seen: Tensor) -> tuple[Tensor, Tensor]:
-        """Joints about the body's centre (B, J, D), and their radius (B, 1)."""
+        """Joints about the body's centre (J, D, B), and their radius (1, B)."""
         # The centre is the mean of the root joints seen so far, else of all joints seen so far.
-        root_seen, seen_count = seen[:, self.root], seen.sum(1)
-        centre_root = (place[:, self.root] * root_seen).sum(1) / root_seen.sum(1).clamp(min=1.0)
-        centre_all = (place * seen).sum(1) / seen_count.clamp(min=1.0)
-        centre = torch.where(root_seen.sum(1) > 0, centre_root, centre_all)
-        about = (place - centre.unsqueeze(1)) * seen
-        radius = ((about * about).sum((1, 2)).unsqueeze(1) / seen_count.clamp(min=1.0)).sqrt()
-        return about, radius
+        held, seen_count = place * seen, seen.sum(0).clamp(min=1.0)
+        root_seen = seen.index_select(0, self.roots).sum(0)
+        centre_root = held.index_select(0, self.roots).sum(0) / root_seen.clamp(min=1.0)
+        centre = torch.where(root_seen > 0, centre_root, held.sum(0) / seen_count)
+        about = (place - centre) * seen
+        return about, ((about * about).sum((0, 1)).unsqueeze(0) / seen_count).sqrt()
 
     def _measured(self, mask: Tensor, radius: Tensor, count: Tensor, size: Tensor) -> tuple[Tensor, Tensor]:
-        """Poses with an extent so far, no more than `size_steps`, and the running mean of the radius, (B, 1) each."""
-        # (B, 1): a pose without any joint, or of a single one ever, teaches nothing about size
-        present = ((mask.sum(1) > 0) & (radius > _TINY)).to(mask.dtype)
+        """Poses with an extent so far, no more than `size_steps`, and the running mean of the radius, (1, B) each."""
+        # (1, B): a pose without any joint, or of a single one ever, teaches nothing about size
+        present = ((mask.sum(0) > 0) & (radius > _TINY)).to(mask.dtype)
         count = count + present
         size = size + present * (radius - size) / count.clamp(min=1.0, max=self.size_steps)
         return count.clamp(max=self.size_steps), size
@@ -179,19 +190,17 @@ class PoseFeatures(nn.Module):
         """One over the size; 0, so that nothing has a length, while there is none."""
         return torch.where(size > 0, size.clamp(min=_TINY).reciprocal(), torch.zeros_like(size))
 
-    def _reached(self, joints: Tensor, low: Tensor, high: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
-        """The ends of each joint's running range, (B, J, D) each."""
+    def _reach(self, joints: Tensor, low: Tensor, high: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
+        """How far below and above each joint its running range reaches, (J, D, B) each, 0 or more."""
         # A joint that appears begins its range where it is; then the range leaks towards the joint.
-        low = joints + (torch.where(known > 0, low, joints) - joints).clamp(max=0.0) * self.leak
-        high = joints + (torch.where(known > 0, high, joints) - joints).clamp(min=0.0) * self.leak
-        return low, high
+        leak = known * self.leak
+        return torch.relu(joints - low) * leak, torch.relu(high - joints) * leak
 
     def _way(self, now: Tensor, then: Tensor, span: int) -> Tensor:
-        """How far each joint has come (B, J * D), of poses (B, J, D + 1) with what was seen yet as their last."""
-        d = self.dimensions
+        """How far each joint has come (J * D, B), of poses (J, D + 1, B) with what was seen yet as their last."""
+        here, (there, seen) = now[:, : self.dimensions], torch.split(then, [self.dimensions, 1], dim=1)
         # As velocities, but falling with the root of the span only: noise adds up no faster, and slow ways count.
-        scale = self.speed / math.sqrt(span)
-        return ((now[..., :d] - then[..., :d]) * then[..., d:] * scale).flatten(1)
+        return ((here - there) * (seen * (self.speed / math.sqrt(span)))).flatten(0, 1)
 
     def _described(
         self,
@@ -200,33 +209,41 @@ class PoseFeatures(nn.Module):
         mask: Tensor,
         seen: Tensor,
         known: Tensor,
-        low: Tensor,
-        high: Tensor,
+        below: Tensor,
+        above: Tensor,
         radius: Tensor,
         unit: Tensor,
         count: Tensor,
     ) -> Tensor:
-        """(B, dim): the features of frames, given all that is remembered."""
-        velocity = moved * known * unit.unsqueeze(2) * self.speed
-        apart = joints[:, self.first] - joints[:, self.second]
-        pair_seen = (seen[:, self.first] * seen[:, self.second]).squeeze(2)
-        distances = ((apart * apart).sum(2) + _TINY).sqrt() * pair_seen
-        bones = joints[:, self.bone_ends] - joints[:, self.bone_starts]
-        bone_seen = seen[:, self.bone_ends] * seen[:, self.bone_starts]
-        directions = bones / ((bones * bones).sum(2, keepdim=True) + 1e-4).sqrt() * bone_seen
-        drift = (velocity * seen).sum(1) / seen.sum(1).clamp(min=1.0)
+        """(dim, B): the features of frames, given all that is remembered."""
+        velocity = moved * (known * (unit * self.speed))  # of joints known before, and so seen
+        apart = joints.index_select(0, self.ends) - joints.index_select(0, self.starts)
+        both_seen = (seen.index_select(0, self.ends) * seen.index_select(0, self.starts)).squeeze(1)
+        length = ((apart * apart).sum(1) + self.softening).sqrt()
+        distances = length[: self.pairs] * both_seen[: self.pairs]
+        directions = apart[self.pairs :] * (both_seen[self.pairs :] / length[self.pairs :]).unsqueeze(1)
         return torch.cat(
             [
-                joints.flatten(1),
-                velocity.flatten(1),
-                mask.flatten(1),
+                joints.flatten(0, 1),
+                velocity.flatten(0, 1),
+                mask.flatten(0, 1),
                 distances,
-                directions.flatten(1),
-                (high - joints).flatten(1),
-                (joints - low).flatten(1),
-                drift,
+                directions.flatten(0, 1),
+                above.flatten(0, 1),
+                below.flatten(0, 1),
+                velocity.sum(0) / seen.sum(0).clamp(min=1.0),  # of the centre
                 radius * unit,
                 (count == 0).to(joints.dtype),
-            ],
-            dim=1,
+            ]
         )
+
+
+def _batch_last(x: Tensor) -> Tensor:
+    """(B, J, C) -> (J, C, B). By way of a matrix: onnxruntime moves a transposition of three axes behind what follows,
+    which would then run with the batch first again."""
+    return x.flatten(1).t().reshape(*x.shape[1:], -1)
+
+
+def _batch_first(x: Tensor) -> Tensor:
+    """(J, C, B) -> (B, J, C)."""
+    return x.flatten(0, 1).t().reshape(-1, *x.shape[:2])
