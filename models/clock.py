@@ -27,6 +27,9 @@ class Verdict:
     reset: ResetReason | None = None
 
 
+_SKIPPED, _STEPPED = Verdict(0), Verdict(1)
+
+
 class Resampler:
     """Maps the presentation times of one track to ticks of the model's clock, without added latency.
 
@@ -56,15 +59,15 @@ class Resampler:
         if interval_s > self.max_gap_s:
             return self._begin(pts_s, "gap")
         if interval_s <= 0:
-            return Verdict(0) if -interval_s * self.rate_hz <= 1 else self._begin(pts_s, "backward")
+            return _SKIPPED if -interval_s * self.rate_hz <= 1 else self._begin(pts_s, "backward")
         reach = min(interval_s * self.rate_hz, 1.0) / 2  # in ticks: half-way to the expected next frame
         tick = math.floor((pts_s - self._origin) * self.rate_hz + reach)
         self._last_pts = pts_s
         missed = tick - self._last_tick - 1
         if missed < 0:
-            return Verdict(0)
+            return _SKIPPED
         self._last_tick = tick
-        return Verdict(1 + missed if self.policy == "hold" else 1)
+        return _STEPPED if not missed else Verdict(1 + missed if self.policy == "hold" else 1)
 
     def restart(self) -> None:
         """Forget the clock: the next frame starts a new one at tick 0 (its verdict carries no reset)."""

@@ -213,19 +213,33 @@ class Mapping:
         shape = (len(self.source.joints), self.source.dimensions + 1)
         if keypoints.shape[-2:] != shape:
             raise SkeletonError(f"{self.source.name} poses are (..., {shape[0]}, {shape[1]}), not {keypoints.shape}")
-        there = np.isfinite(keypoints).all(axis=-1, keepdims=True) & (keypoints[..., -1:] > 0)
-        clean = np.where(there, keypoints, 0).astype(np.float32)
-        mapped = clean[..., [groups[0][0] if groups else 0 for groups in self.groups], :]
+        clean = keypoints.astype(np.float32)
+        if not (np.isfinite(clean).all() and (clean[..., -1] > 0).all()):  # most often everything is there
+            there = np.isfinite(keypoints).all(axis=-1, keepdims=True) & (keypoints[..., -1:] > 0)
+            clean = np.where(there, keypoints, 0).astype(np.float32)
+        mapped = clean.take([groups[0][0] if groups else 0 for groups in self.groups], axis=-2)
         for joint, groups in enumerate(self.groups):
             if len(groups) == 1 and len(groups[0]) == 1:
                 continue  # the gather above was all
-            mapped[..., joint, :] = 0
-            for group in reversed(groups):  # the best is written last
-                members = clean[..., group, :]
-                whole = members[..., -1].min(axis=-1, keepdims=True)
-                mean = np.concatenate([members[..., :-1].mean(axis=-2), whole], axis=-1)
-                mapped[..., joint, :] = np.where(whole > 0, mean, mapped[..., joint, :])
+            place = mapped[..., joint, :]
+            place[...] = 0
+            for group in groups:  # the best first: what it fills stays
+                place[...] = np.where(place[..., -1:] > 0, place, _mean(clean, group))
+                if (place[..., -1] > 0).all():
+                    break
         return mapped
+
+
+def _mean(poses: NDArray[np.float32], group: tuple[int, ...]) -> NDArray[np.float32]:
+    """The mean `(..., D + 1)` of some of J joints, with the least of their confidences; zeros where one is missing."""
+    mean, least = poses[..., group[0], :].copy(), poses[..., group[0], -1]
+    for joint in group[1:]:
+        mean += poses[..., joint, :]
+        least = np.minimum(least, poses[..., joint, -1])
+    mean /= len(group)
+    mean[..., -1] = least
+    mean[least <= 0] = 0
+    return mean
 
 
 def mapping(source: Skeleton, target: Skeleton) -> Mapping:

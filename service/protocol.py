@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
-from service import images, packed
+from service import images, packed, results
 from service.errors import BadMessage, BadPose, ServiceError
 from service.images import EncodedImage, unpack_image
+from service.json_poses import read_pose
 from service.messages import (
     Credit,
     DecisionMessage,
@@ -74,6 +76,8 @@ def decode(data: str | bytes) -> Start | PackedPose | EncodedImage | Reset | Flu
     """
     if isinstance(data, bytes):
         return unpack_image(data) if data[5:6] == _IMAGES else unpack_pose(data)
+    if (frame := read_pose(data)) is not None:
+        return frame
     try:
         message = _incoming.validate_json(data)
     except ValidationError as error:
@@ -88,9 +92,12 @@ def encode(message: Message) -> str:
     return message.model_dump_json(exclude_none=True)
 
 
-def decode_reply(text: str | bytes) -> Outgoing:
-    """One message of the server, for clients. Raises pydantic's ValidationError."""
-    return _outgoing.validate_json(text)
+def decode_reply(data: str | bytes, labels: Sequence[str] = ()) -> Outgoing:
+    """One message of the server, for clients. labels: those of `ready`, to read packed results by.
+
+    Raises pydantic's ValidationError, or BadMessage for bytes that are no packed result.
+    """
+    return _outgoing.validate_json(data) if isinstance(data, str) else results.unpack_prediction(data, labels)
 
 
 def error_message(error: ServiceError, seq: int | None = None) -> ErrorMessage:
@@ -107,6 +114,7 @@ def schema() -> dict[str, Any]:
         "outgoing": _outgoing.json_schema(mode="serialization"),
         "packed": packed.__doc__,
         "images": images.__doc__,
+        "results": results.__doc__,
         "errors": {
             kind.code: {
                 "meaning": (kind.__doc__ or "").strip(),
