@@ -19,7 +19,7 @@ from pydantic import ValidationError
 from websockets.exceptions import ConnectionClosed
 
 from models.errors import InklingError
-from service.errors import Draining, ServiceError
+from service.errors import BadMessage, Draining, ServiceError
 from service.images import Pixels, pack_image
 from service.protocol import (
     Credit,
@@ -195,8 +195,8 @@ class ClientStream:
     def receive(self, data: str | bytes, now_s: float) -> None:
         """Take in one message of the server. Raises ClientError when it is none that this release knows."""
         try:
-            message = decode_reply(data)
-        except ValidationError:
+            message = decode_reply(data, () if self.ready is None else self.ready.labels)
+        except (ValidationError, BadMessage):
             raise ClientError(
                 "the server sent a message that this client does not know; update the older one"
             ) from None

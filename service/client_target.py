@@ -37,6 +37,7 @@ class Options(TypedDict, total=False):
     height: int | None
     top_k: int | None
     policy: Literal["drop_oldest", "block"]
+    results: Literal["json", "packed"]
     error_rate: float | None
 
 

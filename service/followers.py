@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 
 from service.errors import OverCapacity, ServiceError, SlowReader, StreamLost
 from service.protocol import DecisionMessage, Event, Outgoing, Prediction, Ready, Summary
@@ -66,10 +67,13 @@ class Follower:
 class Outlet:
     """The outbox of one stream, with whoever else listens."""
 
-    __slots__ = ("_first", "_followers", "_over", "_ready", "_room")
+    __slots__ = ("_first", "_followers", "_over", "_ready", "_room", "followed", "write")
 
-    def __init__(self, first: Outbox, room: Room) -> None:
+    def __init__(self, first: Outbox, room: Room, write: Callable[[str | bytes], None] = lambda data: None) -> None:
+        """write: takes predictions as they go over the wire (`service.replies.Wire`), where `first` gets none."""
         self._first = first
+        self.write = write
+        self.followed = False
         self._room = room
         self._ready: Ready | None = None
         self._followers: list[Follower] = []
@@ -81,14 +85,22 @@ class Outlet:
             self._ready = message.model_copy(update={"credits": 0})
         if self._followers and isinstance(message, Prediction | Event | DecisionMessage | Summary):
             self._over = isinstance(message, Summary)
-            for follower in tuple(self._followers):
-                follower.offer(message)
+            self._pass_on(message)
+
+    def tell(self, prediction: Prediction) -> None:
+        """A prediction that the stream's own client got through `write`."""
+        self._pass_on(prediction)
+
+    def _pass_on(self, message: Outgoing) -> None:
+        for follower in tuple(self._followers):
+            follower.offer(message)
 
     def follow(self, limit: int) -> Follower:
         """A listener from now on, with room for `limit` messages. Raises OverCapacity."""
         self._room.take()
         follower = Follower(self, limit)
         self._followers.append(follower)
+        self.followed = True
         if self._ready is not None:
             follower.offer(self._ready)
         return follower
@@ -96,6 +108,7 @@ class Outlet:
     def leave(self, follower: Follower) -> None:
         if follower in self._followers:
             self._followers.remove(follower)
+            self.followed = bool(self._followers)
             self._room.used -= 1
 
     def close(self) -> None:

@@ -21,20 +21,26 @@ class Settles(Protocol):
 class Work(Step):
     """One person's step, and then its result."""
 
-    __slots__ = ("best", "error", "frame", "probabilities", "reason", "track")
+    __slots__ = ("best", "error", "frame", "probabilities", "reason", "row", "track")
 
     def __init__(self, lane: Lane, x: Any, repeats: int, frame: Frame, track: Track) -> None:
-        super().__init__(lane, x, track.epoch, repeats, frame.received_s)
+        self.lane = lane  # as Step does it, spared a call
+        self.x = x
+        self.epoch = track.epoch
+        self.repeats = repeats
+        self.submitted_s = frame.received_s
         self.frame = frame
         self.track = track
         self.reason = track.reason
         self.probabilities: list[float] | None = None
         self.best = 0
+        self.row = b""
         self.error: ServiceError | None = None
 
-    def answered(self, probabilities: list[float], best: int, now_s: float) -> None:
+    def answered(self, probabilities: list[float], best: int, now_s: float, row: bytes = b"") -> None:
         self.probabilities = probabilities
         self.best = best
+        self.row = row
         self.frame.session.settle(self, now_s)
 
     def failed(self, now_s: float) -> None:

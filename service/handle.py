@@ -21,6 +21,8 @@ class Handle:
     def __init__(self, session: Session, clock: Callable[[], float]) -> None:
         self._session = session
         self._clock = clock
+        self.heard_s = clock()
+        """When the last message came, by the same clock."""
         self._finished = asyncio.Event()
         session.on_close.append(self._finished.set)
 
@@ -42,7 +44,8 @@ class Handle:
         image among poses, or the reverse): send it and close.
         After `close` it does nothing.
         """
-        self._session.receive(message, self._clock())
+        self.heard_s = now_s = self._clock()
+        self._session.receive(message, now_s)
 
     def refuse(self, error: ServiceError) -> None:
         """Count and answer a frame that `protocol.decode` refused (an error whose `close` is None)."""

@@ -20,6 +20,7 @@ import logging
 import os
 import secrets
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -164,6 +165,8 @@ class Hub:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._runtimes: dict[tuple[str, str], _Runtime] = {}  # by name, newest version first
         self._handles: dict[str, Handle] = {}
+        self._outcomes: deque[tuple[_Runtime, Outcome]] = deque()  # from the engines, not delivered
+        self._delivering = False
         self._outlets: dict[str, Outlet] = {}
         self._followers = Room(self.limits.max_followers)
 
@@ -194,7 +197,7 @@ class Hub:
         newest_first = sorted(runtimes.items(), key=lambda item: _numbers(item[1].spec.version), reverse=True)
         self._runtimes = dict(sorted(newest_first, key=lambda item: item[1].spec.name))
         if self._loop is not None:
-            runtime.batcher.start()
+            self._run(runtime)
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
         """Start the engine threads; results are delivered on `loop`. Once."""
@@ -203,10 +206,18 @@ class Hub:
         self._loop = loop
         self._decoders.start()
         for runtime in self._runtimes.values():
-            runtime.batcher.start()
+            self._run(runtime)
 
-    def open(self, start: Start, outbox: Outbox, stream: str | None = None) -> Handle:
+    def open(
+        self,
+        start: Start,
+        outbox: Outbox,
+        stream: str | None = None,
+        write: Callable[[str | bytes], None] | None = None,
+    ) -> Handle:
         """Admit a stream; sends `Ready` through `outbox` before it returns. stream: its id, of a source that has one.
+
+        write: gets predictions as they go over the wire, in place of `outbox`.
 
         Raises Draining, OverCapacity, UnknownBundle (version None: the newest loaded), UnsupportedInput,
         UnknownErrorRate.
@@ -219,7 +230,7 @@ class Hub:
         stream = stream or secrets.token_urlsafe(9)
         if stream in self._handles:
             raise ValueError(f"stream {stream} is open already")
-        outlet = Outlet(outbox, self._followers)
+        outlet = Outlet(outbox, self._followers) if write is None else Outlet(outbox, self._followers, write)
         session = Session(
             stream,
             runtime.spec,
@@ -230,6 +241,7 @@ class Hub:
             runtime.queue,
             outlet,
             self._clock(),
+            None if write is None else outlet,
         )
         runtime.sessions[stream] = session
         handle = self._handles[stream] = Handle(session, self._clock)
@@ -309,12 +321,20 @@ class Hub:
         known = ", ".join(dict.fromkeys(spec.name for spec in self.bundles()))
         raise UnknownBundle(f"no bundle {name!r} here; loaded: {known or 'none'}")
 
+    def _run(self, runtime: _Runtime) -> None:
+        """Start a bundle's engine. Streams submit on the loop's thread, decoders on theirs."""
+        assert self._loop is not None  # noqa: S101 - both callers know it
+        runtime.batcher.start(self._loop.call_soon if runtime.decoder is None else None)
+
     def _post(self, runtime: _Runtime, outcome: Outcome) -> None:
         """From the engine's thread to the loop's: once per batch."""
         if runtime.decoder is not None:
             runtime.decoder.answered(outcome.answered)
             runtime.decoder.answered(outcome.failed)
-        self._on_loop(self._deliver, runtime, outcome)
+        self._outcomes.append((runtime, outcome))
+        if not self._delivering:  # else the loop has yet to look, and finds this one too
+            self._delivering = True
+            self._on_loop(self._deliver_all)
 
     def _refuse(self, step: Step, error: ServiceError) -> None:
         """From a decoder's thread to the loop's."""
@@ -325,11 +345,17 @@ class Hub:
         if self._loop is not None and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(call, *arguments)
 
+    def _deliver_all(self) -> None:
+        self._delivering = False
+        while self._outcomes:
+            self._deliver(*self._outcomes.popleft())
+
     def _deliver(self, runtime: _Runtime, outcome: Outcome) -> None:
         now_s = self._clock()
-        for step, probabilities, best in zip(outcome.answered, outcome.probabilities, outcome.best, strict=True):
+        answers = zip(outcome.answered, outcome.probabilities, outcome.best, outcome.rows, strict=True)
+        for step, probabilities, best, row in answers:
             try:
-                step.answered(probabilities, best, now_s)
+                step.answered(probabilities, best, now_s, row)
             except Exception:  # a defect in one stream's path: it ends, the rest of the batch is delivered
                 log.exception("a result could not be delivered: its stream is closed")
                 _abandon(step)

@@ -34,11 +34,11 @@ class Inbox:
     waiting: frames with works that are not answered.
     """
 
-    __slots__ = ("_drop_oldest", "_limit", "_markers", "_pending", "_queue", "waiting")
+    __slots__ = ("_drop_oldest", "_markers", "_pending", "_queue", "limit", "waiting")
 
     def __init__(self, limit: int, queue: Queue, *, drop_oldest: bool) -> None:
         """drop_oldest: what a frame does to a full inbox; else it is taken all the same, and `full` is to be heeded."""
-        self._limit = limit
+        self.limit = limit
         self._queue = queue
         self._drop_oldest = drop_oldest
         self._pending: deque[Frame | Marker] = deque()
@@ -51,22 +51,23 @@ class Inbox:
 
     @property
     def full(self) -> bool:
-        return self.waiting >= self._limit
+        return self.waiting >= self.limit
 
     def submit(self, frame: Frame) -> bool:
         """Take a frame with works. True: one was dropped for want of room, the oldest that has not begun or, when all
         have, the new one itself."""
-        dropped = self._drop_oldest and self.full
+        dropped = self._drop_oldest and self.waiting >= self.limit
         if dropped and not self._drop_one():
             frame.works.clear()
             self.append_silent(frame)
             return True
-        frame.left = len(frame.works)
-        for work in frame.works:
+        works = frame.works
+        frame.left = len(works)
+        for work in works:
             work.track.waiting += 1
         self.waiting += 1
         self._pending.append(frame)
-        self._queue.submit(frame.works)
+        self._queue.submit(works)
         return dropped
 
     def append_silent(self, frame: Frame) -> None:

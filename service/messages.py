@@ -38,6 +38,7 @@ class Start(Message):
     top_k: Annotated[int, Field(gt=0)] | None = None
     policy: Literal["drop_oldest", "block"] = "drop_oldest"
     error_rate: Annotated[float, Field(gt=0, lt=1)] | None = None
+    results: Literal["json", "packed"] = "json"
     resume: str | None = None
 
 

@@ -6,6 +6,7 @@ cannot drift apart. Only what the hub does not keep is kept here: histograms, re
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
@@ -28,11 +29,17 @@ class Distribution:
 
     def __init__(self, bounds: Sequence[float]) -> None:
         self.bounds = np.asarray(bounds)
+        self._bounds = list(bounds)
         self.counts = np.zeros(len(bounds) + 1, np.int64)
         self.total = 0.0
 
     def observe(self, values: Sequence[float] | npt.NDArray[np.float64]) -> None:
         """Count each value into the first bucket whose upper bound is not below it."""
+        if len(values) == 1:
+            value = float(values[0])
+            self.counts[bisect_left(self._bounds, value)] += 1
+            self.total += value
+            return
         array = np.asarray(values, np.float64)
         if array.size:
             self.counts += np.bincount(np.searchsorted(self.bounds, array), minlength=len(self.counts))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from heapq import nlargest
+from typing import Protocol
 
 from models.bundle.schema import BundleSpec
 from service.counts import Counts
@@ -12,6 +12,7 @@ from service.errors import ServiceError
 from service.frames import Frame, Work
 from service.promised import Made
 from service.protocol import Credit, DecisionMessage, Event, Outgoing, Prediction, Start, Summary, error_message
+from service.results import Format, JsonResults, Messages, PackedResults
 from service.tracks import Track
 
 Outbox = Callable[[Outgoing], None]
@@ -20,14 +21,28 @@ Outbox = Callable[[Outgoing], None]
 The first message is `Ready`; after `Summary` (or after `close`) none follows."""
 
 
+class Wire(Protocol):
+    """A short way for predictions, written as the client reads them; everything else goes to the outbox."""
+
+    write: Callable[[str | bytes], None]
+    followed: bool
+    """Whether others listen to the stream."""
+
+    def tell(self, prediction: Prediction, /) -> None:
+        """The others get this."""
+
+
 class Replies:
     """Messages of one stream, with its counts in them."""
 
-    __slots__ = ("_counts", "_error_rate", "_labels", "_send", "_top_k", "dropped")
+    __slots__ = ("_counts", "_error_rate", "_format", "_labels", "_message", "_send", "_wire", "dropped")
 
-    def __init__(self, spec: BundleSpec, start: Start, counts: Counts, send: Outbox) -> None:
+    def __init__(self, spec: BundleSpec, start: Start, counts: Counts, send: Outbox, wire: Wire | None = None) -> None:
         self._labels = spec.labels
-        self._top_k = start.top_k if start.top_k is not None and start.top_k < len(spec.labels) else None
+        self._message = Messages(spec.labels, start.top_k)
+        self._wire = wire
+        kind = PackedResults if start.results == "packed" else JsonResults
+        self._format: Format | None = None if wire is None else kind(spec.labels, start.top_k)
         self._error_rate = start.error_rate or 0.0
         self._counts = counts
         self._send = send
@@ -59,26 +74,24 @@ class Replies:
             if track.promised is not None:
                 track.promised.restart()
         changes += track.decision.push(probabilities, best)
-        classes: list[int] | None = None
-        shown = probabilities
-        if self._top_k is not None:
-            classes = nlargest(self._top_k, range(len(probabilities)), key=probabilities.__getitem__)
-            shown = [probabilities[k] for k in classes]
-        self._send(
-            Prediction.unchecked(
-                frame.seq,
-                frame.pts_s,
-                track.id,
-                self._labels[best],
-                shown,
-                classes,
-                work.epoch,
-                reset,
-                self._counts.skipped,
-                self.dropped,
-                backlog,
-            )
-        )
+        skipped, dropped = self._counts.skipped, self.dropped
+        wire, write = self._wire, self._format
+        if wire is not None and write is not None:
+            wire.write(
+                write(
+                    frame.seq, frame.pts_s, track.id, best, probabilities, work.row,
+                    work.epoch, reset, skipped, dropped, backlog,
+                )
+            )  # fmt: skip
+        if wire is None or wire.followed:
+            message = self._message(
+                frame.seq, frame.pts_s, track.id, best, probabilities, work.row,
+                work.epoch, reset, skipped, dropped, backlog,
+            )  # fmt: skip
+            if wire is None:
+                self._send(message)
+            else:
+                wire.tell(message)
         for change in changes:
             self.event(frame.seq, frame.pts_s, track, change)
         if track.promised is not None:

@@ -54,8 +54,8 @@ class Step:
         self.repeats = repeats
         self.submitted_s = submitted_s
 
-    def answered(self, probabilities: list[float], best: int, now_s: float) -> None:
-        """`probabilities` after `x`, their largest at index `best`. On the event loop."""
+    def answered(self, probabilities: list[float], best: int, now_s: float, row: bytes = b"") -> None:
+        """`probabilities` after `x`, their largest at index `best`; `row`: the same as f32. On the event loop."""
         raise NotImplementedError
 
     def failed(self, now_s: float) -> None:

@@ -30,7 +30,7 @@ from service.inbox import Inbox, Queue
 from service.pool import StatePool
 from service.promised import terms
 from service.protocol import End, Flush, Flushed, PackedPose, Ready, Reset, Start
-from service.replies import Outbox, Replies
+from service.replies import Outbox, Replies, Wire
 from service.schedule import Lane, Prepare
 from service.tracks import Track, Tracks
 
@@ -65,8 +65,9 @@ class Session:
         queue: Queue,
         send: Outbox,
         now_s: float,
+        wire: Wire | None = None,
     ) -> None:
-        """Sends `Ready`. Raises UnknownErrorRate."""
+        """Sends `Ready`. wire: where predictions go, if not to `send`. Raises UnknownErrorRate."""
         self.stream = stream
         self.spec = spec
         self.start = start
@@ -88,11 +89,13 @@ class Session:
         self._mapper = mapper
         self._inbox = Inbox(limits.inbox, queue, drop_oldest=start.policy == "drop_oldest")
         self._send = send
-        self._replies = Replies(spec, start, self.counts, send)
+        self._replies = Replies(spec, start, self.counts, send, wire)
         self._silent = 0  # frames settled since the client last heard of it
         self._last = (0, 0.0)  # seq and pts_s of the frame settled last
         self._ending = False
         self._drained = False
+        self._poses = start.input == "pose"
+        self._patience = max(1, limits.inbox // 2)  # silent frames after which the client hears of them
         send(
             Ready(
                 stream=stream,
@@ -126,8 +129,9 @@ class Session:
             return
         if self._ending:
             raise OutOfOrder("nothing may follow 'end'")
-        if isinstance(message, PackedPose | EncodedImage | ImageFrame):
-            if isinstance(message, PackedPose) is (self.start.input != "pose"):
+        kind = type(message)
+        if kind is PackedPose or isinstance(message, EncodedImage | ImageFrame):
+            if (kind is PackedPose) is not self._poses:
                 raise UnsupportedInput(f"this stream was started with input {self.start.input!r}")
             self.counts.received += 1
             try:
@@ -210,11 +214,13 @@ class Session:
                     frame.works.append(Work(lane, x[row], verdict.steps - 1, frame, track))
             if track.epoch != epoch:
                 self._count_reset(track)
-        for track in self.tracks.expire(pts_s):
-            self._end_event(track, frame)
+        if len(self.tracks) > 1 or not frame.works:  # else the only one is here
+            for track in self.tracks.expire(pts_s):
+                self._end_event(track, frame)
         if frame.works:
-            if self._inbox.submit(frame):
-                self._replies.drop("overflow")
+            if not self._inbox.submit(frame):
+                return  # it waits, and nothing else has changed
+            self._replies.drop("overflow")
         else:
             if unseated:
                 self._replies.drop("no_slot")
@@ -269,7 +275,7 @@ class Session:
                 self._answer(entry)
             else:
                 self._send(Flushed(id=entry.id))
-        if self._silent >= max(1, self._limits.inbox // 2):
+        if self._silent >= self._patience:
             self._silent = 0
             self._replies.credit(self._last[0])
         if self._ending and not self._inbox:

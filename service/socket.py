@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import time
 from collections.abc import Iterator
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
@@ -22,7 +23,7 @@ from service.followers import Follower
 from service.hub import Handle, Hub
 from service.logs import stream_context
 from service.metrics import Metrics
-from service.protocol import ErrorMessage, Outgoing, Prediction, Start, Summary, decode, encode, error_message
+from service.protocol import ErrorMessage, Outgoing, Start, Summary, decode, encode, error_message
 from service.transport import EXTENSION, StreamTransport
 
 log = logging.getLogger(__name__)
@@ -93,11 +94,10 @@ class SocketShell:
             self._sweep = None
 
     def _look(self) -> None:
-        loop = asyncio.get_running_loop()
-        now_s = loop.time()
+        now_s = time.monotonic()
         for connection in self._watched:
             connection.check_silence(now_s)
-        self._sweep = loop.call_later(self.idle_timeout_s / _SWEEP, self._look)
+        self._sweep = asyncio.get_running_loop().call_later(self.idle_timeout_s / _SWEEP, self._look)
 
     @contextlib.contextmanager
     def busy(self) -> Iterator[None]:
@@ -131,7 +131,8 @@ class _Connection:
         """No message follows those that are on their way."""
         self._end: asyncio.Future[_End] = self._loop.create_future()
         self._drained: asyncio.Future[None] | None = None
-        self._heard_s = 0.0
+        self._writable_s = 0.0
+        """Since when the inbox has had room, if it was full."""
 
     async def run(self) -> None:
         with contextlib.suppress(WebSocketDisconnect):
@@ -145,7 +146,7 @@ class _Connection:
             with self._shell.busy():
                 self._transport.direct(self)
                 try:
-                    handle = self._shell.hub.open(start, self._post)
+                    handle = self._shell.hub.open(start, self._post, write=self._write)
                 except ServiceError as error:
                     await self._refuse(error)
                     return
@@ -184,7 +185,6 @@ class _Connection:
     async def _run_stream(self, handle: Handle, start: Start) -> None:
         log.info("stream opened", extra={"bundle": handle.spec.name, "policy": start.policy})
         self._handle, self._block = handle, start.policy == "block"
-        self._heard_s = self._loop.time()
         self._shell.watch(self)
         self._transport.resume()
         cause = "cancelled"
@@ -208,7 +208,6 @@ class _Connection:
         handle = self._handle
         if handle is None or self._end.done():
             return False
-        self._heard_s = self._loop.time()
         try:
             try:
                 handle.receive(decode(data))
@@ -233,22 +232,19 @@ class _Connection:
     def check_silence(self, now_s: float) -> None:
         """End a stream whose client has said nothing for too long."""
         limit_s = self._shell.idle_timeout_s
-        if self._block and self._handle is not None and self._handle.full:
-            self._heard_s = now_s  # it waits for us
-        elif now_s - self._heard_s >= limit_s:
+        handle = self._handle
+        if handle is None or (self._block and handle.full):  # it waits for us
+            return
+        if now_s - max(handle.heard_s, self._writable_s) >= limit_s:
             self._ended(IdleTimeout(f"no message for {limit_s:g} s"))
 
     def _read_on(self) -> None:
-        self._heard_s = self._loop.time()
+        self._writable_s = time.monotonic()
         self._transport.resume()
 
     # -- out --------------------------------------------------------------------------------------------------------
     def _post(self, message: Outgoing) -> None:
         """The stream's outbox, called by the hub: never blocks."""
-        transport = self._transport
-        transport.write(encode(message))
-        if type(message) is Prediction and not transport.unsent:
-            return
         if isinstance(message, ErrorMessage):
             if message.code == Draining.code:
                 self._close_code = RESTART
@@ -257,10 +253,14 @@ class _Connection:
                 self._last_of_all = True
         elif isinstance(message, Summary):
             self._last_of_all = True
-        if transport.unsent > self._shell.outbox:
-            self._ended(SlowReader(f"{self._shell.outbox} messages wait for this client to read them"))
-        elif self._last_of_all and not transport.unsent:
+        self._write(encode(message))
+        if self._last_of_all and not self._transport.unsent:
             self._ended("summary")
+
+    def _write(self, data: str | bytes) -> None:
+        """Send one message, for predictions without the detour of `_post`."""
+        if self._transport.write(data) > self._shell.outbox:
+            self._ended(SlowReader(f"{self._shell.outbox} messages wait for this client to read them"))
 
     def drained(self) -> None:
         """All that was said has gone to the socket (`Sink`)."""

@@ -12,6 +12,7 @@ connection has to say in one turn of the event loop leaves in one system call.
 
 from __future__ import annotations
 
+import asyncio
 from collections import deque
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
@@ -33,6 +34,9 @@ LINGER_S = 5.0
 FAIR = 32
 """Messages of one client that are taken in one go when they are already there, before others have their turn."""
 
+MANY = 64
+"""Frames of one client that wait for the end of the turn at most."""
+
 EXTENSION = "inkling.transport"
 """Key of the ASGI extension that holds the connection's `StreamTransport`."""
 
@@ -50,6 +54,25 @@ class Sink(Protocol):
         """What waited for the client to read has gone to the socket."""
 
 
+class Turn:
+    """The connections of a server that have something to say in this turn of the event loop."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._speakers: list[StreamTransport] = []
+
+    def add(self, transport: StreamTransport) -> None:
+        """Call its `flush` when the turn is over."""
+        if not self._speakers:
+            self._loop.call_soon(self._flush)
+        self._speakers.append(transport)
+
+    def _flush(self) -> None:
+        speakers, self._speakers = self._speakers, []
+        for transport in speakers:
+            transport.flush()
+
+
 class StreamTransport(WebSocketsSansIOProtocol):
     """One WebSocket connection; made by uvicorn, which gets this class as `Config(ws=…)`."""
 
@@ -62,6 +85,9 @@ class StreamTransport(WebSocketsSansIOProtocol):
         self._backlog: deque[Entry] = deque()  # arrived, not taken
         self._unsent: deque[bytes] = deque()  # frames for which the socket has no room
         self._early = b""
+        self._out: list[bytes] = []  # frames of this turn
+        # One for all connections of the server.
+        self._turn: Turn = vars(kwargs["server_state"]).setdefault("inkling_turn", Turn(self.loop))
 
     # -- the short way ----------------------------------------------------------------------------------------------
     def direct(self, sink: Sink) -> None:
@@ -94,13 +120,27 @@ class StreamTransport(WebSocketsSansIOProtocol):
         """Throw away what waits for the client to read."""
         self._unsent.clear()
 
-    def write(self, message: str | bytes) -> None:
-        """Send one message, or keep it while the client does not read."""
+    def write(self, message: str | bytes) -> int:
+        """Send one message, or keep it while the client does not read. Returns how many are kept."""
         frame = text_frame(message.encode()) if isinstance(message, str) else binary_frame(message)
         if self._unsent or not self.writable.is_set():
             self._unsent.append(frame)
         elif not (self.disconnected or self.close_sent):
-            self.transport.write(frame)
+            if not self._out:
+                self._turn.add(self)
+            self._out.append(frame)
+            if len(self._out) >= MANY:
+                self.flush()
+            return 0
+        return len(self._unsent)
+
+    def flush(self) -> None:
+        """Hand this turn's frames to the socket."""
+        out = self._out
+        if out:
+            self._out = []
+            if not self.disconnected:
+                self.transport.write(out[0] if len(out) == 1 else b"".join(out))
 
     def unblock(self) -> None:
         """From now on, send without waiting for the client to read."""
@@ -198,6 +238,7 @@ class StreamTransport(WebSocketsSansIOProtocol):
 
     def resume_writing(self) -> None:
         super().resume_writing()
+        self.flush()
         while self._unsent and self.writable.is_set():
             self.transport.write(self._unsent.popleft())
         if self._sink is not None and not self._unsent:
@@ -218,6 +259,7 @@ class StreamTransport(WebSocketsSansIOProtocol):
     async def send(self, message: ASGISendEvent) -> None:
         if self._refusing or (self.handshake_complete and self.close_sent):
             raise ClientDisconnected
+        self.flush()
         if message["type"] == "websocket.close":
             self.writable.set()
         await super().send(message)
@@ -237,10 +279,12 @@ class StreamTransport(WebSocketsSansIOProtocol):
             self.scope["extensions"].pop(EXTENSION, None)
 
     def shutdown(self) -> None:
+        self.flush()
         super().shutdown()
         self._gone()
 
     def handle_close(self, event: Frame) -> None:
+        self.flush()
         super().handle_close(event)
         self.close_sent = True  # the answer to it is; without this a shutdown of the server would try to close again
         if self.transport.get_write_buffer_size():  # close() waits until the client has read it, abort() does not
@@ -253,6 +297,7 @@ class StreamTransport(WebSocketsSansIOProtocol):
         error: ServiceError = BadMessage(f"not a WebSocket message: {close.reason or 'text that is not UTF-8'}")
         if close.code == TooLarge.close:
             error = TooLarge(f"a message may have at most {self.config.ws_max_size} bytes")
+        self.flush()
         self._refusing = self.close_sent = True
         self.queue.put_nowait({"type": "websocket.disconnect", "code": close.code, "reason": close.reason})
         self.transport.write(text_frame(encode(error_message(error)).encode()) + b"".join(self.conn.data_to_send()))
