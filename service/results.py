@@ -41,7 +41,7 @@ TOP = 1
 HEADER = struct.Struct("<4sBBHQdIIQQIHBB")
 DECIMALS = 6
 
-_RESET = {None: 0, **{reason: i for i, reason in enumerate(RESETS, 1)}}
+_RESET: dict[str | None, int] = {None: 0} | {reason: i for i, reason in enumerate(RESETS, 1)}
 _REASON: list[str | None] = [None, *RESETS]
 
 

@@ -129,9 +129,8 @@ class Session:
             return
         if self._ending:
             raise OutOfOrder("nothing may follow 'end'")
-        kind = type(message)
-        if kind is PackedPose or isinstance(message, EncodedImage | ImageFrame):
-            if (kind is PackedPose) is not self._poses:
+        if type(message) is PackedPose or isinstance(message, EncodedImage | ImageFrame):
+            if (type(message) is PackedPose) is not self._poses:
                 raise UnsupportedInput(f"this stream was started with input {self.start.input!r}")
             self.counts.received += 1
             try:
