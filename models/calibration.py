@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -17,8 +18,8 @@ def temperatures(calibration: Temperature | TimedTemperature, elapsed_s: Floats)
     elapsed_s = np.asarray(elapsed_s, np.float64)
     if isinstance(calibration, Temperature):
         return np.full(elapsed_s.shape, calibration.temperature)
-    ratio = calibration.first / calibration.later
-    return np.asarray(calibration.later * ratio ** np.exp(-elapsed_s / calibration.settle_s), np.float64)
+    change = math.log(calibration.first / calibration.later)
+    return np.asarray(calibration.later * np.exp(change * np.exp(elapsed_s / -calibration.settle_s)), np.float64)
 
 
 def probabilities(

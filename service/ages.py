@@ -7,6 +7,8 @@ from numpy.typing import NDArray
 
 Indices = NDArray[np.int64]
 
+_EPOCH_BITS = 32
+
 
 class Ages:
     """Steps that each row of the state pool has taken since its tenant's state was initial.
@@ -14,29 +16,22 @@ class Ages:
     Belongs to the engine's thread. A row counts anew when its tenant (generation) or its tenant's epoch is another one.
     """
 
-    __slots__ = ("_epochs", "_generations", "_steps")
+    __slots__ = ("_steps", "_tags")
 
     def __init__(self, slots: int) -> None:
-        self._generations = np.full(slots, -1, np.int64)
-        self._epochs = np.zeros(slots, np.int64)
+        self._tags = np.full(slots, -1, np.int64)  # as those of the state pool
         self._steps = np.zeros(slots, np.int64)
 
-    def of(self, rows: Indices, generations: Indices, epochs: Indices) -> Indices:
-        """(B,) steps that each of B different rows has behind it."""
-        same = (self._generations[rows] == generations) & (self._epochs[rows] == epochs)
-        return np.where(same, self._steps[rows], 0)
-
-    def stepped(
-        self,
-        rows: Indices,
-        generations: Indices,
-        epochs: Indices,
-        ages: Indices,
-        which: NDArray[np.bool_] | None = None,
-    ) -> None:
-        """These rows, of `ages` as `of` gave them, took one more step; which: (B,), None: all did."""
-        if which is not None:
-            rows, generations, epochs, ages = rows[which], generations[which], epochs[which], ages[which]
-        self._generations[rows] = generations
-        self._epochs[rows] = epochs
-        self._steps[rows] = ages + 1
+    def step(
+        self, rows: Indices, generations: Indices, epochs: Indices, which: NDArray[np.bool_] | None = None
+    ) -> Indices:
+        """(B,) steps that each of B different rows has behind it, before one more; which: (B,) take it, None: all."""
+        tags = (generations << _EPOCH_BITS) | epochs
+        ages: Indices = self._steps[rows] * (self._tags[rows] == tags)
+        if which is None:
+            self._tags[rows] = tags
+            self._steps[rows] = ages + 1
+        else:
+            self._tags[rows[which]] = tags[which]
+            self._steps[rows[which]] = ages[which] + 1
+        return ages

@@ -227,8 +227,7 @@ class Batcher:
         spec = self._engine.spec
         if self._ages is None:
             return probabilities(logits, spec.calibration), finite
-        ages = self._ages.of(rows, generations, epochs)
-        self._ages.stepped(rows, generations, epochs, ages, finite)
+        ages = self._ages.step(rows, generations, epochs, finite)
         return probabilities(logits, spec.calibration, ages / spec.rate_hz), finite
 
 

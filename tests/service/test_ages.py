@@ -13,9 +13,7 @@ def column(*values: int) -> np.ndarray[tuple[int, ...], np.dtype[np.int64]]:
 
 def step(ages: Ages, row: int, generation: int, epoch: int, *, stepped: bool = True) -> int:
     """One step of one row; its age before it."""
-    where = column(row), column(generation), column(epoch)
-    found = ages.of(*where)
-    ages.stepped(*where, found, None if stepped else np.array([False]))
+    found = ages.step(column(row), column(generation), column(epoch), None if stepped else np.array([False]))
     return int(found[0])
 
 
@@ -41,8 +39,7 @@ def test_a_batch_ages_as_its_rows_alone(taken: list[tuple[int, int, bool]]) -> N
     for first, epoch, stepped in taken:
         rows = column(first, (first + 1) % 3)
         generations, epochs = column(0, 0), column(epoch, epoch)
-        found = together.of(rows, generations, epochs)
-        together.stepped(rows, generations, epochs, found, np.array([stepped, True]))
+        found = together.step(rows, generations, epochs, np.array([stepped, True]))
         assert found.tolist() == [
             step(alone, int(rows[0]), 0, epoch, stepped=stepped),
             step(alone, int(rows[1]), 0, epoch),
