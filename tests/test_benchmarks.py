@@ -18,7 +18,7 @@ from tests.benchmarks.command import Row
 from tests.benchmarks.device import RUNS, profile
 from tests.benchmarks.figures import SHARES, Spread, composed, distribution, drawn, latency_figures, table
 from tests.benchmarks.load import Load
-from tests.benchmarks.search import in_time, most
+from tests.benchmarks.search import in_time, most, proved
 from tests.benchmarks.streams import Group
 from tests.benchmarks.throughput import ALTERNATIVES, WANTED, summarised
 from tests.benchmarks.wire import BINARY, TEXT, framed, json_poses, messages, packed_poses, settled_by
@@ -68,6 +68,15 @@ def test_streams_are_held_only_when_in_time_and_nothing_was_lost(kind: str) -> N
     assert not in_time({**fine, kind: 1}, 50)
     assert not in_time({**fine, "p99_ms": 51.0}, 50)
     assert not in_time({**fine, "p99_ms": math.nan}, 50)
+
+
+def test_a_number_is_proved_by_more_than_half_of_its_loads_unless_one_lost_a_frame() -> None:
+    good = {"p99_ms": 40.0, "lost": 0, "dropped": 0, "refused": 0, "errors": 0}
+    late, lossy = {**good, "p99_ms": 60.0}, {**good, "lost": 1}
+    assert proved([good, late, good, late, good], 5, 50) is True
+    assert proved([good, good], 5, 50) is None
+    assert proved([late, late, late], 5, 50) is False
+    assert proved([good, lossy], 5, 50) is False
 
 
 # -- figures -----------------------------------------------------------------------------------------------------

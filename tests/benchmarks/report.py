@@ -93,7 +93,8 @@ def draw(results: dict[str, Any], path: Path) -> bool:
             right.plot(*zip(*asked, strict=True), ".-", label=f"{kind} results")
     right.axhline(50, color="grey", linewidth=0.8)
     right.set(yscale="log", xlabel="streams at 30 Hz", ylabel="p99, ms", title="every load of the search")
-    right.legend()
+    if right.lines[:-1]:
+        right.legend()
     figure.tight_layout()
     figure.savefig(path, dpi=80, metadata={"Software": None})
     pyplot.close(figure)

@@ -151,10 +151,10 @@ def summarised(found: list[dict[str, float]]) -> Result:
         for name in ALTERNATIVES:
             if name in rates:
                 ratios.setdefault(f"served / {name}", []).append(served / rates[name])
-    names = {name for rates in found for name in rates}
+    names = dict.fromkeys(name for rates in found for name in rates)
     every = {name: [rates[name] for rates in found if name in rates] for name in names}
     return {
-        "frames_per_s": {name: Spread.of(every[name]).as_json() for name in sorted(names)},
+        "frames_per_s": {name: Spread.of(every[name]).as_json() for name in names},
         "ratios": {name: Spread.of(values).as_json() for name, values in ratios.items()},
     }
 
