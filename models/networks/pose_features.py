@@ -10,6 +10,7 @@ which trains (without gradient, since nothing here is learned), so training and 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Annotated
 
 import torch
@@ -34,6 +35,8 @@ class PoseConfig(BaseModel):
     spans_s: tuple[Annotated[float, Field(gt=0, le=5)], ...] = (0.12, 0.32)
     """Seconds, each no less than a step: how far the joints have come since then. Velocities alone are of two frames,
     noisy, and a recurrent network that has few clips to learn from does not learn well to add them up."""
+    speeds: bool = True
+    """How fast each joint moves, whichever way: its velocity and its ways over the spans as lengths."""
 
 
 class PoseFeatures(nn.Module):
@@ -42,7 +45,7 @@ class PoseFeatures(nn.Module):
     Input x (B, T, J, D + 1): D coordinates in any unit, last a confidence; confidence 0 marks a missing joint.
     Output (B, T, dim): joints about the centre, velocities, mask, pairwise distances, bone directions, distance to the
     ends of each joint's running range, velocity of the centre, size against its running mean, first-pose flag, ways of
-    the joints over the spans. All lengths are in units of the running mean of the body's radius.
+    the joints over the spans, their speeds. All lengths are in units of the running mean of the body's radius.
     """
 
     ends: Tensor
@@ -58,8 +61,9 @@ class PoseFeatures(nn.Module):
         self.size_steps = SIZE_S * rate_hz
         # Velocities in units a tenth of a second: of order one for lively movement, whatever the rate.
         self.speed = rate_hz / 10.0
-        spans = (PoseConfig() if config is None else config).spans_s
-        self.spans = sorted({max(1, round(seconds * rate_hz)) for seconds in spans})
+        config = PoseConfig() if config is None else config
+        self.spans = sorted({max(1, round(seconds * rate_hz)) for seconds in config.spans_s})
+        self.speeds = config.speeds
         # Every two joints, then the ends of every bone: differences of both kinds are taken together.
         first, second = torch.triu_indices(self.joints, self.joints, 1)
         self.pairs, bones = len(first), torch.tensor(skeleton.bones, dtype=torch.int64).view(-1, 2)
@@ -69,7 +73,8 @@ class PoseFeatures(nn.Module):
         self.register_buffer("softening", softening, persistent=False)
         self.register_buffer("roots", torch.tensor(skeleton.root), persistent=False)
         j, d = self.joints, self.dimensions
-        self.dim = j * d + j * d + j + self.pairs + len(bones) * d + 2 * j * d + d + 2 + len(self.spans) * j * d
+        self.dim = j * d + j * d + j + self.pairs + len(bones) * d + 2 * j * d + d + 2
+        self.dim += len(self.spans) * j * d + (1 + len(self.spans)) * j * self.speeds
 
     def state_tensors(self) -> tuple[StateTensor, ...]:
         """`joint_memory` (J, 3 D + 1): place, low and high reach, seen yet. `body_memory` (2,): poses seen, size.
@@ -107,13 +112,13 @@ class PoseFeatures(nn.Module):
         memory = torch.cat([place * seen, joints - below, joints + above, seen], dim=1)
         memories = _batch_first(memory), torch.cat([next_count, next_size]).t()
         if not self.spans:
-            return features.t(), *memories
+            return self._timed(features, []).t(), *memories
         pose = torch.cat([joints, seen], dim=1)  # (J, D + 1, B)
         latest = _batch_first(pose).unsqueeze(1)
         # before the first pose the body is taken to have stood still
         past = torch.where(body_memory[:, :1, None, None] > 0, poses[0], latest)
         ways = [self._way(pose, _batch_last(past[:, -span]), span) for span in self.spans]
-        return torch.cat([features, *ways]).t(), *memories, torch.cat([past[:, 1:], latest], dim=1)
+        return self._timed(features, ways).t(), *memories, torch.cat([past[:, 1:], latest], dim=1)
 
     @torch.no_grad()
     def forward(self, x: Tensor) -> Tensor:
@@ -149,15 +154,16 @@ class PoseFeatures(nn.Module):
             belows.append(below)
             aboves.append(above)
         below, above = torch.cat(belows, 2), torch.cat(aboves, 2)
-        features = [self._described(joints, moved, mask, seen, known, below, above, radius, unit, count)]
+        features = self._described(joints, moved, mask, seen, known, below, above, radius, unit, count)
         poses = torch.cat([joints, seen], 1).view(self.joints, d + 1, steps, rows)
         at = torch.arange(steps, device=x.device)
         first = (count.view(steps, rows) == 0).sum(0) - 1  # (B,): the step of the first pose
+        ways = []
         for span in self.spans:
             then = torch.minimum(torch.maximum(at[:, None] - span, first), at[:, None])  # (T, B)
             past = poses[:, :, then, torch.arange(rows, device=x.device)]
-            features.append(self._way(poses.flatten(2), past.flatten(2), span))
-        return torch.cat(features).view(-1, steps, rows).permute(2, 1, 0).contiguous()
+            ways.append(self._way(poses.flatten(2), past.flatten(2), span))
+        return self._timed(features, ways).view(-1, steps, rows).permute(2, 1, 0).contiguous()
 
     # -- a frame's parts: the first, third and fourth remember. The batch is last: sums over joints and products with
     # what holds for a whole joint or body are then of long rows, which every runtime is quick at ---------------------
@@ -197,10 +203,20 @@ class PoseFeatures(nn.Module):
         return torch.relu(joints - low) * leak, torch.relu(high - joints) * leak
 
     def _way(self, now: Tensor, then: Tensor, span: int) -> Tensor:
-        """How far each joint has come (J * D, B), of poses (J, D + 1, B) with what was seen yet as their last."""
+        """How far each joint has come (J, D, B), of poses (J, D + 1, B) with what was seen yet as their last."""
         here, (there, seen) = now[:, : self.dimensions], torch.split(then, [self.dimensions, 1], dim=1)
         # As velocities, but falling with the root of the span only: noise adds up no faster, and slow ways count.
-        return ((here - there) * (seen * (self.speed / math.sqrt(span)))).flatten(0, 1)
+        return (here - there) * (seen * (self.speed / math.sqrt(span)))
+
+    def _timed(self, features: Tensor, ways: Sequence[Tensor]) -> Tensor:
+        """(dim, B): the features of frames with the ways to them (J, D, B), and all speeds."""
+        found = [features, *(way.flatten(0, 1) for way in ways)]
+        if self.speeds:
+            joints, d = self.joints, self.dimensions
+            velocity = features[joints * d : 2 * joints * d].view(joints, d, -1)
+            moves = torch.cat([velocity, *ways])
+            found.append(((moves * moves).sum(1) + _TINY).sqrt())
+        return torch.cat(found)
 
     def _described(
         self,
