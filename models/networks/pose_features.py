@@ -10,7 +10,6 @@ which trains (without gradient, since nothing here is learned), so training and 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import Annotated
 
 import torch
@@ -52,6 +51,8 @@ class PoseFeatures(nn.Module):
     starts: Tensor
     softening: Tensor
     roots: Tensor
+    pace: Tensor
+    back: Tensor
 
     def __init__(self, skeleton: Skeleton, rate_hz: float, config: PoseConfig | None = None) -> None:
         super().__init__()
@@ -64,6 +65,11 @@ class PoseFeatures(nn.Module):
         config = PoseConfig() if config is None else config
         self.spans = sorted({max(1, round(seconds * rate_hz)) for seconds in config.spans_s})
         self.speeds = config.speeds
+        # As velocities, but falling with the root of the span only: noise adds up no faster, and slow ways count.
+        pace = torch.tensor([rate_hz / 10.0 / math.sqrt(span) for span in self.spans]).view(-1, 1, 1, 1)
+        back = torch.tensor([max(self.spans, default=0) - span for span in self.spans], dtype=torch.int64)
+        self.register_buffer("pace", pace, persistent=False)
+        self.register_buffer("back", back, persistent=False)
         # Every two joints, then the ends of every bone: differences of both kinds are taken together.
         first, second = torch.triu_indices(self.joints, self.joints, 1)
         self.pairs, bones = len(first), torch.tensor(skeleton.bones, dtype=torch.int64).view(-1, 2)
@@ -112,12 +118,13 @@ class PoseFeatures(nn.Module):
         memory = torch.cat([place * seen, joints - below, joints + above, seen], dim=1)
         memories = _batch_first(memory), torch.cat([next_count, next_size]).t()
         if not self.spans:
-            return self._timed(features, []).t(), *memories
+            return self._timed(features, None).t(), *memories
         pose = torch.cat([joints, seen], dim=1)  # (J, D + 1, B)
         latest = _batch_first(pose).unsqueeze(1)
         # before the first pose the body is taken to have stood still
         past = torch.where(body_memory[:, :1, None, None] > 0, poses[0], latest)
-        ways = [self._way(pose, _batch_last(past[:, -span]), span) for span in self.spans]
+        then = past.index_select(1, self.back).flatten(1).t().reshape(len(self.spans), *pose.shape)
+        ways = self._ways(pose, then)
         return self._timed(features, ways).t(), *memories, torch.cat([past[:, 1:], latest], dim=1)
 
     @torch.no_grad()
@@ -158,11 +165,11 @@ class PoseFeatures(nn.Module):
         poses = torch.cat([joints, seen], 1).view(self.joints, d + 1, steps, rows)
         at = torch.arange(steps, device=x.device)
         first = (count.view(steps, rows) == 0).sum(0) - 1  # (B,): the step of the first pose
-        ways = []
+        past = []
         for span in self.spans:
             then = torch.minimum(torch.maximum(at[:, None] - span, first), at[:, None])  # (T, B)
-            past = poses[:, :, then, torch.arange(rows, device=x.device)]
-            ways.append(self._way(poses.flatten(2), past.flatten(2), span))
+            past.append(poses[:, :, then, torch.arange(rows, device=x.device)].flatten(2))
+        ways = self._ways(poses.flatten(2), torch.stack(past)) if past else None
         return self._timed(features, ways).view(-1, steps, rows).permute(2, 1, 0).contiguous()
 
     # -- a frame's parts: the first, third and fourth remember. The batch is last: sums over joints and products with
@@ -202,19 +209,20 @@ class PoseFeatures(nn.Module):
         leak = known * self.leak
         return torch.relu(joints - low) * leak, torch.relu(high - joints) * leak
 
-    def _way(self, now: Tensor, then: Tensor, span: int) -> Tensor:
-        """How far each joint has come (J, D, B), of poses (J, D + 1, B) with what was seen yet as their last."""
-        here, (there, seen) = now[:, : self.dimensions], torch.split(then, [self.dimensions, 1], dim=1)
-        # As velocities, but falling with the root of the span only: noise adds up no faster, and slow ways count.
-        return (here - there) * (seen * (self.speed / math.sqrt(span)))
+    def _ways(self, now: Tensor, then: Tensor) -> Tensor:
+        """How far each joint has come (S * J, D, B): poses (J, D + 1, B) now, (S, J, D + 1, B) a span ago each; their
+        last is what was seen yet."""
+        place, seen = torch.split(then, [self.dimensions, 1], dim=2)
+        return ((now[:, : self.dimensions] - place) * (seen * self.pace)).flatten(0, 1)
 
-    def _timed(self, features: Tensor, ways: Sequence[Tensor]) -> Tensor:
-        """(dim, B): the features of frames with the ways to them (J, D, B), and all speeds."""
-        found = [features, *(way.flatten(0, 1) for way in ways)]
+    def _timed(self, features: list[Tensor], ways: Tensor | None) -> Tensor:
+        """(dim, B): the features of frames, among them velocities second, with the ways to them (S * J, D, B) and all
+        speeds."""
+        moves, found = features[1], [part.flatten(0, 1) if part.dim() == 3 else part for part in features]
+        if ways is not None:
+            moves = torch.cat([moves, ways])
+            found.append(ways.flatten(0, 1))
         if self.speeds:
-            joints, d = self.joints, self.dimensions
-            velocity = features[joints * d : 2 * joints * d].view(joints, d, -1)
-            moves = torch.cat([velocity, *ways])
             found.append(((moves * moves).sum(1) + _TINY).sqrt())
         return torch.cat(found)
 
@@ -230,28 +238,26 @@ class PoseFeatures(nn.Module):
         radius: Tensor,
         unit: Tensor,
         count: Tensor,
-    ) -> Tensor:
-        """(dim, B): the features of frames, given all that is remembered."""
+    ) -> list[Tensor]:
+        """(N, D, B) or (N, B) each: what features of frames say, given all that is remembered."""
         velocity = moved * (known * (unit * self.speed))  # of joints known before, and so seen
         apart = joints.index_select(0, self.ends) - joints.index_select(0, self.starts)
         both_seen = (seen.index_select(0, self.ends) * seen.index_select(0, self.starts)).squeeze(1)
         length = ((apart * apart).sum(1) + self.softening).sqrt()
         distances = length[: self.pairs] * both_seen[: self.pairs]
         directions = apart[self.pairs :] * (both_seen[self.pairs :] / length[self.pairs :]).unsqueeze(1)
-        return torch.cat(
-            [
-                joints.flatten(0, 1),
-                velocity.flatten(0, 1),
-                mask.flatten(0, 1),
-                distances,
-                directions.flatten(0, 1),
-                above.flatten(0, 1),
-                below.flatten(0, 1),
-                velocity.sum(0) / seen.sum(0).clamp(min=1.0),  # of the centre
-                radius * unit,
-                (count == 0).to(joints.dtype),
-            ]
-        )
+        return [
+            joints,
+            velocity,
+            mask,
+            distances,
+            directions,
+            above,
+            below,
+            velocity.sum(0) / seen.sum(0).clamp(min=1.0),  # of the centre
+            radius * unit,
+            (count == 0).to(joints.dtype),
+        ]
 
 
 def _batch_last(x: Tensor) -> Tensor:
