@@ -7,6 +7,8 @@ fewer of Bin(n, alpha) is a p-value. Thresholds are tested in a fixed order, fro
 delta, until one is not rejected (fixed-sequence testing, which needs no correction); the last that was rejected is
 used. With probability 1 - delta, its R is at most alpha.
 
+Clips count as independent draws. Those of one group are alike, so that the true delta is somewhat above the stated one.
+
 Where the order begins is decided on other clips, those that calibrated: at the threshold whose test is the likeliest to
 be passed. A stricter one commits on too few clips to tell, a more lenient one errs too often.
 """
