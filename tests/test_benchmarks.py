@@ -131,7 +131,7 @@ def test_packed_frames_carry_their_number_time_and_pose() -> None:
     made = packed_poses(bare=True)
     pose = unpack_pose(made.frame(31, 2.5))
     again = unpack_pose(made.frame(1, 0.0))
-    assert (pose.seq, pose.pts_s, pose.tracks) == (31, 2.5, [1])
+    assert (pose.seq, pose.pts_s, list(pose.tracks)) == (31, 2.5, [1])
     assert np.array_equal(pose.keypoints, again.keypoints)
     assert packed_poses().frame(31, 2.5).endswith(made.frame(31, 2.5))
 
