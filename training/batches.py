@@ -6,7 +6,7 @@ What is drawn follows from (seed, epoch, clip), so that a resumed run draws what
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -71,6 +71,7 @@ class Batch:
 
     step_targets: (B, T) int64, each clip's target at each of its steps, UNLABELLED where it has none.
     leads: (B,) int64, steps before each clip itself; None where there are none at all.
+    step_answers: (B, T) int64, which of the teachers' answers is to each step; None where there are none.
     """
 
     x: Tensor
@@ -78,6 +79,7 @@ class Batch:
     targets: Tensor
     step_targets: Tensor
     leads: Tensor | None = None
+    step_answers: Tensor | None = None
 
     @property
     def weight(self) -> Tensor:
@@ -86,10 +88,7 @@ class Batch:
         return (steps < self.lengths[:, None]).to(torch.float32)
 
     def to(self, device: torch.device) -> Batch:
-        leads = None if self.leads is None else self.leads.to(device)
-        return Batch(
-            self.x.to(device), self.lengths.to(device), self.targets.to(device), self.step_targets.to(device), leads
-        )
+        return Batch(*(None if (value := getattr(self, f.name)) is None else value.to(device) for f in fields(self)))
 
 
 class Cut(Dataset[Example]):
@@ -122,7 +121,9 @@ def drawn(examples: Sequence[Example], drawing: Drawing, joining: Joining | None
         before, example = examples[int(others[i])], found[i]
         earlier = clips[int(others[i])][-int(kept[i]) :]
         pose, targets = join(earlier, before.target, example.pose, example.target, joining.passage)
-        found[i] = replace(example, pose=pose, step_targets=targets)
+        answers = torch.full_like(targets, UNLABELLED)
+        answers[: len(earlier)], answers[-len(example.pose) :] = before.answer, example.answer
+        found[i] = replace(example, pose=pose, step_targets=targets, step_answers=answers)
     return found
 
 
@@ -155,14 +156,21 @@ def collate(examples: Sequence[Example]) -> Batch:
     """Pad to the longest clip."""
     lengths = torch.tensor([len(e.pose) for e in examples])
     targets = torch.tensor([e.target for e in examples])
-    steps = [torch.full((len(e.pose),), e.target) if e.step_targets is None else e.step_targets for e in examples]
+    answered = any(e.answer != UNLABELLED for e in examples)
     return Batch(
         pad_sequence([e.pose for e in examples], batch_first=True),
         lengths,
         targets,
-        pad_sequence(steps, batch_first=True, padding_value=UNLABELLED),
+        _by_step([(len(e.pose), e.target, e.step_targets) for e in examples]),
         torch.tensor([e.lead for e in examples]) if any(e.lead for e in examples) else None,
+        _by_step([(len(e.pose), e.answer, e.step_answers) for e in examples]) if answered else None,
     )
+
+
+def _by_step(clips: Sequence[tuple[int, int, Tensor | None]]) -> Tensor:
+    """(B, T) of clips that have a value for all their steps, or one for each; UNLABELLED in the padding."""
+    steps = [torch.full((length,), one) if each is None else each for length, one, each in clips]
+    return pad_sequence(steps, batch_first=True, padding_value=UNLABELLED)
 
 
 def training_batches(

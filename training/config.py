@@ -77,13 +77,18 @@ class Distillation(Section):
     """Teachers that differ by their seeds; the student learns from the mean of their probabilities."""
     unlabelled: NotNegative = 1.0
     """How much more (or less) the teacher counts on clips without a label."""
+    target: Literal["step", "clip", "neighbours"] = "step"
+    """What the student learns at each step: the teachers' answer to it, as in paper A; their mean answer to the whole
+    clip as it is; or what the labels of clips like it say (`training.neighbours`), for which no teacher is trained."""
+    views: Annotated[int, Field(ge=0)] = 0
+    """Of the target `clip`: how many augmented versions of the clip are answered too, and averaged."""
     pseudo_labels: bool = False
-    """Take the teachers' answer to a whole clip for its label where it has none: a control, with alpha 0."""
+    """Take the answer to a whole clip for its label where it has none: a control, with alpha 0."""
 
     @property
     def taught(self) -> bool:
         """Whether teachers are trained at all."""
-        return self.alpha > 0 or self.pseudo_labels
+        return (self.alpha > 0 or self.pseudo_labels) and self.target != "neighbours"
 
 
 class Streaming(Section):
@@ -219,6 +224,8 @@ class Recipe(Section):
             raise ValueError("a recipe on frames has no skeleton and no synthetic background clips")
         if self.frames is not None and self.distillation.teachers > 1:
             raise ValueError("several teachers need poses: each would bring an eye of its own for frames")
+        if self.frames is not None and self.distillation.target == "neighbours":
+            raise ValueError("neighbours are found among poses")
         if self.clock == "progress":
             self._progress()
         elif self.distillation.tau_levels is not None:

@@ -34,6 +34,8 @@ class Example:
     pose: poses (T, J, C) float32, or frames (T, H, W, 3) uint8, or features of frames (T, F) float32.
     step_targets: (T,) where the target changes within the clip (joined clips, recordings), else None.
     lead: steps before the clip itself, which the model sees but is not measured on.
+    answer: which of the teachers' answers to whole clips is to this one, else UNLABELLED; step_answers: (T,) where that
+    changes within the clip.
     """
 
     pose: Tensor
@@ -43,6 +45,8 @@ class Example:
     group: str
     step_targets: Tensor | None = None
     lead: int = 0
+    answer: int = UNLABELLED
+    step_answers: Tensor | None = None
 
 
 @dataclass(frozen=True, slots=True)

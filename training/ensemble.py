@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from models.networks import Teacher
-from training.batches import plain_batches
+from training.batches import Augment, plain_batches
 from training.corpus import Example
 from training.streams import UNLABELLED
 
@@ -55,16 +55,25 @@ def whole_clip(teacher: Ensemble, examples: Sequence[Example]) -> Tensor:
     for indices, batch in plain_batches(examples):
         answers = F.log_softmax(teacher(batch.x, batch.lengths), -1).exp() * batch.weight[..., None]
         means = answers.sum(1) / batch.lengths[:, None]
-        found.update(zip(indices, means.log(), strict=True))
+        found.update(zip(indices, means.clamp(min=1e-12).log(), strict=True))
     return torch.stack([found[i] for i in range(len(examples))])
 
 
-def with_pseudo_labels(teacher: Ensemble, examples: Sequence[Example]) -> tuple[Example, ...]:
-    """The clips, each unlabelled one with the likeliest label of the whole clip (Lee: Pseudo-Label, 2013)."""
-    open_ones = [e for e in examples if e.target == UNLABELLED and e.step_targets is None]
-    if not open_ones:
-        return tuple(examples)
-    labels = iter(whole_clip(teacher, open_ones).argmax(-1).tolist())
+def averaged(
+    teacher: Ensemble, examples: Sequence[Example], augment: Augment, views: int, random: torch.Generator
+) -> Tensor:
+    """As `whole_clip`, the mean of the probabilities over the clips as they are and `views` augmented versions."""
+    answers = [whole_clip(teacher, examples)]
+    for _ in range(views):
+        clips = augment([e.pose for e in examples], random)
+        answers.append(whole_clip(teacher, [replace(e, pose=pose) for e, pose in zip(examples, clips, strict=True)]))
+    return torch.logsumexp(torch.stack(answers), 0) - math.log(len(answers))
+
+
+def with_pseudo_labels(answers: Tensor, examples: Sequence[Example]) -> tuple[Example, ...]:
+    """The clips, each unlabelled one with the likeliest label of its answer (N, K) (Lee: Pseudo-Label, 2013)."""
+    labels = answers.argmax(-1).tolist()
     return tuple(
-        replace(e, target=next(labels)) if e.target == UNLABELLED and e.step_targets is None else e for e in examples
+        replace(e, target=label) if e.target == UNLABELLED and e.step_targets is None else e
+        for e, label in zip(examples, labels, strict=True)
     )

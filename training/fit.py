@@ -11,7 +11,6 @@ import platform
 import shutil
 import subprocess
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -19,7 +18,7 @@ import torch
 from models.bundle.schema import FrameInput, PoseInput
 from training.config import Recipe
 from training.corpus import Corpus, load_corpus
-from training.ensemble import Ensemble, with_pseudo_labels
+from training.ensemble import Ensemble
 from training.errors import ConfigError
 from training.folds import Fold, draw_fold
 from training.learner import Learner, train
@@ -99,9 +98,7 @@ def _fit_seed(run: Run, corpus: Corpus, fold: Fold, seed: int, training: _Traini
             teacher_aucs.append(training.stage(one, directory, f"teacher-{member}" if member else "teacher"))
             members.append(one.network)
         teacher = Ensemble(members)
-        if recipe.distillation.pseudo_labels:
-            fold = replace(fold, train=with_pseudo_labels(teacher, fold.train))
-    learner = student_learner(recipe, corpus, fold, seed, teacher if recipe.distillation.alpha > 0 else None)
+    learner = student_learner(recipe, corpus, fold, seed, teacher)
     student = learner.network
     student_auc = training.stage(learner, directory, "student")
     calibration, stopping = fit_promises(student, fold.val, recipe, corpus.labels, seed)

@@ -147,18 +147,21 @@ class StudentLearner(Learner):
         teacher: Teacher | Ensemble | None,
         distillation: Distillation,
         lead: int,
+        answers: Tensor | None = None,
     ) -> None:
+        """answers: (N, K) log-probabilities that `Example.answer` counts into, instead of a teacher's at each step."""
         super().__init__(network, fold, fit, drawing, select)
         # in a list, so that the frozen teacher is no part of this module's weights and checkpoints
         self._teacher = [teacher.eval().requires_grad_(False)] if teacher is not None else []
         # a parameter-free or frozen extractor gives teacher and student the same features, once computed
         self._same_features = not any(p.requires_grad for p in network.extractor.parameters())
         self.distillation = distillation
+        self.answers = answers
         self.lead = lead
 
     @property
     def labelled_only(self) -> bool:
-        return not self._teacher and self.distillation.beta == 0
+        return not self._teacher and self.answers is None and self.distillation.beta == 0
 
     def on_fit_start(self) -> None:
         for teacher in self._teacher:
@@ -180,6 +183,12 @@ class StudentLearner(Learner):
                 target = teacher.forward_features(seen, batch.lengths).float()
             parts["teacher"] = wish.alpha * teacher_student_loss(
                 logits, target, weight, wish.temperature, self._share(batch)
+            )
+        if self.answers is not None and batch.step_answers is not None:
+            target = self.answers.to(logits.device)[batch.step_answers.clamp(min=0)]
+            known = weight * (batch.step_answers != UNLABELLED)
+            parts["teacher"] = wish.alpha * teacher_student_loss(
+                logits, target, known, wish.temperature, self._share(batch)
             )
         if wish.beta > 0:
             parts["self"] = wish.beta * self_distillation_loss(

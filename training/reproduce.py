@@ -12,7 +12,7 @@ import datetime
 import hashlib
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from training.config import Recipe
 from training.corpus import Corpus, Example, load_corpus
-from training.ensemble import Ensemble, whole_clip, with_pseudo_labels
+from training.ensemble import Ensemble, whole_clip
 from training.errors import ConfigError
 from training.fit import git_commit
 from training.folds import Fold, draw_fold
@@ -136,10 +136,7 @@ def _fit(cell: Cell, recipe: Recipe, corpus: Corpus, digest: str, kept: Path) ->
     fold, test = draw_fold(corpus, recipe, cell.seed), _test_clips(corpus, recipe)
     labelled = sum(e.target != UNLABELLED for e in fold.train)
     teachers = _teachers(recipe, corpus, fold, cell, kept, digest, test) if recipe.distillation.taught else None
-    if teachers is not None and recipe.distillation.pseudo_labels:
-        fold = replace(fold, train=with_pseudo_labels(teachers.network, fold.train))
-    taught_by = teachers.network if teachers is not None and recipe.distillation.alpha > 0 else None
-    learner = student_learner(recipe, corpus, fold, cell.seed, taught_by)
+    learner = student_learner(recipe, corpus, fold, cell.seed, teachers.network if teachers is not None else None)
     validation = optimise(learner)
     accuracies = accuracy(*ratio_logits(learner.network, test))
     return Outcome(

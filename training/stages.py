@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -11,9 +12,10 @@ from training.batches import Augment, Drawing, Joining, Windows
 from training.build import build_student, build_teacher, with_published
 from training.config import Recipe
 from training.corpus import Corpus
-from training.ensemble import Ensemble
+from training.ensemble import Ensemble, averaged, with_pseudo_labels
 from training.folds import Fold
 from training.learner import StudentLearner, TeacherLearner
+from training.neighbours import neighbours_answers
 from training.seeds import mixed_seed
 
 TEACHER, STUDENT = 1, 2  # streams of randomness
@@ -29,20 +31,33 @@ def teacher_learner(recipe: Recipe, corpus: Corpus, fold: Fold, seed: int, membe
 
 
 def student_learner(recipe: Recipe, corpus: Corpus, fold: Fold, seed: int, teacher: Ensemble | None) -> StudentLearner:
-    """A fresh student about to be trained."""
+    """A fresh student about to be trained. teacher: trained, where the recipe asks for one."""
+    wish, augment = recipe.distillation, _augment(recipe, corpus)
     torch.manual_seed(mixed_seed(seed, STUDENT))
     network = with_published(build_student(recipe, corpus.input, len(corpus.labels)), recipe)
-    if teacher is not None:  # of frames, where learning to see is most of the work, the student goes on from there
+    if teacher is not None and recipe.frames is not None:  # where learning to see is most of the work, it goes on
         network.extractor.load_state_dict(teacher.extractor.state_dict())
+    answers: Tensor | None = None
+    if wish.target == "neighbours" and (wish.alpha > 0 or wish.pseudo_labels):
+        answers = neighbours_answers(network.extractor, fold.train, corpus.skeleton, len(corpus.labels))
+    elif teacher is not None and (wish.target == "clip" or wish.pseudo_labels):
+        random = torch.Generator().manual_seed(mixed_seed(seed, STUDENT, 2))
+        answers = averaged(teacher.eval(), fold.train, augment, wish.views, random)
+    if answers is not None and wish.pseudo_labels:
+        fold = replace(fold, train=with_pseudo_labels(answers, fold.train))
+    if answers is not None and wish.target != "step":
+        fold = replace(fold, train=tuple(replace(e, answer=i) for i, e in enumerate(fold.train)))
+    by_step = teacher if wish.target == "step" and wish.alpha > 0 else None
     return StudentLearner(
         network,
         fold,
         recipe.fit,
-        Drawing(_augment(recipe, corpus), _joining(recipe), mixed_seed(seed, STUDENT, 1)),
+        Drawing(augment, _joining(recipe), mixed_seed(seed, STUDENT, 1)),
         recipe.validation.select,
-        teacher=teacher,
-        distillation=recipe.distillation,
+        teacher=by_step,
+        distillation=wish,
         lead=recipe.lead,
+        answers=answers if wish.target != "step" and wish.alpha > 0 else None,
     )
 
 
