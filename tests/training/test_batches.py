@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -95,3 +96,18 @@ def test_batches_of_labelled_clips_only_are_as_many_and_never_empty(corpus: Corp
     for every, some in zip(whole, found, strict=True):
         labelled = every.targets[every.targets != UNLABELLED].tolist()
         assert some.targets.tolist() == (labelled or every.targets[:1].tolist())
+
+
+def test_a_joined_clip_keeps_the_answers_of_both(corpus: Corpus) -> None:
+    examples = [replace(e, answer=i) for i, e in enumerate(e for e in corpus.examples if e.split == "train")]
+    batches: list[Any] = list(training_batches(examples, Drawing(lambda clips, random: clips, JOINING, 0), 8, 0))
+    joined = 0
+    for batch in batches:
+        for answers, targets, length in zip(batch.step_answers, batch.step_targets, batch.lengths, strict=True):
+            found = answers[:length].unique_consecutive().tolist()
+            joined += len(found) > 1
+            assert (answers[length:] == UNLABELLED).all()
+            for answer, target in zip(answers[:length].tolist(), targets[:length].tolist(), strict=True):
+                assert target == (examples[answer].target if answer != UNLABELLED else UNLABELLED)
+    assert joined
+    assert collate([e for e in corpus.examples if e.split == "test"]).step_answers is None

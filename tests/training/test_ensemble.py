@@ -1,12 +1,16 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 import pytest
 import torch
+from torch import Tensor
 
 from tests.training.support import tiny_recipe, write_stick_set
 from training.build import build_teacher
 from training.corpus import Corpus, load_corpus
-from training.ensemble import Ensemble, whole_clip, with_pseudo_labels
+from training.ensemble import Ensemble, averaged, whole_clip, with_pseudo_labels
 from training.streams import UNLABELLED
 
 RECIPE = tiny_recipe()
@@ -46,13 +50,20 @@ def test_the_answer_to_a_whole_clip_does_not_depend_on_its_companions(corpus: Co
         torch.testing.assert_close(answers[i], whole_clip(together, [example])[0])
 
 
+def test_answers_are_averaged_over_versions_of_a_clip(corpus: Corpus, together: Ensemble) -> None:
+    examples = corpus.examples[:4]
+
+    def backwards(clips: Sequence[Tensor], random: torch.Generator) -> Sequence[Tensor]:
+        return [clip.flip(0) for clip in clips]
+
+    other = whole_clip(together, [replace(e, pose=e.pose.flip(0)) for e in examples])
+    expected = (whole_clip(together, examples).exp() + 2 * other.exp()) / 3
+    torch.testing.assert_close(averaged(together, examples, backwards, 2, torch.Generator()).exp(), expected)
+
+
 def test_pseudo_labels_are_for_unlabelled_clips_only(corpus: Corpus, together: Ensemble) -> None:
-    found = with_pseudo_labels(together, corpus.examples)
-    for before, after in zip(corpus.examples, found, strict=True):
+    answers = whole_clip(together, corpus.examples)
+    found = with_pseudo_labels(answers, corpus.examples)
+    for before, after, answer in zip(corpus.examples, found, answers, strict=True):
         assert after.pose is before.pose
-        if before.target == UNLABELLED:
-            assert after.target == int(whole_clip(together, [before])[0].argmax())
-        else:
-            assert after is before
-    labelled = [e for e in corpus.examples if e.target != UNLABELLED]
-    assert with_pseudo_labels(together, labelled) == tuple(labelled)
+        assert after.target == (int(answer.argmax()) if before.target == UNLABELLED else before.target)

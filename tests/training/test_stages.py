@@ -4,9 +4,12 @@ import pytest
 import torch
 
 from tests.training.support import tiny_recipe, write_stick_set
+from training.batches import collate
 from training.corpus import Corpus, load_corpus
+from training.ensemble import Ensemble
 from training.folds import draw_fold
 from training.stages import student_learner, teacher_learner
+from training.streams import UNLABELLED
 
 RECIPE = tiny_recipe()
 
@@ -34,3 +37,28 @@ def test_a_student_begins_the_same_whoever_teaches_it(corpus: Corpus) -> None:
     for a, b in zip(one.network.parameters(), other.network.parameters(), strict=True):
         assert torch.equal(a, b)
     assert one.drawing.seed == other.drawing.seed
+
+
+@pytest.mark.parametrize("target", ["clip", "neighbours"])
+def test_answers_to_whole_clips_are_made_once_and_counted_into(corpus: Corpus, target: str) -> None:
+    recipe = tiny_recipe(distillation={"target": target}, labelled=0.5)
+    fold = draw_fold(corpus, recipe, 0)
+    teacher = Ensemble([teacher_learner(recipe, corpus, fold, 0).network]) if target == "clip" else None
+    learner = student_learner(recipe, corpus, fold, 0, teacher)
+    assert learner.answers is not None
+    assert learner.answers.shape == (len(fold.train), 3)
+    assert [e.answer for e in learner.examples] == list(range(len(fold.train)))
+    parts = learner.losses(collate(learner.examples[:5]))
+    assert parts["teacher"].item() > 0
+
+
+@pytest.mark.parametrize("target", ["step", "clip", "neighbours"])
+def test_pseudo_labels_leave_no_clip_unlabelled_and_nothing_to_distil(corpus: Corpus, target: str) -> None:
+    wish = {"target": target, "alpha": 0, "beta": 0, "pseudo_labels": True}
+    recipe = tiny_recipe(distillation=wish, labelled=0.5)
+    fold = draw_fold(corpus, recipe, 0)
+    teacher = Ensemble([teacher_learner(recipe, corpus, fold, 0).network]) if recipe.distillation.taught else None
+    assert (teacher is None) == (target == "neighbours")
+    learner = student_learner(recipe, corpus, fold, 0, teacher)
+    assert all(e.target != UNLABELLED for e in learner.examples)
+    assert set(learner.losses(collate(learner.examples[:5]))) == {"classification"}
