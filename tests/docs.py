@@ -1,4 +1,4 @@
-"""The tables of README that code knows better: quality, errors, settings, metrics, measured performance.
+"""The tables of README that code knows better: quality, promises, errors, settings, metrics, measured performance.
 
     python -m tests.docs        write them into README.md between their markers
 
@@ -84,11 +84,42 @@ def performance() -> str:
     return table(("measured", "median (least to greatest)", "aim"), rows)
 
 
+def promises() -> str:
+    """What became of each promise on clean test clips, from what each embedded bundle says of itself."""
+    registry, rows = Registry([zoo_directory()]), []
+    for name in sorted({found.name for found in registry.scan()}):
+        spec = load(registry.get(name)).spec
+        for tested, found in spec.quality.items():
+            for scores in found.get("promises", {}).get("clean", ()):
+                if scores["error"] is None:
+                    continue
+                rows.append(
+                    (
+                        f"`{spec.full_name}`",
+                        tested,
+                        f"{scores['error_rate']:.0%}",
+                        f"{scores['error']:.1%}",
+                        str(scores["committed"]),
+                        f"{scores['share']:.0%}, {scores['seconds']:.2f} s",
+                        f"{scores['never']:.1%}",
+                    )
+                )
+    head = ("bundle", "test clips of", "promised", "wrong", "decided", "of the action needed", "never decided")
+    return table(head, rows)
+
+
 def _percent(scores: dict[str, Any]) -> list[str]:
     return [f"{100 * share:.1f}" for share in (scores["auc"], *scores["accuracy"])]
 
 
-SECTIONS = {"quality": quality, "error": errors, "settings": settings, "metrics": metrics, "performance": performance}
+SECTIONS = {
+    "quality": quality,
+    "promises": promises,
+    "error": errors,
+    "settings": settings,
+    "metrics": metrics,
+    "performance": performance,
+}
 
 
 def updated(text: str) -> str:
