@@ -88,7 +88,8 @@ class Batch:
         return (steps < self.lengths[:, None]).to(torch.float32)
 
     def to(self, device: torch.device) -> Batch:
-        return Batch(*(None if (value := getattr(self, f.name)) is None else value.to(device) for f in fields(self)))
+        values: dict[str, Tensor | None] = {f.name: getattr(self, f.name) for f in fields(self)}
+        return replace(self, **{name: value.to(device) for name, value in values.items() if value is not None})
 
 
 class Cut(Dataset[Example]):

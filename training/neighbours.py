@@ -53,12 +53,12 @@ def describe(extractor: nn.Module, examples: Sequence[Example]) -> Floats:
             change = steps[:half].mean(0) - steps[-half:].mean(0)
             limits = (steps.amax(0), steps.amin(0), steps[0], steps[-1])
             found[i] = torch.cat([steps.mean(0), steps.std(0, correction=0), *limits, change])
-    return torch.stack([found[i] for i in range(len(examples))]).double().numpy()
+    return np.asarray(torch.stack([found[i] for i in range(len(examples))]), np.float64)
 
 
 def distances(a: Floats, b: Floats) -> Floats:
     """Squared distances (N, N) of all rows, never negative."""
-    return np.maximum((a * a).sum(1)[:, None] + (b * b).sum(1)[None] - 2 * a @ b.T, 0.0)
+    return np.asarray(np.maximum((a * a).sum(1)[:, None] + (b * b).sum(1)[None] - 2 * a @ b.T, 0.0), np.float64)
 
 
 def spread(apart: Floats, targets: NDArray[np.int64], classes: int) -> Floats:
