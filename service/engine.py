@@ -1,4 +1,4 @@
-"""Run a bundle's step with onnxruntime. Only this file and `service.engine_device` import it."""
+"""Run a bundle's step with onnxruntime. The only file that imports it."""
 
 from __future__ import annotations
 
@@ -24,6 +24,9 @@ except ImportError as missing:
     raise InklingError(
         "the service needs onnxruntime: pip install 'inkling[cpu]', or 'inkling[gpu]' with an NVIDIA driver"
     ) from missing
+
+runtime: Any = onnxruntime
+"""onnxruntime for `service.engine_device`: it must not be imported before `models`, which forbids it to phone home."""
 
 Array = NDArray[Any]
 Device = Literal["cpu", "cuda"]

@@ -22,13 +22,12 @@ from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 
 from models.bundle import Bundle
 from models.bundle.schema import BundleSpec
 from models.errors import BundleInvalid
-from service.engine import Array, Device, Engine, session
+from service.engine import Array, Device, Engine, runtime, session
 from service.pool import Indices, Kept, StatePool
 from service.row_graph import RESULT, ROWS, next_slab, row_graph, slab
 
@@ -41,7 +40,7 @@ _GAIN = 0.95
 _SAME = 1e-5
 GRAPHS_SINCE = (1, 31)
 """Of onnxruntime: releases before it replay stale buffers of GatherND, Concat and ScatterND (its 32120, 32121)."""
-_VERSION = tuple(int(part) for part in onnxruntime.__version__.split(".")[:2])
+_VERSION = tuple(int(part) for part in runtime.__version__.split(".")[:2])
 
 
 def buckets(max_batch: int) -> list[int]:
@@ -57,7 +56,7 @@ class DevicePool(StatePool):
         self._turn = np.zeros(slots, np.int64)  # which of its two rows holds a place's state
         self._initial, self._spare = 2 * slots, 2 * slots + 1
         self.slabs = {
-            s.input: onnxruntime.OrtValue.ortvalue_from_numpy(
+            s.input: runtime.OrtValue.ortvalue_from_numpy(
                 np.full((2 * slots + 2, *s.shape), s.initial, s.dtype), device
             )
             for s in spec.state
@@ -103,10 +102,10 @@ class Bucket:
         self.size = size
         self.x: Array = np.zeros((size, *spec.input.shape), spec.input.dtype)
         self.rows = np.full((size, 2), fill, np.int64)
-        self._device_x = onnxruntime.OrtValue.ortvalue_from_numpy(self.x, device)
-        self._device_rows = onnxruntime.OrtValue.ortvalue_from_numpy(self.rows, device)
+        self._device_x = runtime.OrtValue.ortvalue_from_numpy(self.x, device)
+        self._device_rows = runtime.OrtValue.ortvalue_from_numpy(self.rows, device)
         shape = (size, len(spec.labels) + 1)
-        self._result = onnxruntime.OrtValue.ortvalue_from_shape_and_type(shape, np.float32, device)
+        self._result = runtime.OrtValue.ortvalue_from_shape_and_type(shape, np.float32, device)
         self._runs = runs
         self._binding = runs.io_binding()
         self._binding.bind_ortvalue_input(spec.input.name, self._device_x)
@@ -254,6 +253,6 @@ def _seconds(bucket: Bucket, *, replay: bool) -> float:
 
 
 def _options(graph: str) -> Any:
-    options = onnxruntime.RunOptions()
+    options = runtime.RunOptions()
     options.add_run_config_entry("gpu_graph_id", graph)
     return options

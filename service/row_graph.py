@@ -72,7 +72,9 @@ def row_graph(step: bytes, spec: BundleSpec) -> bytes:
 def _constants() -> list[bytes]:
     return [
         _tensor("inkling.first", np.array(0, np.int64)),
-        _tensor("inkling.one", np.array([1], np.int64)),
+        _tensor("inkling.second", np.array([1], np.int64)),
+        # The same number, yet not the same tensor: a device wants indices on itself, and axes on the host.
+        _tensor("inkling.axis", np.array([1], np.int64)),
         _tensor("inkling.zero", np.array(0, np.float32)),
     ]
 
@@ -87,14 +89,14 @@ def _gather(spec: BundleSpec) -> list[bytes]:
 
 def _scatter(spec: BundleSpec) -> list[bytes]:
     """The next states into their rows, and whether each row is finite: 0 times anything else is not a number."""
-    nodes = [_node("Gather", [ROWS, "inkling.one"], "inkling.to", axis=1)]  # (B, 1)
+    nodes = [_node("Gather", [ROWS, "inkling.second"], "inkling.to", axis=1)]  # (B, 1)
     nodes += [_node("ScatterND", [slab(s), "inkling.to", s.output], next_slab(s)) for s in spec.state]
     checked = [spec.logits, *(s.output for s in spec.state if s.dtype == "float32")]
     for name in checked:
         nodes += [
             _node("Flatten", [name], f"inkling.flat.{name}", axis=1),
             _node("Mul", [f"inkling.flat.{name}", "inkling.zero"], f"inkling.naught.{name}"),
-            _node("ReduceSum", [f"inkling.naught.{name}", "inkling.one"], f"inkling.fault.{name}", keepdims=1),
+            _node("ReduceSum", [f"inkling.naught.{name}", "inkling.axis"], f"inkling.fault.{name}", keepdims=1),
         ]
     nodes.append(_node("Sum", [f"inkling.fault.{name}" for name in checked], "inkling.fault"))
     nodes.append(_node("Concat", [spec.logits, "inkling.fault"], RESULT, axis=1))

@@ -23,10 +23,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime
 
 from models.bundle import Bundle, Registry, initial_state, load, zoo_directory
-from service.engine import Device, Engine, resolve_device
+from service.engine import Device, Engine, resolve_device, runtime
 from service.engine_device import DeviceEngine
 from service.row_graph import row_graph
 from tests.benchmarks.figures import table
@@ -83,7 +82,7 @@ class Served:
 def shares(bundle: Bundle, device: Device, batch: int, slots: int) -> dict[str, float]:
     """Of the time that a batch takes outside of numpy, without CUDA graphs."""
     with tempfile.TemporaryDirectory() as folder:
-        options = onnxruntime.SessionOptions()
+        options = runtime.SessionOptions()
         options.intra_op_num_threads = 1
         options.enable_profiling = True
         options.profile_file_prefix = str(Path(folder) / "profile")
@@ -92,7 +91,7 @@ def shares(bundle: Bundle, device: Device, batch: int, slots: int) -> dict[str, 
         bucket = engine.pool(slots, batch).bucket(batch)
         copies_s = _seconds(bucket.send) + _seconds(bucket.fetch)
         graph = row_graph(bundle.step, bundle.spec)
-        engine._runs = onnxruntime.InferenceSession(graph, options, providers=[provider])
+        engine._runs = runtime.InferenceSession(graph, options, providers=[provider])
         profiled = Served(engine, slots, batch).turn(bundle, batch)
         for _ in range(2 * RUNS):
             profiled()
@@ -172,7 +171,7 @@ def main() -> None:
         "stepped at 30 Hz"
     )
     about = {"benchmark": "device", "bundle": bundle.spec.full_name, "device": device, "machine": machine()}
-    print(json.dumps({**about, "onnxruntime": onnxruntime.__version__, **result}))
+    print(json.dumps({**about, "onnxruntime": runtime.__version__, **result}))
 
 
 if __name__ == "__main__":
