@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import ctypes
+import mmap
 import struct
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 PROVIDER = "libonnxruntime_providers_cuda.so"
+LATER = ("libcudnn.so.9",)
+"""What the provider does not list, for it loads it itself: convolutions and reductions fail without."""
 _DYNAMIC = 6  # section type SHT_DYNAMIC of ELF
 _NEEDED = 1  # dynamic tag DT_NEEDED
 _HEADER, _SECTION, _ENTRY = struct.Struct("<16sHHIQQQIHHHHHH"), struct.Struct("<IIQQQQIIQQ"), struct.Struct("<qQ")
@@ -30,7 +33,7 @@ def missing_library(directory: Path) -> str | None:
     provider = directory / PROVIDER
     if not provider.is_file():
         return PROVIDER
-    return first_missing(needed(provider))
+    return first_missing([*needed(provider), *LATER])
 
 
 def first_missing(names: Iterable[str]) -> str | None:
@@ -50,7 +53,8 @@ def needed(library: Path) -> Iterator[str]:
 
     Read from the file: to load the provider itself before onnxruntime has prepared for it would end the process.
     """
-    data = memoryview(library.read_bytes())
+    with library.open("rb") as file:  # hundreds of megabytes, of which a few pages are looked at
+        data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
     _, _, _, _, _, _, sections_at, _, _, _, _, size, count, _ = _HEADER.unpack_from(data)
     sections = [_SECTION.unpack_from(data, sections_at + i * size) for i in range(count)]
     for _, kind, _, _, at, length, link, _, _, _ in sections:
@@ -60,4 +64,4 @@ def needed(library: Path) -> Iterator[str]:
         for tag, value in _ENTRY.iter_unpack(data[at : at + length]):
             if tag == _NEEDED:
                 start = names_at + value
-                yield bytes(data[start : start + 256]).split(b"\0", 1)[0].decode()
+                yield data[start : start + 256].split(b"\0", 1)[0].decode()

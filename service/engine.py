@@ -171,7 +171,15 @@ def session(bundle: Bundle, graph: bytes, threads: int | None, device: Device, *
     try:
         made = onnxruntime.InferenceSession(graph, options, providers=providers)
     except Exception as error:  # onnxruntime's own errors share no base class
+        if device == "cuda":
+            # It says that nodes would run on the CPU, be they without a kernel for CUDA or CUDA without a library.
+            _insist(onnxruntime.InferenceSession(graph, _options(threads), providers=[_CUDA, _CPU]), device)
         raise BundleInvalid(bundle.path, f"onnxruntime cannot load the graph: {error}") from error
+    return _insist(made, device)
+
+
+def _insist(made: Any, device: Device) -> Any:
+    """The session, if it is on the device. Raises DeviceMissing."""
     if (used := made.get_providers()[0]) != (_CUDA if device == "cuda" else _CPU):
         raise DeviceMissing(f"onnxruntime runs on {used}, not on {device} as asked; its log says which library fails")
     return made

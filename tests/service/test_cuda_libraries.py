@@ -8,9 +8,10 @@ from typing import Any
 import onnxruntime
 import pytest
 
-from service import engine
+from service import cuda_libraries, engine
 from service.cuda_libraries import PROVIDER, first_missing, missing_driver, missing_library, needed
 from service.engine import DeviceMissing, resolve_device
+from tests.service.rig import tiny
 
 
 def a_library() -> Path:
@@ -29,10 +30,11 @@ def test_the_first_library_that_cannot_be_loaded_is_named() -> None:
     assert first_missing(["libc.so.6", "libcublas.so.99", "libcudnn.so.99"]) == "libcublas.so.99"
 
 
-def test_a_provider_that_is_not_there_is_what_is_missing(tmp_path: Path) -> None:
+def test_a_provider_that_is_not_there_is_what_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cuda_libraries, "LATER", ("libloaded-later.so.9",))
     assert missing_library(tmp_path) == PROVIDER
     (tmp_path / PROVIDER).write_bytes(a_library().read_bytes())
-    assert missing_library(tmp_path) is None
+    assert missing_library(tmp_path) == "libloaded-later.so.9"
 
 
 class Driver:
@@ -87,3 +89,29 @@ def test_cuda_with_all_of_them_is_taken(monkeypatch: pytest.MonkeyPatch) -> None
     with_cuda(monkeypatch, None)
     assert resolve_device("cuda") == resolve_device("auto") == "cuda"
     assert resolve_device("cpu") == "cpu"
+
+
+def test_a_session_that_would_run_on_the_cpu_is_the_devices_fault_not_the_bundles(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """As onnxruntime for CUDA does when a library is missing after all: it falls back, which is forbidden."""
+    made = onnxruntime.InferenceSession
+
+    def falls_back(graph: bytes, options: Any, providers: list[Any]) -> Any:
+        if options.get_session_config_entry("session.disable_cpu_ep_fallback") == "1":
+            raise RuntimeError("nodes are assigned to the CPU")
+        return made(graph, options, providers=["CPUExecutionProvider"])
+
+    def entry(options: Any, key: str) -> str:
+        try:
+            return str(real(options, key))
+        except RuntimeError:  # not set
+            return ""
+
+    real = onnxruntime.SessionOptions.get_session_config_entry
+    monkeypatch.setattr(onnxruntime.SessionOptions, "get_session_config_entry", entry)
+    monkeypatch.setattr(onnxruntime, "InferenceSession", falls_back)
+    monkeypatch.setattr(onnxruntime, "preload_dlls", lambda **_: None)
+    bundle = tiny(tmp_path)
+    with pytest.raises(DeviceMissing, match="runs on CPUExecutionProvider, not on cuda as asked"):
+        engine.session(bundle, bundle.step, 1, "cuda")
