@@ -1,7 +1,7 @@
 # make serve          install the service into .venv and run it (ARGS="--port 9000" and so on go to `inkling serve`)
 # make test           install everything, then lint and all tests (PYTEST="-k clock" narrows them)
 # make lint           ruff and mypy
-# make bench          measure the service; the last line is JSON
+# make bench          measure the service on one core, for a quarter of an hour; the last line is JSON
 # make train-default  train the embedded models again, from the downloads under DATA
 
 PYTHON ?= python3

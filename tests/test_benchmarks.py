@@ -1,10 +1,12 @@
-"""The parts of the benchmarks that are pure; nothing here measures time."""
+"""The parts of the benchmarks that are pure, and that a load accounts for its frames; nothing here measures time."""
 
 from __future__ import annotations
 
+import asyncio
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,15 +15,18 @@ from websockets.frames import Frame, Opcode
 from service.messages import Credit, Prediction, Ready, Summary
 from service.packed import unpack_pose
 from service.protocol import Pose, decode, encode
+from service.settings import Settings
 from tests.benchmarks import report
 from tests.benchmarks.command import Row
 from tests.benchmarks.device import RUNS, profile
 from tests.benchmarks.figures import SHARES, Spread, composed, distribution, drawn, latency_figures, table
-from tests.benchmarks.load import Load
+from tests.benchmarks.load import Load, connected
+from tests.benchmarks.load import run as run_load
 from tests.benchmarks.search import in_time, most, proved
-from tests.benchmarks.streams import Group
-from tests.benchmarks.throughput import ALTERNATIVES, WANTED, summarised
+from tests.benchmarks.streams import Group, Results
+from tests.benchmarks.throughput import ALTERNATIVES, RESULTS, WANTED, summarised
 from tests.benchmarks.wire import BINARY, TEXT, framed, json_poses, messages, packed_poses, settled_by
+from tests.service.conftest import running
 
 
 def server_frame(opcode: Opcode, payload: bytes) -> bytes:
@@ -174,6 +179,41 @@ def test_an_answers_kind_and_number_are_read_from_what_the_service_writes() -> N
 def test_a_load_survives_its_way_to_the_generators_process() -> None:
     load = Load((Group("http://h:1/v1/stream", streams=3, hz=30.0), Group("http://h:1/ws", "plain")), 2.0)
     assert Load.from_json(load.to_json()) == load
+
+
+@pytest.fixture(scope="module")
+def url() -> Iterator[str]:
+    with running(Settings(port=0, load=("body-actions",))) as server:
+        yield f"{server.url}/v1/stream"
+
+
+@pytest.mark.parametrize("results", RESULTS)
+@pytest.mark.parametrize("payload", ["packed", "json"])
+def test_every_frame_of_a_closed_loop_is_answered(url: str, payload: Any, results: Results) -> None:
+    group = Group(url, payload=payload, results=results, streams=3, frames=20)
+    seen = asyncio.run(run_load(Load((group,), 20.0, 0.0)))["groups"][0]
+    assert (seen["sent"], seen["answered"], seen["lost"], seen["errors"]) == (60, 60, 0, 0)
+    assert seen["answer_bytes"] > 100
+
+
+def test_an_open_loop_accounts_for_the_frames_between_two_steps(url: str) -> None:
+    slow, fast = Group(url, streams=2, hz=30.0), Group(url, hz=300.0, pts_hz=30.0)
+    for seen in asyncio.run(run_load(Load((slow, fast), 0.5, 0.0)))["groups"]:
+        assert seen["sent"] == seen["answered"] + seen["skipped"] + seen["dropped"]
+        assert seen["lost"] == 0
+
+
+def test_a_frame_that_nobody_accounts_for_is_lost(url: str) -> None:
+    async def lost() -> list[int]:
+        (stream,) = await connected(Group(url))
+        stream.send_frame()
+        stream.end()
+        await stream.over
+        told = [stream.lost]
+        stream.frame()  # never sent, so never told of
+        return [*told, stream.lost]
+
+    assert asyncio.run(lost()) == [0, 1]
 
 
 # -- reports -----------------------------------------------------------------------------------------------------
