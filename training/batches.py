@@ -179,9 +179,12 @@ def training_batches(
 ) -> DataLoader[Example]:
     """One epoch's batches; the same arguments give the same batches.
 
-    labelled_only: leave the unlabelled clips out of the batches, for a loss that they add nothing to. There are as many
-    batches as with them (where one would be empty, one clip stays), so that runs with and without them are comparable.
+    labelled_only: for a loss that unlabelled clips add nothing to. The labelled ones come as often as it takes to fill
+    as many batches as there would be with all clips, so that runs with and without them are trained equally long.
     """
+    if labelled_only:
+        labelled = [e for e in examples if _labelled(e)]
+        examples = [labelled[i % len(labelled)] for i in range(len(examples))] if labelled else examples
     clips: Any
     if isinstance(drawing.joining, Windows):
         clips, known = Cut(examples, drawing, drawing.joining, epoch), examples
@@ -189,8 +192,6 @@ def training_batches(
         clips = known = drawn(examples, drawing, drawing.joining, epoch)
     # lengths as drawn: a short clip that follows another one is long
     sampler = Bucketed([len(e.pose) for e in known], batch_size, drawing.seed, epoch)
-    if labelled_only:
-        sampler.batches = [[i for i in batch if _labelled(known[i])] or batch[:1] for batch in sampler.batches]
     return DataLoader(clips, batch_sampler=sampler, collate_fn=collate)
 
 
