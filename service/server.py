@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import gc
 import logging
 import signal
 import socket
@@ -40,6 +41,8 @@ def serve(settings: Settings, announce: Callable[[str], None] = log.info) -> Non
     """
     with bind(settings.host, settings.port) as listener:  # first: loading is in vain when the port is taken
         core = build(settings)
+        gc.collect()
+        gc.freeze()  # what is loaded stays: the garbage collector need not look through it while streams wait
         names = ", ".join(spec.full_name for spec in core.hub.bundles())
         url = address(listener)
         Server(core, lambda: announce(f"Inkling is ready on {url} with {names}")).run([listener])
