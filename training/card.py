@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from models.bundle.schema import FrameInput, PoseInput
-from training.config import Recipe
+from training.config import Distillation, Recipe
 from training.evaluate import Evaluation
 from training.report import sections
 from training.run import SeedResult
@@ -67,9 +67,7 @@ def card(
         "\n".join(f"- {origin}" for origin in result.origins),
         f"{result.train_clips} training clips. Recipe `{recipe.name}`, seed {result.seed}, made {result.created}"
         + (f" at commit {result.git_commit}." if result.git_commit else "."),
-        "Trained with progressive distillation (Tran, Balasubramanian, Hoai): from a teacher that sees the whole clip, "
-        f"and from the student's own later answers (alpha {recipe.distillation.alpha:g}, "
-        f"beta {recipe.distillation.beta:g}, {recipe.distillation.tau_s:g} s ahead).",
+        _taught(recipe.distillation),
     ]
     if texts.limits:
         parts += ["## Where it fails", texts.limits]
@@ -82,6 +80,16 @@ def _rounded(name: str, version: str, rounding: float) -> str:
         f"steps no logit was off by more than {rounding:.2g}. `inkling train evaluate {name}/{version}` measures the "
         "bundle itself."
     )
+
+
+def _taught(wish: Distillation) -> str:
+    """What the student learned from besides labels."""
+    sources = ["a teacher that sees the whole clip"] * (wish.alpha > 0) + ["its own later answers"] * (wish.beta > 0)
+    if not sources:
+        return "Trained on labels alone, without distillation."
+    weights = f"alpha {wish.alpha:g}, beta {wish.beta:g}, {wish.tau_s:g} s ahead"
+    what = f"Trained with progressive distillation (Tran, Balasubramanian, Hoai): from {' and from '.join(sources)}"
+    return f"{what} ({weights})."
 
 
 def _takes(takes: PoseInput | FrameInput) -> str:

@@ -1,0 +1,19 @@
+from __future__ import annotations
+
+import pytest
+
+from training.card import _taught
+from training.config import Distillation
+
+
+@pytest.mark.parametrize(
+    ("alpha", "beta", "said"),
+    [
+        (0.5, 0.5, "from a teacher that sees the whole clip and from its own later answers (alpha 0.5, beta 0.5"),
+        (0.0, 0.5, "from its own later answers (alpha 0, beta 0.5"),
+        (0.5, 0.0, "from a teacher that sees the whole clip (alpha 0.5"),
+        (0.0, 0.0, "labels alone"),
+    ],
+)
+def test_a_card_says_what_the_student_learned_from(alpha: float, beta: float, said: str) -> None:
+    assert said in _taught(Distillation(alpha=alpha, beta=beta))
