@@ -126,6 +126,11 @@ class Batcher:
         self._thread.join(timeout_s)
         return not self._thread.is_alive()
 
+    @property
+    def asleep(self) -> bool:
+        """Whether the engine waits for something to do."""
+        return self._asleep
+
     def run_once(self) -> bool:
         """Run one batch of what is ready, if anything is, and post its results. For tests without a thread."""
         ran = self._run_batch()

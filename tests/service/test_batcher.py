@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -9,7 +11,7 @@ import numpy as np
 import pytest
 
 from models.bundle import Bundle
-from service.batcher import Batcher, Outcome
+from service.batcher import TOGETHER_S, Batcher, Outcome
 from service.engine import Engine
 from service.pool import HostPool
 from service.schedule import Lane, Step
@@ -259,3 +261,60 @@ def test_stopping_leaves_no_thread_behind(bundle: Bundle) -> None:
     assert threading.active_count() == before + 1
     assert bench.batcher.stop(timeout_s=30)
     assert threading.active_count() == before
+
+
+def test_what_one_turn_submits_is_one_batch_and_one_wake_up(bundle: Bundle) -> None:
+    bench = Bench(bundle)
+    later: list[Callable[[], None]] = []
+    bench.batcher.start(later.append)
+    assert wait_for(lambda: bench.batcher.asleep)
+    for lane in bench.lanes:
+        bench.submit(lane, body(1))
+    assert not bench.outcomes
+    (rouse,) = later
+    rouse()
+    assert wait_for(lambda: bool(bench.outcomes))
+    assert [outcome.size for outcome in bench.outcomes] == [3]
+    assert bench.batcher.stop(timeout_s=30)
+
+
+def test_results_of_batches_without_a_break_wait_for_each_other_a_moment_only(bundle: Bundle) -> None:
+    bench = Bench(bundle, tracks=1)
+    for seed in range(6):
+        bench.submit(bench.lanes[0], body(seed))
+    posted: list[float] = []
+
+    def step() -> None:
+        bench.now_s += TOGETHER_S / 2.5
+        posted.append(len(bench.outcomes))
+        bench.engine.during = step
+
+    bench.engine.during = step
+    bench.batcher.start()
+    assert wait_for(lambda: len(bench.outcomes) == 6)
+    assert bench.batcher.stop(timeout_s=30)
+    assert posted == [0, 0, 0, 3, 3, 3], "outcomes that were posted when each batch ran"
+
+
+def test_a_step_can_be_taken_back_before_the_engine_has_fetched_it(bundle: Bundle) -> None:
+    bench = Bench(bundle, tracks=1)
+    step = bench.submit(bench.lanes[0], body(1))
+    assert bench.batcher.cancel([step])
+    assert not bench.batcher.run_once()
+
+
+def test_rows_are_the_probabilities_as_float32(bundle: Bundle) -> None:
+    bench = Bench(bundle)
+    for lane in bench.lanes:
+        bench.submit(lane, body(1))
+    outcome = bench.run()
+    assert [np.frombuffer(row, "<f4").tolist() for row in outcome.rows] == [
+        np.array(row, np.float32).tolist() for row in outcome.probabilities
+    ]
+
+
+def wait_for(done: Callable[[], bool]) -> bool:
+    deadline_s = time.monotonic() + 30
+    while not done() and time.monotonic() < deadline_s:
+        time.sleep(0.001)
+    return done()

@@ -170,6 +170,24 @@ def test_one_stream_more_than_its_inbox_holds_waits_without_loss(bundle: Bundle)
     with_hub([bundle], use, Limits(inbox=1))
 
 
+def test_who_asks_is_called_once_when_there_is_room_again(bundle: Bundle) -> None:
+    async def use(hub: Hub) -> None:
+        handle = hub.open(Start(bundle="tiny", policy="block"), unheard)
+        fullness = [handle.full]
+        handle.receive(pose(0))
+        fullness.append(handle.full)
+        called = asyncio.Event()
+        handle.call_when_writable(called.set)
+        await called.wait()
+        assert [*fullness, handle.full] == [False, True, False]
+        handle.receive(pose(1))
+        called.clear()
+        await handle.writable()
+        assert not called.is_set()
+
+    with_hub([bundle], use, Limits(inbox=1))
+
+
 def test_closing_wakes_whoever_waits_for_room(bundle: Bundle) -> None:
     async def use(hub: Hub) -> None:
         handle = hub.open(Start(bundle="tiny", policy="block"), unheard)
