@@ -14,6 +14,8 @@ _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 """JPEG's SOF markers."""
 _BARE = frozenset(range(0xD0, 0xD9)) | {0x01}
 """JPEG markers without a length."""
+_SEQUENTIAL = frozenset({0xC0, 0xC1})
+"""Of these the ones that code a pixel in one go: where the first scan has all components, libjpeg reads no other."""
 _SCANS = 100
 """Most scans of a progressive JPEG: usual are ten, and each costs a pass over the whole image."""
 
@@ -38,6 +40,7 @@ def file_size(data: bytes, start: int = 0) -> tuple[int, int]:
 
 def _jpeg(data: bytes, start: int) -> tuple[int, int]:
     at, size = start + 2, None
+    components = 0  # of a sequential image
     while True:
         if data[at] != 0xFF:
             raise BadImage("the JPEG is broken: its header is no sequence of segments")
@@ -56,15 +59,17 @@ def _jpeg(data: bytes, start: int) -> tuple[int, int]:
                 raise BadImage("the JPEG is broken: it has two frame headers")
             height, width = struct.unpack_from(">HH", data, at + 3)
             size = width, height
+            if marker in _SEQUENTIAL:
+                components = data[at + 7]
         (length,) = struct.unpack_from(">H", data, at)
         if length < 2:
             raise BadImage("the JPEG is broken: a segment is shorter than its own length")
         at += length
     if size is None:
         raise BadImage("the JPEG is broken: its pixels come before their number")
-    if data.find(b"\xff\xd9", at) < 0:
+    if data.rfind(b"\xff\xd9", at) < 0:  # from behind, where it should be: a search through the pixels takes its time
         raise BadImage("the JPEG is cut off: it has no end")
-    if data.count(b"\xff\xda", at) >= _SCANS:
+    if (not components or data[at + 2] != components) and data.count(b"\xff\xda", at) >= _SCANS:
         raise BadImage(f"the JPEG has more than {_SCANS} scans")
     return size
 

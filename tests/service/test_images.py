@@ -87,6 +87,16 @@ def test_a_jpeg_of_endlessly_many_scans_is_refused() -> None:
         file_size(whole[:-2] + b"\xff\xda\0\x02" * 200 + whole[-2:])
 
 
+def test_scans_are_counted_where_a_decoder_would_read_them() -> None:
+    """libjpeg reads one scan of a sequential image that codes all components in it, however many follow."""
+    whole = encoded(picture(40, 50), ".jpg")
+    first = whole.index(b"\xff\xda")
+    assert file_size(whole[:-2] + whole[first:-2] * 200 + whole[-2:]) == (50, 40)
+    one_component = whole[: first + 4] + b"\1" + whole[first + 5 : -2] + whole[first:-2] * 200 + whole[-2:]
+    with pytest.raises(BadImage, match="scans"):
+        file_size(one_component)
+
+
 def test_an_animated_webp_is_no_frame() -> None:
     header = b"RIFF\x16\0\0\0WEBPVP8X\x0a\0\0\0\x02\0\0\0\x0f\0\0\x0f\0\0"
     with pytest.raises(BadImage, match="animated"):
