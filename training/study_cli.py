@@ -47,7 +47,7 @@ def _run(arguments: argparse.Namespace, console: Console) -> None:
     whole, base = read_study(arguments.study)
     out: Path = arguments.out or Path("runs") / whole.name
     study = _part(whole, arguments)
-    command = f"inkling train reproduce {whole.name} --data DATASETS"
+    command = _command(arguments)
     written = time.monotonic()
 
     def write() -> None:
@@ -61,6 +61,16 @@ def _run(arguments: argparse.Namespace, console: Console) -> None:
     write_tables(study, outcomes(study, out), out, command)
     console.print((out / "results.md").read_text(encoding="utf-8"), markup=False)
     console.print(f"files in {out}", markup=False)
+
+
+def _command(arguments: argparse.Namespace) -> str:
+    """The command that gives the same tables, wherever data and results lie."""
+    words = ["inkling train reproduce", Path(arguments.study).stem, "--data DATASETS"]
+    words += [f"--on {text}" for text in arguments.on]
+    for name in ("sets", "methods", "labelled", "seeds"):
+        if getattr(arguments, name):
+            words.append(f"--{name} {getattr(arguments, name)}")
+    return " ".join(words)
 
 
 def _part(study: Study, arguments: argparse.Namespace) -> Study:

@@ -184,9 +184,13 @@ def spreadsheet(tables: Tables) -> str:
 
 
 def figure(tables: Tables, study: Study) -> Figure:
-    """Accuracy over observation, a panel for each set and share of labels; bands are one standard deviation."""
-    rows = [row for row in tables.rows if row.split is None]
-    panels = list(dict.fromkeys((row.set, row.labelled) for row in rows))
+    """Accuracy over observation, a panel for each set and share of labels; bands are one standard deviation.
+
+    A set of several splits has one panel, or while no seed has been through all of them one for each split.
+    """
+    whole = {(row.set, row.labelled) for row in tables.rows if row.split is None}
+    rows = [row for row in tables.rows if row.split is None or (row.set, row.labelled) not in whole]
+    panels = list(dict.fromkeys((row.split or row.set, row.labelled) for row in rows))
     across = max(1, min(len(panels), len({share for _, share in panels}) if len(panels) > 2 else 2))
     down = max(1, -(-len(panels) // across))
     drawn = Figure(figsize=(4.6 * across, 3.6 * down), layout="constrained")
@@ -194,7 +198,7 @@ def figure(tables: Tables, study: Study) -> Figure:
     shares = [100 * ratio for ratio in RATIOS]
     for place, (name, labelled) in enumerate(panels, 1):
         axes = drawn.add_subplot(down, across, place)
-        for row in (row for row in rows if (row.set, row.labelled) == (name, labelled)):
+        for row in (row for row in rows if (row.split or row.set, row.labelled) == (name, labelled)):
             mean = np.array([100 * value.mean for value in row.accuracy])
             spread = np.array([100 * (value.sd or 0.0) for value in row.accuracy])
             label = f"{row.method} (AUC {100 * row.auc.mean:.1f})"

@@ -43,6 +43,7 @@ def test_a_study_runs_on_a_set_of_ones_own_and_ends_with_its_tables(
     said = capsys.readouterr().out
     assert "2/2 sticks, 100 % labelled, both, seed 0: AUC" in said
     assert "| mine | 100% | both | 1 |" in said
+    assert "    inkling train reproduce study --data DATASETS --on mine=sticks --methods both\n" in said
     out = study.parent / "out"
     assert (out / "accuracy.png").exists()
     (out / "results.csv").unlink()

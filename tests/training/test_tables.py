@@ -78,6 +78,8 @@ def test_the_figure_has_a_panel_for_each_set_and_share_with_a_band_for_each_meth
     axes = figure(tabulate(STUDY, some()), STUDY).axes
     assert len(axes) == 1
     assert len(axes[0].lines) == len(axes[0].collections) == 2
+    unfinished = [o for o in some() if o.split == "one"]
+    assert [a.get_title() for a in figure(tabulate(STUDY, unfinished), STUDY).axes] == ["one, 100% labelled"]
 
 
 def test_tables_can_be_written_at_any_time(tmp_path: Path) -> None:
