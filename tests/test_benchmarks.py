@@ -54,29 +54,18 @@ def test_a_number_that_is_held_once_but_not_proved_is_lowered_until_it_is() -> N
     assert 380 <= found <= 400
 
 
-def test_one_failure_by_chance_does_not_end_the_search() -> None:
-    failed: set[int] = set()
-
-    def flaky(streams: int) -> bool:
-        if streams in failed:
-            return streams <= 300
-        failed.add(streams)
-        return False
-
-    assert 285 <= most(flaky, up_to(300), first=64) <= 300
-
-
 @pytest.mark.parametrize("kind", ["lost", "dropped", "refused", "errors"])
 def test_streams_are_held_only_when_in_time_and_nothing_was_lost(kind: str) -> None:
-    fine = {"p99_ms": 49.0, "lost": 0, "dropped": 0, "refused": 0, "errors": 0}
+    fine = {"p99_ms": 49.0, "lost": 0, "dropped": 0, "refused": 0, "errors": 0, "late_p99_ms": 2.0}
     assert in_time(fine, 50)
     assert not in_time({**fine, kind: 1}, 50)
     assert not in_time({**fine, "p99_ms": 51.0}, 50)
+    assert not in_time({**fine, "late_p99_ms": 30.0}, 50)
     assert not in_time({**fine, "p99_ms": math.nan}, 50)
 
 
 def test_a_number_is_proved_by_more_than_half_of_its_loads_unless_one_lost_a_frame() -> None:
-    good = {"p99_ms": 40.0, "lost": 0, "dropped": 0, "refused": 0, "errors": 0}
+    good = {"p99_ms": 40.0, "late_p99_ms": 2.0, "lost": 0, "dropped": 0, "refused": 0, "errors": 0}
     late, lossy = {**good, "p99_ms": 60.0}, {**good, "lost": 1}
     assert proved([good, late, good, late, good], 5, 50) is True
     assert proved([good, good], 5, 50) is None

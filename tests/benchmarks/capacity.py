@@ -14,7 +14,7 @@ from tests.benchmarks.search import search
 from tests.benchmarks.streams import Group
 from tests.benchmarks.throughput import RESULTS
 
-HZ, P99_MS, WANTED, FIRST = 30.0, 50.0, 400, 128
+HZ, P99_MS, WANTED, FIRST = 30.0, 50.0, 400, 256
 
 
 def measure(rounds: int, seconds: float) -> Result:
