@@ -233,6 +233,14 @@ def test_a_report_replaces_its_section_and_nothing_else() -> None:
     assert report.updated("# Title\n", {}, plot=False).startswith("# Title\n\n<!-- results -->\n")
 
 
+def test_what_a_benchmark_prints_about_itself_is_no_result_of_it() -> None:
+    about = {"benchmark": "capacity", "machine": {"processor": "p", "cores": 2, "pinning": "x"}, "rounds": 5}
+    found = {"streams": 400, "p99_ms": Spread(40, 30, 45).as_json(), "asked": []}
+    text = report.markdown({"capacity": {**about, "otherwise_busy": 0.5, "held": {"json": found}}})
+    assert "| streams at 30 Hz with p99 ≤ 50 ms, json results | 400 (400 to 400) | ≥ 400 | met |" in text
+    assert "other work took 50% of the machine" in text
+
+
 def test_the_report_in_the_checkout_is_that_of_its_results() -> None:
     results = json.loads((report.HERE / report.RESULTS).read_text(encoding="utf-8"))
     text = (report.HERE / "README.md").read_text(encoding="utf-8")

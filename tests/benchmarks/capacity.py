@@ -26,12 +26,12 @@ def measure(rounds: int, seconds: float) -> Result:
             group = Group(f"{url}/v1/stream", hz=HZ, results=results)
             found[results] = search(group, first, P99_MS, rounds, seconds + 1)
             first = max(8, found[results]["streams"] * 3 // 4)  # the next one is not far
-    return found
+    return {"held": found}
 
 
 def rows(result: Result) -> list[Row]:
     shown = []
-    for results, found in result.items():
+    for results, found in result["held"].items():
         streams, p99 = found["streams"], spread(found["p99_ms"])
         what = f"streams at {HZ:g} Hz with p99 ≤ {P99_MS:g} ms, {results} results"
         shown.append(Row.at_least(what, Spread(streams, streams, streams), WANTED, ".0f"))

@@ -88,7 +88,7 @@ def draw(results: dict[str, Any], path: Path) -> bool:
     left.set(xscale="log", xlabel="ms from sent to received", ylabel="% of predictions", title="at 30 Hz")
     left.legend()
     for kind in ("json", "packed"):
-        if found := results.get("capacity", {}).get(kind):
+        if found := results.get("capacity", {}).get("held", {}).get(kind):
             asked = sorted((seen["streams"], seen["p99_ms"]) for seen in found["asked"])
             right.plot(*zip(*asked, strict=True), ".-", label=f"{kind} results")
     right.axhline(50, color="grey", linewidth=0.8)
