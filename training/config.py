@@ -265,7 +265,7 @@ class Recipe(Section):
 def recipe_file(path: Path | str) -> Path:
     """The file of a recipe or study, which a bare name means among the shipped ones. Raises ConfigError."""
     path = Path(path)
-    if path.suffix or path.exists():
+    if path.suffix or path.is_file():
         return path
     shipped = RECIPES / f"{path}.toml"
     if not shipped.exists():

@@ -78,6 +78,14 @@ def test_a_missing_file_and_an_unknown_recipe_are_told_apart(tmp_path: Path) -> 
         read_recipe("nobody-made-this")
 
 
+def test_a_folder_of_the_same_name_does_not_hide_a_shipped_recipe(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "penn").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert read_recipe("penn").name == "penn"
+
+
 def test_every_shipped_recipe_is_read_by_its_name() -> None:
     for path in RECIPES.glob("*.toml"):
         if not is_study(path):
