@@ -45,7 +45,9 @@ def rows(result: Result) -> list[Row]:
     return [
         Row(f"p99 of {POSES} pose streams", f"{p99s['without']:.1f} ms"),
         Row(f"p99 of the same beside {CAMERAS} cameras", f"{p99s['with']:.1f} ms"),
-        Row.at_most("the second over the first", spread(result["moved"]), 2),
+        Row.at_most(
+            "p99 of 100 pose streams beside 4 cameras, over their p99 without them", spread(result["moved"]), 2
+        ),
         Row("p99 of the cameras", f"{p99s['cameras']:.1f} ms"),
         Row("frames lost or dropped, of all", str(result["lost_or_dropped"])),
     ]
