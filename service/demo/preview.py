@@ -17,7 +17,7 @@ from rich.text import Text
 from service.capture import Capture
 from service.client import Stream
 from service.demo import screen
-from service.demo.show import DRAW_EVERY_S, PLAIN_EVERY_S, Feed
+from service.demo.show import DRAW_EVERY_S, PLAIN_EVERY_S, Feed, print_lines
 from service.images import Pixels
 from service.protocol import Prediction
 
@@ -104,7 +104,7 @@ def show_video(
             feed.film(prediction, stream.latency_s)
             if prediction.pts_s - drawn_s >= PLAIN_EVERY_S:
                 drawn_s = prediction.pts_s
-                console.print(screen.line(scene), highlight=False, markup=False, soft_wrap=True)
+                print_lines(console, scene)
         return
     with Live(screen.view(scene), console=console, auto_refresh=False) as live:
         for prediction in predictions:

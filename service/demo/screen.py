@@ -61,6 +61,8 @@ class Scene:
     latency_s: float | None = None
     frames: int = 0
     events: list[str] = field(default_factory=list)
+    printed: int = 0
+    """Of the events, where the output is lines."""
     history: list[float] = field(default_factory=list)
     """Probability of `doing`, of a film that of the leader; one value a prediction, oldest first."""
     picture: Text | None = None

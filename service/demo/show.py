@@ -65,7 +65,7 @@ def show(stream: Stream, feed: Feed, action: str, seconds: float | None, console
     scene = feed.scene
     scene.bundle, scene.labels, scene.image = f"{stream.ready.bundle} {stream.ready.version}", stream.labels, IMAGE
     if plain or not console.is_terminal:
-        _run(stream, feed, action, seconds, PLAIN_EVERY_S, lambda: _print_line(console, scene))
+        _run(stream, feed, action, seconds, PLAIN_EVERY_S, lambda: print_lines(console, scene))
         return
     with Live(screen.view(scene), console=console, auto_refresh=False) as live:
         _run(stream, feed, action, seconds, DRAW_EVERY_S, lambda: live.update(screen.view(scene), refresh=True))
@@ -107,5 +107,8 @@ def _run(
             draw()
 
 
-def _print_line(console: Console, scene: screen.Scene) -> None:
-    console.print(screen.line(scene), highlight=False, markup=False, soft_wrap=True)
+def print_lines(console: Console, scene: screen.Scene) -> None:
+    """What was told since the last line, and a line about now."""
+    for line in (*scene.events[scene.printed :], screen.line(scene)):
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+    scene.printed = len(scene.events)
