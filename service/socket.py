@@ -58,7 +58,16 @@ class SocketShell:
 
     async def serve(self, websocket: WebSocket) -> None:
         """One connection from its handshake to its close. Raises nothing but cancellation."""
-        await _Connection(self, websocket).run()
+        with contextlib.suppress(WebSocketDisconnect):
+            try:
+                transport = _transport(websocket)
+            except Internal as error:
+                log.error("no stream can be served: %s", error)
+                self.metrics.errors[error.code] += 1
+                await websocket.accept()
+                await _say_why(websocket, error)
+            else:
+                await _Connection(self, websocket, transport).run()
 
     async def follow(self, websocket: WebSocket, stream: str) -> None:
         """One connection that listens to a stream, from its handshake to its close. Raises nothing but cancellation."""
@@ -119,10 +128,10 @@ class _Connection:
     coroutine does nothing but wait for the end.
     """
 
-    def __init__(self, shell: SocketShell, websocket: WebSocket) -> None:
+    def __init__(self, shell: SocketShell, websocket: WebSocket, transport: StreamTransport) -> None:
         self._shell = shell
         self._websocket = websocket
-        self._transport: StreamTransport = websocket.scope["extensions"][EXTENSION]["connection"]
+        self._transport = transport
         self._loop = asyncio.get_running_loop()
         self._handle: Handle | None = None
         self._block = False
@@ -308,9 +317,24 @@ async def _listen(websocket: WebSocket, follower: Follower) -> None:
     next(task for task in tasks if task in done).result()
 
 
+def _transport(websocket: WebSocket) -> StreamTransport:
+    """The connection below. Raises WebSocketDisconnect when it is lost, Internal when it is not one of ours."""
+    extension = websocket.scope.get("extensions", {}).get(EXTENSION)
+    if extension is None:
+        raise Internal(
+            "this server was started without the transport that streams need: use inkling serve, or uvicorn with "
+            "--ws service.transport:StreamTransport"
+        )
+    if not extension:
+        raise WebSocketDisconnect(1006)
+    transport: StreamTransport = extension["connection"]
+    return transport
+
+
 async def _say_why(websocket: WebSocket, error: ServiceError) -> None:
     """Tell a client why it is parted with, and close. Raises WebSocketDisconnect."""
-    websocket.scope["extensions"][EXTENSION]["connection"].unblock()
+    with contextlib.suppress(Internal):  # another server's transport waits for the client to read
+        _transport(websocket).unblock()
     await websocket.send_text(encode(error_message(error)))
     await websocket.close(error.close or NORMAL, error.code)
 

@@ -276,7 +276,7 @@ class StreamTransport(WebSocketsSansIOProtocol):
         self._gone()
         self._sink = None  # the two know each other, and so do this and its scope: spare the garbage collector the ring
         if self.handshake_initiated:
-            self.scope["extensions"].pop(EXTENSION, None)
+            self.scope["extensions"][EXTENSION] = {}
 
     def shutdown(self) -> None:
         self.flush()

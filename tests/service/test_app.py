@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import pytest
 import uvicorn
+from fastapi import FastAPI
 from prometheus_client.parser import text_string_to_metric_families
 from websockets.sync.client import connect
 
 from service.app import create_app
 from service.errors import ServiceError
+from service.protocol import ErrorMessage
 from tests.service.conftest import (
     WAIT_S,
     Running,
@@ -130,24 +134,41 @@ def test_a_defect_is_answered_without_its_details_and_counted(server: Running, m
     assert server.counts("internal") == before + 1
 
 
-def test_the_application_runs_under_plain_uvicorn_too(bundles: Path) -> None:
-    """Without our server there is no drain and no transport of ours, but all else works."""
-    app = create_app(tiny_settings(bundles))
-    plain = uvicorn.Server(uvicorn.Config(app, port=0, log_config=None, ws="websockets-sansio"))
-    thread = threading.Thread(target=plain.run)
-    thread.start()
-    try:
-        wait_until(lambda: plain.started)
-        host, port = plain.servers[0].sockets[0].getsockname()
-        assert httpx.get(f"http://{host}:{port}/readyz").status_code == 200
-        with connect(f"ws://{host}:{port}/v1/stream") as socket:
+def test_the_application_runs_under_plain_uvicorn_with_our_transport(bundles: Path) -> None:
+    """Without our server there is no drain, but all else works."""
+    with _plain_uvicorn(create_app(tiny_settings(bundles)), "service.transport:StreamTransport") as where:
+        assert httpx.get(f"http://{where}/readyz").status_code == 200
+        with connect(f"ws://{where}/v1/stream") as socket:
             say(socket, {"type": "start", "bundle": "tiny"})
             say(socket, pose(0, 0.0, {1: body()}))
             answers = settled(socket)
             say(socket, {"type": "nonsense"})
             heard, close = hear_all(socket)
+    assert [message.type for message in answers + heard] == ["ready", "prediction", "error"]
+    assert close == 4400
+
+
+def test_without_our_transport_a_stream_is_told_how_to_start_the_server(bundles: Path) -> None:
+    with _plain_uvicorn(create_app(tiny_settings(bundles)), "websockets-sansio") as where:
+        assert httpx.get(f"http://{where}/readyz").status_code == 200
+        with connect(f"ws://{where}/v1/stream") as socket:
+            (error,), close = hear_all(socket)
+    assert isinstance(error, ErrorMessage)
+    assert error.code == "internal"
+    assert "--ws service.transport:StreamTransport" in error.message
+    assert close == 1011
+
+
+@contextlib.contextmanager
+def _plain_uvicorn(app: FastAPI, ws: str) -> Iterator[str]:
+    """Yields host:port."""
+    plain = uvicorn.Server(uvicorn.Config(app, port=0, log_config=None, ws=ws))
+    thread = threading.Thread(target=plain.run)
+    thread.start()
+    try:
+        wait_until(lambda: plain.started)
+        host, port = plain.servers[0].sockets[0].getsockname()
+        yield f"{host}:{port}"
     finally:
         plain.should_exit = True
         thread.join(WAIT_S)
-    assert [message.type for message in answers + heard] == ["ready", "prediction", "error"]
-    assert close == 4400
