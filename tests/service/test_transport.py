@@ -69,6 +69,11 @@ def _writable(connection: object) -> bool:
     return not isinstance(event, asyncio.Event) or event.is_set()
 
 
+def _defects(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """What the server logged as an error. The client library does too, when its socket is taken away under it."""
+    return [r.getMessage() for r in caplog.records if r.levelname == "ERROR" and r.name != "websockets.client"]
+
+
 def test_a_client_that_resets_the_connection_while_it_is_told_of_its_error_is_no_failure(
     server: Running, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -79,20 +84,20 @@ def test_a_client_that_resets_the_connection_while_it_is_told_of_its_error_is_no
             socket.socket.close()
     server.wait_idle()
     wait_until(lambda: not server.server.server_state.connections)
-    assert "Traceback" not in caplog.text
+    assert not _defects(caplog)
 
 
 def test_after_the_refusal_of_a_message_nothing_more_is_read(server: Running, caplog: pytest.LogCaptureFixture) -> None:
     with opened(server) as socket:
         before = server.counts("bad_message")
         socket.socket.sendall(b"\xff" * 8)
-        with contextlib.suppress(BrokenPipeError):  # the client library hangs up as soon as it has read the close frame
+        with contextlib.suppress(ConnectionError):  # the client library hangs up as soon as it has read the close frame
             for _ in range(100):
                 socket.socket.sendall(b"\x81\x85\x00\x00\x00\x00hello")
         messages, close = hear_all(socket)
     assert (len(messages), close) == (1, 1002)
     server.wait_idle()
-    assert not [record for record in caplog.records if record.levelname == "ERROR"]
+    assert not _defects(caplog)
     assert server.counts("bad_message") == before, "the messages after it were not decoded"
 
 
