@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
@@ -65,6 +66,7 @@ def card(
         f"{result.val_clips} clips.",
         "## Trained on",
         "\n".join(f"- {origin}" for origin in result.origins),
+        *((_learned_first(result.pretrained_on),) if result.pretrained_on else ()),
         f"{result.train_clips} training clips. Recipe `{recipe.name}`, seed {result.seed}, made {result.created}"
         + (f" at commit {result.git_commit}." if result.git_commit else "."),
         _taught(recipe.distillation),
@@ -80,6 +82,11 @@ def _rounded(name: str, version: str, rounding: float) -> str:
         f"steps no logit was off by more than {rounding:.2g}. `inkling train evaluate {name}/{version}` measures the "
         "bundle itself."
     )
+
+
+def _learned_first(origins: Sequence[str]) -> str:
+    told = "\n".join(f"- {origin}" for origin in origins)
+    return f"Before these it was trained on the training clips of others, whose labels it does not answer:\n\n{told}"
 
 
 def _taught(wish: Distillation) -> str:

@@ -11,6 +11,7 @@ is a whole one; every other key has a default. Relative data set paths start at 
 from __future__ import annotations
 
 import hashlib
+import os
 import tomllib
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -51,6 +52,27 @@ class Source(Section):
     @property
     def name(self) -> str:
         return self.path.name
+
+
+class Pretraining(Section):
+    """Clips of other data sets, to be learned before the recipe's own: by the student, and by each teacher.
+
+    For recipes with few clips, and larger sets of the same kind. The training clips with a label are learned at the
+    recipe's rate and on its skeleton, with its augmentation, and optimised as `fit` and `fit_teacher` say. What a
+    network then knows of movement it keeps (its layers and its recurrence); what it answers it learns anew: the labels
+    of these sets are not among the model's. Nothing is validated or measured on them.
+    """
+
+    datasets: Annotated[tuple[Source, ...], Field(min_length=1)]
+    epochs: Count = 15
+    """Instead of those of `fit` and `fit_teacher`."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        names = [source.name for source in self.datasets]
+        if len(set(names)) != len(names):
+            raise ValueError("two data sets to be learned first have the same folder name")
+        return self
 
 
 class Background(Section):
@@ -182,6 +204,8 @@ class Recipe(Section):
 
     name: Name
     datasets: Annotated[tuple[Source, ...], Field(min_length=1)]
+    pretraining: Pretraining | None = None
+    """What is learned first, of other data sets."""
     rate_hz: Positive
     """Steps of the model in a second. On the progress clock, how many levels its features take for a second."""
     clock: Literal["rate", "progress"] = "rate"
@@ -226,11 +250,24 @@ class Recipe(Section):
             raise ValueError("several teachers need poses: each would bring an eye of its own for frames")
         if self.frames is not None and self.distillation.target == "neighbours":
             raise ValueError("neighbours are found among poses")
+        if self.pretraining is not None:
+            self._begun_before(self.pretraining)
         if self.clock == "progress":
             self._progress()
         elif self.distillation.tau_levels is not None:
             raise ValueError('tau_levels belongs to clock = "progress"; the rate clock has tau_s')
         return self
+
+    def _begun_before(self, pretraining: Pretraining) -> None:
+        """Raise ValueError where other clips cannot be learned first."""
+        if self.frames is not None:
+            raise ValueError("pretraining is for clips of poses; a recipe on frames begins from [frames] weights")
+        if self.clock == "progress":
+            raise ValueError('pretraining needs clock = "rate": levels of other clips last for other times')
+        own = {os.path.normpath(source.path) for source in self.datasets}
+        for source in pretraining.datasets:
+            if os.path.normpath(source.path) in own:
+                raise ValueError(f"{source.path} is a data set of the recipe itself; pretraining is on others")
 
     def _progress(self) -> None:
         """Raise ValueError where something would change the number of a clip's levels, or what they mean."""
@@ -249,6 +286,26 @@ class Recipe(Section):
         return levels if levels is not None else max(1, round(self.distillation.tau_s * self.rate_hz))
 
     @property
+    def first(self) -> Recipe | None:
+        """What is learned first, as a recipe of its own; None without pretraining."""
+        if self.pretraining is None:
+            return None
+        epochs = {"epochs": self.pretraining.epochs}
+        return self.model_copy(
+            update={
+                "datasets": self.pretraining.datasets,
+                "pretraining": None,
+                "labelled": 1.0,
+                "distillation": Distillation(alpha=0, beta=0),
+                "fit": self.fit.model_copy(update=epochs),
+                "fit_teacher": (self.fit_teacher or self.fit).model_copy(update=epochs),
+                "validation": Validation(share=0, select="last"),
+                "stopping": Stopping(),
+                "background": None,
+            }
+        )
+
+    @property
     def background_label(self) -> str | None:
         return self.background.label if self.background else None
 
@@ -257,8 +314,11 @@ class Recipe(Section):
         ignored: dict[str, bool | set[str]] = {"seeds": True, "bundle": {"title", "limits", "decision"}}
         if self.frames is None:
             ignored |= {"frames": True, "pixels": True, "windows": True}
-        if self.stopping == Stopping():  # as in runs that were begun before there was such a section
+        # as in runs that were begun before there were such sections
+        if self.stopping == Stopping():
             ignored |= {"stopping": True}
+        if self.pretraining is None:
+            ignored |= {"pretraining": True}
         return hashlib.sha256(self.model_dump_json(exclude=ignored).encode()).hexdigest()
 
 

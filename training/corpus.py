@@ -19,7 +19,7 @@ from models.clock import step_frames
 from models.errors import SkeletonError
 from models.skeletons import Skeleton
 from training import clips
-from training.config import Recipe
+from training.config import Recipe, Source
 from training.dataset import CLIPS_FILE, DATASET_FILE, Clip, PoseDataset, Split, inspect
 from training.errors import DataError, Problem
 from training.progress import progress_frames
@@ -61,6 +61,8 @@ class Corpus:
     repeats: dict[str, int]
     origins: tuple[str, ...]
     """A sentence about each data set, for the card."""
+    pretraining: Corpus | None = None
+    """What is learned first: the labelled training clips of other data sets, with labels of their own."""
 
     @property
     def skeleton(self) -> Skeleton:
@@ -70,7 +72,7 @@ class Corpus:
         return self.input.skeleton
 
     def digest(self) -> str:
-        """sha256 over all clips, labels and splits."""
+        """sha256 over all clips, labels and splits, those that are learned first too."""
         what = self.input.skeleton if isinstance(self.input, PoseInput) else self.input
         found = hashlib.sha256(repr((self.labels, self.rate_hz, what)).encode())
         for e in self.examples:
@@ -78,6 +80,8 @@ class Corpus:
             found.update(e.pose.numpy().tobytes())
             if e.step_targets is not None:
                 found.update(e.step_targets.numpy().tobytes())
+        if self.pretraining is not None:
+            found.update(self.pretraining.digest().encode())
         return found.hexdigest()
 
     def tests(self) -> dict[str, list[Example]]:
@@ -103,42 +107,73 @@ def segments(example: Example) -> list[Example]:
 
 
 def load_corpus(recipe: Recipe, root: Path | str = ".") -> Corpus:
-    """Read all data sets of a recipe. Raises DataError with the problems of all of them at once."""
+    """Read all data sets of a recipe, also what it learns first. Raises DataError with all their problems at once."""
     if recipe.frames is not None:
         return _load_frames(recipe, Path(root))
-    found = [(source, *inspect(Path(root) / source.path, source.occluded)) for source in recipe.datasets]
-    problems = [problem for _, _, found_problems in found for problem in found_problems]
-    datasets = [(source, dataset) for source, dataset, _ in found if dataset is not None]
+    first = recipe.first
+    own, own_problems = _inspected(recipe, Path(root))
+    others, other_problems = _inspected(first, Path(root)) if first is not None else ([], [])
+    problems = own_problems + other_problems + _same_folders(own, others)
     if problems:
         raise DataError(problems)
-    first = datasets[0][1]
-    target = skeletons.get(recipe.skeleton) if recipe.skeleton else first.skeleton
-    named: list[tuple[str, PoseDataset, list[str]]] = []
+    target = skeletons.get(recipe.skeleton) if recipe.skeleton else own[0][1].skeleton
+    corpus, problems = _mapped(recipe, own, target)
+    if first is not None:
+        pretraining, other_problems = _mapped(first, others, target, measured=False)
+        corpus, problems = replace(corpus, pretraining=pretraining), problems + other_problems
+    if problems:
+        raise DataError(problems)
+    return corpus
+
+
+def _inspected(recipe: Recipe, root: Path) -> tuple[list[tuple[Source, PoseDataset]], list[Problem]]:
+    """The data sets of a recipe that can be read, and the problems of the others."""
+    found = [(source, *inspect(root / source.path, source.occluded)) for source in recipe.datasets]
+    datasets = [(source, dataset) for source, dataset, _ in found if dataset is not None]
+    return datasets, [problem for _, _, problems in found for problem in problems]
+
+
+def _same_folders(
+    own: Sequence[tuple[Source, PoseDataset]], others: Sequence[tuple[Source, PoseDataset]]
+) -> list[Problem]:
+    """Of the data sets to be learned first, those that are the recipe's own by another path."""
+    folders = {dataset.directory.resolve() for _, dataset in own}
+    reason = "is a data set of the recipe itself; pretraining is on others"
+    return [Problem(d.directory, None, reason) for _, d in others if d.directory.resolve() in folders]
+
+
+def _mapped(
+    recipe: Recipe, datasets: Sequence[tuple[Source, PoseDataset]], target: Skeleton, *, measured: bool = True
+) -> tuple[Corpus, list[Problem]]:
+    """The clips of data sets on one skeleton, and what is wrong with them. measured False: labelled training clips."""
+    problems: list[Problem] = []
+    named: list[tuple[str, PoseDataset, list[tuple[Clip, str]]]] = []
     for source, dataset in datasets:
         have = {clip.label for clip in dataset.clips}
         for old in source.rename.keys() - have:
             problems.append(
                 Problem(dataset.directory / CLIPS_FILE, None, f"the recipe renames {old!r}, no clip has it")
             )
-        named.append((source.name, dataset, [source.rename.get(c.label or "", c.label or "") for c in dataset.clips]))
+        pairs = [(clip, source.rename.get(clip.label or "", clip.label or "")) for clip in dataset.clips]
+        wanted = pairs if measured else [(clip, label) for clip, label in pairs if label and clip.split == "train"]
+        named.append((source.name, dataset, wanted))
     background = recipe.background_label
-    trained = {
-        label for _, dataset, names in named for clip, label in zip(dataset.clips, names, strict=True)
-        if label and clip.split == "train"
-    } | ({background} if background else set())  # fmt: skip
+    trained = {label for _, _, pairs in named for clip, label in pairs if label and clip.split == "train"}
+    trained |= {background} if background else set()
     labels = tuple(sorted(trained))
     if len(labels) < 2:
-        problems.append(Problem(first.directory / CLIPS_FILE, None, "a recipe needs clips of at least two labels"))
+        table, what = datasets[0][1].directory / CLIPS_FILE, "a recipe" if measured else "pretraining"
+        problems.append(Problem(table, None, f"{what} needs clips of at least two labels"))
     index = {label: i for i, label in enumerate(labels)}
     examples: list[Example] = []
-    for name, dataset, names in named:
-        problems += _untrained(dataset, names, trained)
+    for name, dataset, pairs in named:
+        problems += _untrained(dataset, pairs, trained)
         try:
             to_target = skeletons.mapping(dataset.skeleton, target)
         except SkeletonError as error:
             problems.append(Problem(dataset.directory / DATASET_FILE, None, str(error)))
             continue
-        for clip, label in zip(dataset.clips, names, strict=True):
+        for clip, label in pairs:
             if not label and clip.split != "train":
                 continue  # renamed to nothing: no answer to compare with
             frames = _steps(clip, recipe)
@@ -146,12 +181,10 @@ def load_corpus(recipe: Recipe, root: Path | str = ".") -> Corpus:
             # prefix by set: two sets may both number their groups from 1
             target_index = index.get(label, UNLABELLED)
             examples.append(Example(pose, target_index, name, clip.split, f"{name}/{clip.group}"))
-    if problems:
-        raise DataError(problems)
-    own = {name: tuple(sorted({index[label] for label in names if label})) for name, _, names in named}
+    own = {name: tuple(sorted({index[label] for _, label in pairs if label in index})) for name, _, pairs in named}
     origins = tuple(" ".join(part for part in (d.about or name, d.terms) if part) for name, d, _ in named)
     repeats = {source.name: source.repeat for source in recipe.datasets}
-    return Corpus(labels, pose_input(target), recipe.rate_hz, tuple(examples), own, repeats, origins)
+    return Corpus(labels, pose_input(target), recipe.rate_hz, tuple(examples), own, repeats, origins), problems
 
 
 def _steps(clip: Clip, recipe: Recipe) -> list[int]:
@@ -223,10 +256,10 @@ def _load_frames(recipe: Recipe, root: Path) -> Corpus:
     return Corpus(labels, frame, recipe.rate_hz, tuple(examples), own, repeats, origins)
 
 
-def _untrained(dataset: PoseDataset, names: Sequence[str], trained: set[str]) -> Iterator[Problem]:
+def _untrained(dataset: PoseDataset, pairs: Sequence[tuple[Clip, str]], trained: set[str]) -> Iterator[Problem]:
     """The first clip of every label that is validated or tested but never trained."""
     reported: set[str] = set()
-    for clip, label in zip(dataset.clips, names, strict=True):
+    for clip, label in pairs:
         if label and label not in trained | reported:
             reported.add(label)
             yield Problem(dataset.directory / CLIPS_FILE, clip.row, f"label {label!r} has no training clip")

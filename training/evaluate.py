@@ -168,7 +168,7 @@ def measure(
 def evaluate_run(run: Run, data: Path | str = ".", seed: int | None = None) -> Evaluation:
     """Measure a run's student, by default that of the seed with the best validation AUC. Raises TrainingError."""
     result = run.chosen(seed)
-    corpus = load_corpus(run.recipe, data)
+    corpus = load_corpus(_measured(run.recipe), data)
     _same_labels(result.labels, corpus)
     name = f"{run.recipe.name}, seed {result.seed}"
     return measure(name, run.recipe, run.student(result), corpus, result.calibration, result.stopping)
@@ -182,7 +182,7 @@ def evaluate_bundle(directory: Path | str, recipe: Recipe | None = None, data: P
     bundle = load(Path(directory))
     spec = bundle.spec
     recipe = recipe or read_recipe(spec.provenance.recipe)
-    corpus = load_corpus(recipe, data)
+    corpus = load_corpus(_measured(recipe), data)
     _same_labels(spec.labels, corpus)
     if not _fits(spec.input, corpus) or recipe.rate_hz != spec.rate_hz:
         what = "skeleton" if isinstance(spec.input, PoseInput) else "size of frames"
@@ -191,6 +191,11 @@ def evaluate_bundle(directory: Path | str, recipe: Recipe | None = None, data: P
     verify_graph(bundle, graph)
     name = f"{spec.name} {spec.version}"
     return measure(name, recipe, bundle_predictor(bundle, graph), corpus, spec.calibration, spec.stopping)
+
+
+def _measured(recipe: Recipe) -> Recipe:
+    """A recipe without what it learned first: that need not be there, as nothing is measured on it."""
+    return recipe.model_copy(update={"pretraining": None})
 
 
 def _fits(takes: PoseInput | FrameInput, corpus: Corpus) -> bool:

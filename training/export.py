@@ -256,7 +256,7 @@ def export(
         "stopping": result.stopping,
         "quality": quality,
         "provenance": Provenance(
-            data=result.origins,
+            data=(*result.origins, *result.pretrained_on),
             recipe=recipe.name,
             seed=result.seed,
             git_commit=result.git_commit,

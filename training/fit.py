@@ -1,5 +1,7 @@
 """Fit a recipe: for each seed a teacher that sees the whole clip, then the causal student distilled from it.
 
+Where a recipe has other clips to be learned first, each of them begins from a network that was trained on those.
+
 A fit that was killed continues where its last epoch ended, and ends with the weights of an uninterrupted one.
 """
 
@@ -24,7 +26,7 @@ from training.folds import Fold, draw_fold
 from training.learner import Learner, train
 from training.promises import fit_promises, told
 from training.run import RESULT_FILE, Run, SeedResult, load_weights, save_weights, write_text
-from training.stages import student_learner, teacher_learner
+from training.stages import first_student, first_teacher, student_learner, teacher_learner
 
 Report = Callable[[str], None]
 """Receives a line about the progress of a fit."""
@@ -53,7 +55,8 @@ def fit(
         if run.result(seed) is not None:
             report(f"seed {seed}: done already")
             continue
-        report(f"seed {seed}: {len(fold.train)} training clips, {len(fold.val)} for validation")
+        first = f", {len(corpus.pretraining.examples)} learned first" if corpus.pretraining is not None else ""
+        report(f"seed {seed}: {len(fold.train)} training clips, {len(fold.val)} for validation{first}")
         with torch.random.fork_rng():  # the caller's randomness stays as it was
             _fit_seed(run, corpus, fold, seed, _Training(device, report, progress_bar))
     return run
@@ -66,7 +69,8 @@ class _Training:
         self.device, self.report, self.progress_bar = device, report, progress_bar
 
     def stage(self, learner: Learner, directory: Path, name: str) -> float:
-        """Train the learner's network, or load it where that is done already; returns its validation AUC."""
+        """Train the learner's network, or load it where that is done already; returns its validation AUC, NaN where
+        there are no validation clips."""
         weights, score = directory / f"{name}.pt", directory / f"{name}.auc"
         if not score.exists():
             checkpoints = directory / name
@@ -94,11 +98,19 @@ def _fit_seed(run: Run, corpus: Corpus, fold: Fold, seed: int, training: _Traini
     if recipe.distillation.taught:
         members = []
         for member in range(recipe.distillation.teachers):
-            one = teacher_learner(recipe, corpus, fold, seed, member)
-            teacher_aucs.append(training.stage(one, directory, f"teacher-{member}" if member else "teacher"))
+            name = f"teacher-{member}" if member else "teacher"
+            before = first_teacher(recipe, corpus, seed, member)
+            if before is not None:
+                training.stage(before, directory, f"pretrained-{name}")
+            begin = before.network if before is not None else None
+            one = teacher_learner(recipe, corpus, fold, seed, member, begin)
+            teacher_aucs.append(training.stage(one, directory, name))
             members.append(one.network)
         teacher = Ensemble(members)
-    learner = student_learner(recipe, corpus, fold, seed, teacher)
+    first = first_student(recipe, corpus, seed)
+    if first is not None:
+        training.stage(first, directory, "pretrained")
+    learner = student_learner(recipe, corpus, fold, seed, teacher, first.network if first is not None else None)
     student = learner.network
     student_auc = training.stage(learner, directory, "student")
     calibration, stopping = fit_promises(student, fold.val, recipe, corpus.labels, seed)
@@ -115,6 +127,7 @@ def _fit_seed(run: Run, corpus: Corpus, fold: Fold, seed: int, training: _Traini
         train_clips=len(fold.train),
         val_clips=len(fold.val),
         origins=corpus.origins,
+        pretrained_on=corpus.pretraining.origins if corpus.pretraining is not None else (),
         created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         git_commit=git_commit(),
         libraries=_libraries(),

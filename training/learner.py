@@ -223,13 +223,15 @@ def train(
     progress_bar: bool = False,
     report: Callable[[str], None] = lambda line: None,
 ) -> float:
-    """Train to the last epoch, from `checkpoints/last.ckpt` where there is one; returns the validation AUC.
+    """Train to the last epoch, from `checkpoints/last.ckpt` where there is one; returns the validation AUC, NaN where
+    there are no validation clips.
 
     Afterwards `learner.network` has the averaged weights of the epoch that its recipe keeps.
     """
     # Two keepers, best first: Lightning's own `save_last` writes only when the best one does.
     keeper = partial(ModelCheckpoint, checkpoints, save_on_train_epoch_end=True, enable_version_counter=False)
-    keepers = [keeper("best", monitor="auc", mode="max"), keeper("last")]
+    keepers = [keeper("best", monitor="auc", mode="max")] if learner.validation else []
+    keepers.append(keeper("last"))
     last = checkpoints / "last.ckpt"
     with _quiet():
         trainer = lightning.Trainer(
@@ -240,6 +242,7 @@ def train(
             gradient_clip_val=learner.fit_config.clip_norm,
             reload_dataloaders_every_n_epochs=1,
             num_sanity_val_steps=0,
+            limit_val_batches=None if learner.validation else 0,
             callbacks=[_Narrator(report), *keepers],
             logger=TensorBoardLogger(curves.parent, name=curves.name, version=""),
             log_every_n_steps=1,
@@ -252,7 +255,7 @@ def train(
     learner.load_state_dict(kept["state_dict"])
     learner.network.load_state_dict(learner.average.module.state_dict())
     learner.to("cpu")
-    return float(learner.score)
+    return float(learner.score) if learner.validation else math.nan
 
 
 class _Narrator(Callback):
@@ -263,10 +266,9 @@ class _Narrator(Callback):
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         metrics = trainer.callback_metrics
-        self.report(
-            f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}"
-            f"  loss {float(metrics['loss']):.3f}  validation AUC {100 * float(metrics['auc']):.1f}"
-        )
+        validated = f"  validation AUC {100 * float(metrics['auc']):.1f}" if "auc" in metrics else ""
+        loss = float(metrics["loss"])
+        self.report(f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}  loss {loss:.3f}{validated}")
 
 
 def _ramped(decay: float) -> Callable[[Sequence[Tensor], Sequence[Tensor], Tensor | int], None]:

@@ -2,6 +2,7 @@
 
 OUT/runs/SET/SPLIT/10-percent/METHOD/seed-0.json    what came out of a fit
 OUT/teachers/KEY.pt                                 teachers, shared by the methods that ask for the same ones
+OUT/pretrained/KEY.pt                               what networks begin from, shared by methods and splits likewise
 
 A killed study loses the fit that was under way; called again it goes on with that one.
 """
@@ -26,9 +27,10 @@ from training.errors import ConfigError
 from training.fit import git_commit
 from training.folds import Fold, draw_fold
 from training.lean import optimise
+from training.learner import Learner, StudentLearner
 from training.metrics import accuracy, auc, ratio_logits
 from training.run import load_weights, save_weights, write_text
-from training.stages import student_learner, teacher_learner
+from training.stages import first_student, first_teacher, student_learner, teacher_learner
 from training.streams import UNLABELLED
 from training.study import Cell, Study
 
@@ -48,7 +50,7 @@ class Outcome(BaseModel):
     recipe: str
     """Digest of the recipe (`recipe_key`)."""
     data: str
-    """Digest of the clips."""
+    """Digest of the clips, also of those that are learned first."""
     accuracy: tuple[float, ...]
     auc: float
     validation_auc: float | None
@@ -99,20 +101,21 @@ def reproduce(
         done = read_outcome(out / cell.path)
         if done is not None and done.recipe != recipe_key(recipe):
             raise ConfigError(f"{out / cell.path} is of another recipe; remove it or choose another directory")
-    clips: dict[Path, tuple[str, Corpus, str]] = {}
+    clips: dict[tuple[Path, str], tuple[Corpus, str]] = {}
     for number, cell in enumerate(cells, 1):
         recipe = recipes[cell]
-        if cell.split not in clips or clips[cell.split][0] != _clips_key(recipe):
+        key = cell.split, _clips_key(recipe)
+        if key not in clips:
             corpus = load_corpus(recipe, data)
-            clips[cell.split] = (_clips_key(recipe), corpus, corpus.digest())
-        _, corpus, digest = clips[cell.split]
+            clips[key] = (corpus, corpus.digest())
+        corpus, digest = clips[key]
         done = read_outcome(out / cell.path)
         if done is not None:
             if done.data != digest:
                 raise ConfigError(f"{out / cell.path} is of other clips; remove it or choose another directory")
             continue
         with torch.random.fork_rng():  # the caller's randomness stays as it was
-            outcome = _fit(cell, recipe, corpus, digest, out / "teachers")
+            outcome = _fit(cell, recipe, corpus, digest, out)
         (out / cell.path).parent.mkdir(parents=True, exist_ok=True)
         write_text(out / cell.path, outcome.model_dump_json(indent=2) + "\n")
         report(f"{number}/{len(cells)} {cell}: AUC {100 * outcome.auc:.1f} in {outcome.seconds:.0f} s")
@@ -121,7 +124,9 @@ def reproduce(
 
 def _clips_key(recipe: Recipe) -> str:
     """What decides how clips are read."""
-    return recipe.model_dump_json(include={"datasets", "rate_hz", "clock", "levels", "skeleton", "bundle"})
+    return recipe.model_dump_json(
+        include={"datasets", "pretraining", "rate_hz", "clock", "levels", "skeleton", "bundle"}
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,12 +136,16 @@ class _Teachers:
     """On whole test clips."""
 
 
-def _fit(cell: Cell, recipe: Recipe, corpus: Corpus, digest: str, kept: Path) -> Outcome:
+def _fit(cell: Cell, recipe: Recipe, corpus: Corpus, digest: str, out: Path) -> Outcome:
     begun = time.perf_counter()
     fold, test = draw_fold(corpus, recipe, cell.seed), _test_clips(corpus, recipe)
     labelled = sum(e.target != UNLABELLED for e in fold.train)
-    teachers = _teachers(recipe, corpus, fold, cell, kept, digest, test) if recipe.distillation.taught else None
-    learner = student_learner(recipe, corpus, fold, cell.seed, teachers.network if teachers is not None else None)
+    teachers = _teachers(recipe, corpus, fold, cell, out, digest, test) if recipe.distillation.taught else None
+    first = first_student(recipe, corpus, cell.seed)
+    if first is not None:
+        _pretrained(first, recipe, corpus, f"student {cell.seed}", out)
+    ensemble, begin = teachers.network if teachers is not None else None, first.network if first is not None else None
+    learner = student_learner(recipe, corpus, fold, cell.seed, ensemble, begin)
     validation = optimise(learner)
     accuracies = accuracy(*ratio_logits(learner.network, test))
     return Outcome(
@@ -168,24 +177,51 @@ def _test_clips(corpus: Corpus, recipe: Recipe) -> list[Example]:
 
 
 def _teachers(
-    recipe: Recipe, corpus: Corpus, fold: Fold, cell: Cell, kept: Path, digest: str, test: list[Example]
+    recipe: Recipe, corpus: Corpus, fold: Fold, cell: Cell, out: Path, digest: str, test: list[Example]
 ) -> _Teachers:
     """The teachers of a fit: those that another method's fit has left, else trained now."""
+    kept = out / "teachers"
     kept.mkdir(parents=True, exist_ok=True)
-    key = hashlib.sha256(f"{_teacher_key(recipe)} {digest} {cell.seed}".encode()).hexdigest()[:24]
+    key = _short(f"{_teacher_key(recipe)} {digest} {cell.seed}")
     networks = []
     for member in range(recipe.distillation.teachers):
-        learner, weights = teacher_learner(recipe, corpus, fold, cell.seed, member), kept / f"{key}-{member}.pt"
-        if weights.exists():
-            load_weights(learner.network, weights)
-        else:
-            optimise(learner)
-            save_weights(learner.network, weights)
+        weights, begin = kept / f"{key}-{member}.pt", None
+        if not weights.exists():
+            first = first_teacher(recipe, corpus, cell.seed, member)
+            if first is not None:
+                _pretrained(first, recipe, corpus, f"teacher {cell.seed} {member}", out)
+                begin = first.network
+        learner = teacher_learner(recipe, corpus, fold, cell.seed, member, begin)
+        _trained(learner, weights)
         networks.append(learner.network.eval())
     together = Ensemble(networks).eval()
     answers = whole_clip(together, test).argmax(-1).tolist()
     right = sum(answer == e.target for answer, e in zip(answers, test, strict=True))
     return _Teachers(together, round(right / len(test), 5))
+
+
+def _pretrained(learner: Learner, recipe: Recipe, corpus: Corpus, which: str, out: Path) -> None:
+    """Train on what is learned first, or load what another fit has left: another method's, or of another split."""
+    assert recipe.first is not None  # noqa: S101  # there is a learner
+    assert corpus.pretraining is not None  # noqa: S101
+    kept = out / "pretrained"
+    kept.mkdir(parents=True, exist_ok=True)
+    others = ("teacher", "fit_teacher") if isinstance(learner, StudentLearner) else ("student", "fit")
+    key = _short(f"{recipe_key(recipe.first, *others)} {corpus.pretraining.digest()} {which}")
+    _trained(learner, kept / f"{key}.pt")
+
+
+def _trained(learner: Learner, weights: Path) -> None:
+    """Train a learner's network, or load it where that was done already."""
+    if weights.exists():
+        load_weights(learner.network, weights)
+    else:
+        optimise(learner)
+        save_weights(learner.network, weights)
+
+
+def _short(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:24]
 
 
 def _teacher_key(recipe: Recipe) -> str:

@@ -2,6 +2,7 @@
 
 RUN/run.json                        the recipe and the digest of its data: only the same fit may continue here
 RUN/seed-0/teacher.pt, student.pt   averaged weights of the kept epoch
+RUN/seed-0/pretrained*.pt           what they began from, where the recipe has clips to be learned first
 RUN/seed-0/teacher/, student/       checkpoints while a stage is under way
 RUN/seed-0/tensorboard/             curves
 RUN/seed-0/result.json              written last: the seed is done
@@ -49,6 +50,8 @@ class SeedResult(BaseModel):
     train_clips: int
     val_clips: int
     origins: tuple[str, ...]
+    pretrained_on: tuple[str, ...] = ()
+    """As `origins`, of the data sets that were learned first."""
     created: str
     git_commit: str
     libraries: dict[str, str]

@@ -1,4 +1,8 @@
-"""The two kinds of network that a seed of a recipe trains, each with its own streams of randomness."""
+"""The two kinds of network that a seed of a recipe trains, each with its own streams of randomness.
+
+With a section `pretraining`, either is trained twice: on those clips as by a recipe of its own (`first_student`,
+`first_teacher`), then on the recipe's clips, beginning with what the first knows of movement (`begin`).
+"""
 
 from __future__ import annotations
 
@@ -8,12 +12,13 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from models.networks import Student, Teacher
 from training.batches import Augment, Drawing, Joining, Windows
-from training.build import build_student, build_teacher, with_published
+from training.build import Network, build_student, build_teacher, with_published
 from training.config import Recipe
 from training.corpus import Corpus
 from training.ensemble import Ensemble, averaged, with_pseudo_labels
-from training.folds import Fold
+from training.folds import Fold, draw_fold
 from training.learner import StudentLearner, TeacherLearner
 from training.neighbours import neighbours_answers
 from training.seeds import mixed_seed
@@ -21,20 +26,45 @@ from training.seeds import mixed_seed
 TEACHER, STUDENT = 1, 2  # streams of randomness
 
 
-def teacher_learner(recipe: Recipe, corpus: Corpus, fold: Fold, seed: int, member: int = 0) -> TeacherLearner:
-    """A fresh teacher about to be trained. member: which of the recipe's `distillation.teachers`, counted from 0."""
+def first_student(recipe: Recipe, corpus: Corpus, seed: int) -> StudentLearner | None:
+    """The student about to learn what the recipe has before its own clips; None where that is nothing."""
+    first, clips = recipe.first, corpus.pretraining
+    if first is None or clips is None:
+        return None
+    return student_learner(first, clips, draw_fold(clips, first, seed), seed, None)
+
+
+def first_teacher(recipe: Recipe, corpus: Corpus, seed: int, member: int = 0) -> TeacherLearner | None:
+    """As `first_student`, for one of the teachers."""
+    first, clips = recipe.first, corpus.pretraining
+    if first is None or clips is None:
+        return None
+    return teacher_learner(first, clips, draw_fold(clips, first, seed), seed, member)
+
+
+def teacher_learner(
+    recipe: Recipe, corpus: Corpus, fold: Fold, seed: int, member: int = 0, begin: Teacher | None = None
+) -> TeacherLearner:
+    """A teacher about to be trained. member: which of the recipe's `distillation.teachers`, counted from 0.
+
+    begin: a teacher of other clips whose layers and recurrence it begins with.
+    """
     which = (member,) if member else ()  # the only teacher of a recipe draws what it always drew
     torch.manual_seed(mixed_seed(seed, TEACHER, *which))
     network = with_published(build_teacher(recipe, corpus.input, len(corpus.labels)), recipe)
+    network = _begun(network, begin)
     drawing = Drawing(_augment(recipe, corpus), _joining(recipe), mixed_seed(seed, TEACHER, 1, *which))
     return TeacherLearner(network, fold, recipe.fit_teacher or recipe.fit, drawing, recipe.validation.select)
 
 
-def student_learner(recipe: Recipe, corpus: Corpus, fold: Fold, seed: int, teacher: Ensemble | None) -> StudentLearner:
-    """A fresh student about to be trained. teacher: trained, where the recipe asks for one."""
+def student_learner(
+    recipe: Recipe, corpus: Corpus, fold: Fold, seed: int, teacher: Ensemble | None, begin: Student | None = None
+) -> StudentLearner:
+    """A student about to be trained. teacher: trained, where the recipe asks for one. begin: as of a teacher."""
     wish, augment = recipe.distillation, _augment(recipe, corpus)
     torch.manual_seed(mixed_seed(seed, STUDENT))
     network = with_published(build_student(recipe, corpus.input, len(corpus.labels)), recipe)
+    network = _begun(network, begin)
     if teacher is not None and recipe.frames is not None:  # where learning to see is most of the work, it goes on
         network.extractor.load_state_dict(teacher.extractor.state_dict())
     answers: Tensor | None = None
@@ -59,6 +89,14 @@ def student_learner(recipe: Recipe, corpus: Corpus, fold: Fold, seed: int, teach
         lead=recipe.lead,
         answers=answers if wish.target != "step" and wish.alpha > 0 else None,
     )
+
+
+def _begun(network: Network, begin: Network | None) -> Network:
+    """A fresh network with the layers and the recurrence of another one; what answers, of other labels, stays fresh."""
+    if begin is not None:
+        network.layers.load_state_dict(begin.layers.state_dict())
+        network.recurrence.load_state_dict(begin.recurrence.state_dict())
+    return network
 
 
 def _augment(recipe: Recipe, corpus: Corpus) -> Augment:

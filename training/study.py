@@ -11,6 +11,8 @@
     beta = 0
     [methods.both]                                       # tables of a method, or a set's `recipe`, go over the base's
 
+A set that a method makes no sense on says `without = ["that-method"]`.
+
 The labelled clips follow from data set, share and seed alone, so that all methods have the same ones.
 """
 
@@ -20,9 +22,9 @@ import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from models.bundle.schema import Name
 from training.config import RECIPES, Recipe, Section, recipe_file
@@ -41,6 +43,8 @@ class StudySet(Section):
     occluded: Occluded = "missing"
     recipe: Overrides = Field(default_factory=dict)
     """What the recipe is to say otherwise on this set, such as its `rate_hz`."""
+    without: tuple[Name, ...] = ()
+    """Methods that make no sense on this set, such as to begin from itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +87,16 @@ class Study(Section):
             raise ValueError("must be different from each other")
         return values
 
+    @model_validator(mode="after")
+    def _left_out(self) -> Self:
+        for name, wanted in self.sets.items():
+            for method in wanted.without:
+                if method not in self.methods:
+                    raise ValueError(f"set {name} is without {method}, which is no method")
+                if method == self.baseline:
+                    raise ValueError(f"set {name} is without {method}, which the other methods are compared with")
+        return self
+
     @property
     def baseline(self) -> str:
         """The method that the others are compared with."""
@@ -95,7 +109,8 @@ class Study(Section):
                 for split in wanted.splits:
                     for share in self.labelled:
                         for method in self.methods:
-                            yield Cell(name, split, share, method, seed)
+                            if method not in wanted.without:
+                                yield Cell(name, split, share, method, seed)
 
     def recipe_of(self, cell: Cell, base: Mapping[str, Any]) -> Recipe:
         """The recipe of one fit. base: the fields of the base recipe. Raises ConfigError."""

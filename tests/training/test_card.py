@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from training.card import _taught
+from training.card import _learned_first, _taught
 from training.config import Distillation
 
 
@@ -17,3 +17,9 @@ from training.config import Distillation
 )
 def test_a_card_says_what_the_student_learned_from(alpha: float, beta: float, said: str) -> None:
     assert said in _taught(Distillation(alpha=alpha, beta=beta))
+
+
+def test_a_card_names_what_was_learned_first() -> None:
+    said = _learned_first(("Sticks. Free.", "Stones. For research."))
+    assert said.startswith("Before these it was trained on the training clips of others")
+    assert said.endswith("\n\n- Sticks. Free.\n- Stones. For research.")

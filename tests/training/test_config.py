@@ -63,6 +63,11 @@ def test_all_problems_of_a_recipe_are_told_with_their_keys(tmp_path: Path) -> No
         (SMALLEST + "[distillation]\ntau_levels = 2\n", "tau_levels belongs to"),
         ('clock = "progress"\n' + SMALLEST, r"augmentation\.speed = 1"),
         (SMALLEST + "[validation]\nshare = 0\n", "no epoch can be chosen"),
+        (SMALLEST + "[pretraining]\nepochs = 3\n", r"pretraining\.datasets"),
+        (SMALLEST + '[[pretraining.datasets]]\npath = "x/../clips"\n', "clips is a data set of the recipe itself"),
+        (SMALLEST + '[pretraining]\ndatasets = [{ path = "a/x" }, { path = "b/x" }]\n', "the same folder name"),
+        (SMALLEST + '[[pretraining.datasets]]\npath = "x"\n[frames]\nheight = 32\nwidth = 32\n', "clips of poses"),
+        ('clock = "progress"\n' + SMALLEST + '[[pretraining.datasets]]\npath = "x"\n', "pretraining needs clock"),
         (SMALLEST + "[distillation]\nteachers = 2\n[frames]\nheight = 32\nwidth = 32\n", "several teachers"),
     ],
 )
@@ -104,3 +109,28 @@ def test_the_digest_ignores_what_cannot_change_a_seeds_result() -> None:
     assert tiny_recipe(bundle={"title": "Better words."}).digest() == digest
     assert tiny_recipe(bundle={"gaps": {"policy": "skip"}}).digest() != digest
     assert tiny_recipe(distillation={"alpha": 0.6}).digest() != digest
+
+
+def test_what_is_learned_first_is_a_recipe_of_its_own(tmp_path: Path) -> None:
+    text = SMALLEST + '[pretraining]\nepochs = 3\n[[pretraining.datasets]]\npath = "more"\noccluded = "keep"\n'
+    recipe = read_recipe(
+        written(tmp_path, "labelled = 0.1\n" + text + "[fit]\nepochs = 9\nbatch_size = 4\n[background]\n")
+    )
+    first = recipe.first
+    assert first is not None
+    assert [(source.name, source.occluded) for source in first.datasets] == [("more", "keep")]
+    assert (first.fit.epochs, first.fit.batch_size) == (3, 4)
+    assert first.fit_teacher is not None
+    assert (first.fit_teacher.epochs, first.fit_teacher.batch_size) == (3, 4)
+    assert (first.labelled, first.background, first.distillation.taught, first.first) == (1, None, False, None)
+    assert (first.rate_hz, first.augmentation, first.student) == (recipe.rate_hz, recipe.augmentation, recipe.student)
+
+
+def test_the_digest_knows_what_is_learned_first_and_is_the_old_one_without() -> None:
+    without = "bbbb61282cfc17142d4123eb588580d6f6db06f265b5e6438891529949ec66c1"
+    assert tiny_recipe().digest() == without
+    digests = {
+        tiny_recipe(pretraining={"datasets": [{"path": path}], "epochs": epochs}).digest()
+        for path, epochs in (("more", 15), ("others", 15), ("more", 16))
+    }
+    assert len(digests | {without}) == 4

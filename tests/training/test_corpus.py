@@ -3,6 +3,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from models import skeletons
 from models.clock import step_frames
 from tests.training.support import STICK, read_rows, stick_clip, tiny_recipe, write_rows, write_stick_set
+from training.config import Recipe
 from training.corpus import Corpus, load_corpus
 from training.dataset import DatasetFile, NewClip, write
 from training.errors import DataError
@@ -123,3 +125,77 @@ def test_the_digest_sees_a_changed_coordinate_and_a_changed_label(corpus: Corpus
 
 def test_the_origins_are_told(corpus: Corpus) -> None:
     assert corpus.origins == (f"{STICK.about} {STICK.terms}",)
+
+
+def two_stages(**changes: Any) -> Recipe:
+    return tiny_recipe(pretraining={"datasets": [{"path": "more"} | changes]})
+
+
+def test_of_what_is_learned_first_only_labelled_training_clips_are_taken(root: Path) -> None:
+    actions = ("raise", "kick", "wave")
+    write_stick_set(root / "more", train=4, test=2, actions=actions, unlabelled=3, seed=9)
+    corpus = load_corpus(two_stages(rename={"wave": ""}), root)
+    first = corpus.pretraining
+    assert first is not None
+    assert first.labels == ("kick", "raise")
+    assert Counter((e.target, e.split, e.source) for e in first.examples) == {
+        (0, "train", "more"): 4,
+        (1, "train", "more"): 4,
+    }
+    alone = load_corpus(tiny_recipe(), root)
+    assert (corpus.labels, corpus.own_labels, corpus.origins) == (alone.labels, alone.own_labels, alone.origins)
+    assert {e.source for e in corpus.examples} == {"sticks"}
+    assert set(corpus.tests()) == {"sticks"}
+
+
+def test_a_label_that_is_only_tested_is_no_problem_of_what_is_learned_first(root: Path, tmp_path: Path) -> None:
+    write_stick_set(tmp_path / "sticks", train=2)
+    write_stick_set(tmp_path / "more", train=2, test=1, actions=("raise", "kick", "wave"))
+    rows = read_rows(tmp_path / "more")
+    write_rows(tmp_path / "more", [row for row in rows if (row["label"], row["split"]) != ("wave", "train")])
+    first = load_corpus(two_stages(), tmp_path).pretraining
+    assert first is not None
+    assert first.labels == ("kick", "raise")
+
+
+def test_what_is_learned_first_is_mapped_onto_the_skeleton_of_the_recipes_own_set(tmp_path: Path) -> None:
+    poses = np.random.default_rng(0).uniform(1, 9, (10, 17, 3)).astype(np.float32)
+    thirteen = skeletons.mapping(skeletons.get("coco17"), skeletons.BODY13).apply(poses)
+    for name, skeleton, keypoints in (("sticks", "body13", thirteen), ("more", "coco17", poses)):
+        clips = [NewClip(f"{label}{i}", keypoints, label, "train") for label in ("a", "b") for i in range(2)]
+        write(tmp_path / name, DatasetFile(skeleton=skeleton, fps=10), clips)
+    corpus = load_corpus(two_stages(), tmp_path)
+    assert corpus.pretraining is not None
+    assert corpus.pretraining.skeleton == corpus.skeleton == skeletons.BODY13
+    np.testing.assert_array_equal(corpus.pretraining.examples[0].pose.numpy(), thirteen)
+
+
+def test_the_digest_sees_what_is_learned_first(root: Path, tmp_path: Path) -> None:
+    write_stick_set(tmp_path / "sticks", train=2)
+    digests = set()
+    for seed in (0, 1):
+        write_stick_set(tmp_path / f"{seed}", train=2, seed=seed)
+        recipe = tiny_recipe(pretraining={"datasets": [{"path": f"{seed}"}]})
+        digests.add(load_corpus(recipe, tmp_path).digest())
+    assert len(digests | {load_corpus(tiny_recipe(), tmp_path).digest()}) == 3
+
+
+def test_a_set_cannot_be_learned_first_under_another_name(tmp_path: Path) -> None:
+    write_stick_set(tmp_path / "sticks", train=2)
+    (tmp_path / "more").symlink_to(tmp_path / "sticks")
+    with pytest.raises(DataError, match="more: is a data set of the recipe itself"):
+        load_corpus(two_stages(), tmp_path)
+
+
+def test_problems_of_what_is_learned_first_are_told_with_those_of_the_rest(tmp_path: Path) -> None:
+    with pytest.raises(DataError) as caught:
+        load_corpus(two_stages(), tmp_path)
+    assert [problem.file.parent.name for problem in caught.value.problems] == ["sticks", "more"]
+    write_stick_set(tmp_path / "sticks", train=2)
+    coco = np.ones((10, 17, 3), np.float32)
+    write(tmp_path / "more", DatasetFile(skeleton="coco17", fps=10), [NewClip("one", coco, "a", "train")])
+    with pytest.raises(DataError) as caught:
+        load_corpus(two_stages(rename={"b": "c"}), tmp_path)
+    said = str(caught.value)
+    for problem in ("the recipe renames 'b'", "pretraining needs clips of at least two labels", "coco17 has only"):
+        assert problem in said

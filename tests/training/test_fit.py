@@ -1,29 +1,38 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
+from models.bundle import load
 from models.bundle.schema import TimedTemperature
 from models.errors import InklingError
 from tests.training.support import read_rows, tiny_recipe, write_rows, write_stick_set
-from training.errors import DataError
+from training.corpus import load_corpus
+from training.errors import ConfigError, DataError
+from training.evaluate import evaluate_run
+from training.export import export
 from training.fit import fit
+from training.folds import draw_fold
+from training.lean import optimise
 from training.run import Run
+from training.stages import first_student, student_learner
 
 KILLED = 9
 VICTIM = """
-import os, sys
+import json, os, sys
 import torch
 from tests.training.support import tiny_recipe
 from training.fit import fit
 
 torch.set_num_threads(1)
-out, data, moment = sys.argv[1:]
+out, data, moment, changes = sys.argv[1:]
 
 
 def report(line):
@@ -31,13 +40,20 @@ def report(line):
         os._exit(9)
 
 
-fit(tiny_recipe(), out, data, device="cpu", report=report)
+fit(tiny_recipe(**json.loads(changes)), out, data, device="cpu", report=report)
 """
 
 
 def weights(run: Run, name: str) -> dict[str, torch.Tensor]:
     found: dict[str, torch.Tensor] = torch.load(run.seed_directory(0) / name, weights_only=True)
     return found
+
+
+def killed(out: Path, data: Path, moment: str, **changes: Any) -> None:
+    """A fit that ends, without a chance to tidy up, as it reports `moment`."""
+    command = [sys.executable, "-c", VICTIM, str(out), str(data), moment, json.dumps(changes)]
+    assert subprocess.run(command, check=False).returncode == KILLED
+    assert list(out.rglob("last.ckpt"))
 
 
 def test_a_fit_leaves_weights_result_and_curves(finished: tuple[Run, Path]) -> None:
@@ -58,9 +74,7 @@ def test_a_killed_fit_ends_with_the_weights_of_an_uninterrupted_one(finished: tu
     whole, data = finished
     out = tmp_path / "run"
     for moment in ("teacher: epoch 2/3", "student: epoch 2/3"):
-        victim = subprocess.run([sys.executable, "-c", VICTIM, str(out), str(data), moment], check=False)
-        assert victim.returncode == KILLED
-        assert list(out.rglob("last.ckpt"))
+        killed(out, data, moment)
     continued = fit(tiny_recipe(), out, data, device="cpu")
     for name in ("teacher.pt", "student.pt"):
         expected, found = weights(whole, name), weights(continued, name)
@@ -144,3 +158,77 @@ def test_a_fit_needs_validation_clips(finished: tuple[Run, Path], tmp_path: Path
     _, data = finished
     with pytest.raises(InklingError, match=r"validation\.share must be above 0"):
         fit(tiny_recipe(validation={"share": 0, "select": "last"}), tmp_path / "run", data, device="cpu")
+
+
+FIRST = {"pretraining": {"datasets": [{"path": "more"}], "epochs": 2}, "distillation": {"teachers": 2}}
+UNTAUGHT = {"distillation": {"alpha": 0}}
+
+
+@pytest.fixture(scope="module")
+def two_sets(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """`sticks`, and `more` to be learned first."""
+    data = tmp_path_factory.mktemp("data")
+    write_stick_set(data / "sticks", train=6)
+    write_stick_set(data / "more", train=6, actions=("raise", "kick"), seed=9)
+    about = (data / "more" / "dataset.toml").read_text()
+    (data / "more" / "dataset.toml").write_text(about.replace("Sticks that were", "More that was"))
+    return data
+
+
+def test_a_student_goes_on_from_what_it_learned_first(two_sets: Path, tmp_path: Path) -> None:
+    recipe = tiny_recipe(**(FIRST | UNTAUGHT))
+    lines: list[str] = []
+    run = fit(recipe, tmp_path / "run", two_sets, device="cpu", report=lines.append)
+    assert lines[0].endswith("for validation, 12 learned first")
+    assert [line for line in lines if "seed-0 pretrained: epoch" in line][-1].startswith("seed-0 pretrained: epoch 2/2")
+    corpus = load_corpus(recipe, two_sets)
+    first = first_student(recipe, corpus, 0)
+    assert first is not None
+    optimise(first)
+    learner = student_learner(recipe, corpus, draw_fold(corpus, recipe, 0), 0, None, first.network)
+    optimise(learner)
+    for name, network in (("pretrained.pt", first.network), ("student.pt", learner.network)):
+        found = weights(run, name)
+        for key, value in network.state_dict().items():
+            assert torch.equal(value, found[key]), f"{name}: {key}"
+
+
+def test_a_fit_killed_in_what_it_learns_first_goes_on_with_it(two_sets: Path, tmp_path: Path) -> None:
+    recipe = tiny_recipe(**FIRST)
+    whole = fit(recipe, tmp_path / "whole", two_sets, device="cpu")
+    for moment in ("pretrained-teacher-1: epoch 2/2", "seed-0 teacher-1: epoch 2/3", "pretrained: epoch 2/2"):
+        killed(tmp_path / "run", two_sets, moment, **FIRST)
+    lines: list[str] = []
+    continued = fit(recipe, tmp_path / "run", two_sets, device="cpu", report=lines.append)
+    assert not [line for line in lines if "teacher" in line], "what was done is done"
+    stages = ("pretrained-teacher", "teacher", "pretrained-teacher-1", "teacher-1", "pretrained", "student")
+    for name in stages:
+        expected, found = weights(whole, f"{name}.pt"), weights(continued, f"{name}.pt")
+        for key, value in expected.items():
+            assert torch.equal(value, found[key]), f"{name}: {key}"
+
+
+def test_what_was_learned_first_is_on_the_card_and_not_needed_to_measure(two_sets: Path, tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    shutil.copytree(two_sets, data)
+    run = fit(tiny_recipe(**(FIRST | UNTAUGHT)), tmp_path / "run", data, device="cpu")
+    result = run.chosen()
+    assert result.labels == ("nod", "raise", "spread")
+    assert result.pretrained_on == ("More that was made up. Free.",)
+    shutil.rmtree(data / "more")
+    path = export(run, tmp_path / "bundles", "1", evaluation=evaluate_run(run, data))
+    assert "\n- More that was made up. Free.\n" in (path / "card.md").read_text()
+    assert load(path).spec.provenance.data == (*result.origins, *result.pretrained_on)
+
+
+def test_a_run_begun_with_other_clips_to_be_learned_first_is_not_continued(two_sets: Path, tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    shutil.copytree(two_sets, data)
+    recipe = tiny_recipe(**(FIRST | UNTAUGHT))
+    fit(recipe, tmp_path / "run", data, device="cpu")
+    shutil.rmtree(data / "more")
+    write_stick_set(data / "more", train=6, actions=("raise", "kick"), seed=10)
+    with pytest.raises(ConfigError, match="the clips are not those"):
+        fit(recipe, tmp_path / "run", data, device="cpu")
+    with pytest.raises(ConfigError, match="another recipe"):
+        fit(tiny_recipe(**UNTAUGHT), tmp_path / "run", data, device="cpu")

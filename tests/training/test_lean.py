@@ -59,3 +59,16 @@ def test_products_in_bfloat16_train_as_well(corpus: Corpus) -> None:
     learner = student_learner(recipe, corpus, replace(fold), 0, None)
     assert optimise(learner) > 0.5
     assert all(p.dtype == torch.float32 for p in learner.network.parameters())
+
+
+def test_a_fit_with_checkpoints_needs_no_validation_clips_either(corpus: Corpus, tmp_path: Path) -> None:
+    recipe = tiny_recipe(validation={"share": 0, "select": "last"}, distillation={"alpha": 0})
+    fold = draw_fold(corpus, recipe, 0)
+    plain, kept = (student_learner(recipe, corpus, fold, 0, None) for _ in range(2))
+    lines: list[str] = []
+    assert math.isnan(train(kept, tmp_path / "kept", tmp_path / "curves", device="cpu", report=lines.append))
+    assert len(lines) == 3
+    assert not any("AUC" in line for line in lines)
+    optimise(plain)
+    for name, value in plain.network.state_dict().items():
+        assert torch.equal(value, kept.network.state_dict()[name]), name

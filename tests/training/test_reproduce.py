@@ -10,7 +10,7 @@ from tests.training.support import tiny_recipe, write_stick_set
 from tests.training.test_study import study
 from training.dataset import DatasetFile, NewClip, Split, write
 from training.errors import ConfigError
-from training.reproduce import Outcome, outcomes, recipe_key, reproduce
+from training.reproduce import Outcome, outcomes, read_outcome, recipe_key, reproduce
 from training.study import merged, read_study
 
 FAST: dict[str, Any] = {"fit": {"epochs": 2, "batch_size": 8, "learning_rate": 0.02}}
@@ -140,3 +140,40 @@ def write_body_set(directory: Path) -> None:
         split: Split = "train" if i < 16 else "test"
         clips.append(NewClip(f"{i}", points.astype(np.float32), f"lift{action}", split, f"{i // 4}"))
     write(directory, about, clips)
+
+
+def test_what_is_learned_first_is_learned_once_for_all_methods_and_splits(tmp_path: Path) -> None:
+    for name, seed in (("one", 0), ("two", 1), ("more", 2)):
+        write_stick_set(tmp_path / name, train=4, seed=seed)
+    first = {"pretraining": {"datasets": [{"path": "more"}], "epochs": 1}}
+    alone, later = ({"distillation": {"alpha": 0, "beta": beta}} for beta in (0, 0.5))
+    wanted = study(
+        sets={"sticks": {"splits": ["one", "two"]}},
+        methods={"plain": alone, "first": alone | first, "self": later | first, "both": first},
+        labelled=[1.0],
+        seeds=[0],
+    )
+    out = tmp_path / "study"
+    reproduce(wanted, BASE, out, tmp_path)
+    kept = sorted((out / "pretrained").iterdir())
+    assert len(kept) == 2, "of the student and of the teacher"
+    assert len(list((out / "teachers").iterdir())) == 2, "of two splits"
+    found = {(outcome.split, outcome.method): outcome for outcome in outcomes(wanted, out)}
+    assert len(found) == 8
+    for split in ("one", "two"):
+        assert len({found[split, method].data for method in ("first", "self", "both")}) == 1
+        assert found[split, "plain"].data != found[split, "first"].data
+        assert len({found[split, method].recipe for method in wanted.methods}) == 4
+    part = wanted.restricted(methods=["first"]).on({"sticks": [Path("two")]})
+    cell = next(cell for cell in part.cells() if cell.method == "first")
+    ignored = {"created", "seconds", "git_commit"}
+    for learned_again in (False, True):
+        (out / cell.path).unlink()
+        if learned_again:
+            for path in kept:
+                path.unlink()
+        reproduce(part, BASE, out, tmp_path)
+        again = read_outcome(out / cell.path)
+        assert again is not None
+        assert again.model_dump(exclude=ignored) == found["two", "first"].model_dump(exclude=ignored)
+    assert len(list((out / "pretrained").iterdir())) == 1, "the student alone was asked for"

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -8,7 +10,9 @@ from training.batches import collate
 from training.corpus import Corpus, load_corpus
 from training.ensemble import Ensemble
 from training.folds import draw_fold
-from training.stages import student_learner, teacher_learner
+from training.lean import optimise
+from training.learner import Learner
+from training.stages import first_student, first_teacher, student_learner, teacher_learner
 from training.streams import UNLABELLED
 
 RECIPE = tiny_recipe()
@@ -62,3 +66,35 @@ def test_pseudo_labels_leave_no_clip_unlabelled_and_nothing_to_distil(corpus: Co
     learner = student_learner(recipe, corpus, fold, 0, teacher)
     assert all(e.target != UNLABELLED for e in learner.examples)
     assert set(learner.losses(collate(learner.examples[:5]))) == {"classification"}
+
+
+def test_what_is_learned_first_is_begun_from_and_what_answers_is_fresh(tmp_path: Path) -> None:
+    write_stick_set(tmp_path / "sticks")
+    write_stick_set(tmp_path / "more", actions=("raise", "kick"), seed=9)
+    recipe = tiny_recipe(pretraining={"datasets": [{"path": "more"}], "epochs": 1})
+    corpus = load_corpus(recipe, tmp_path)
+    fold = draw_fold(corpus, recipe, 0)
+    taught, student = first_teacher(recipe, corpus, 0), first_student(recipe, corpus, 0)
+    assert taught is not None
+    assert student is not None
+    for first in (taught, student):
+        assert (len(first.examples), first.validation, first.fit_config.epochs) == (24, [], 1)
+        optimise(first)
+    fresh: list[Learner] = [teacher_learner(recipe, corpus, fold, 0), student_learner(recipe, corpus, fold, 0, None)]
+    begun: list[Learner] = [
+        teacher_learner(recipe, corpus, fold, 0, 0, taught.network),
+        student_learner(recipe, corpus, fold, 0, None, student.network),
+    ]
+    for before, without, learner in zip((taught, student), fresh, begun, strict=True):
+        learned, initial = before.network.state_dict(), without.network.state_dict()
+        for network in (learner.network, learner.average.module):
+            for name, value in network.state_dict().items():
+                kept = name.startswith(("layers.", "recurrence."))
+                assert kept != name.startswith("classify.")
+                assert torch.equal(value, (learned if kept else initial)[name]), name
+                assert not kept or not torch.equal(value, initial[name]) or "norm" in name, name
+
+
+def test_a_recipe_without_pretraining_learns_nothing_first(corpus: Corpus) -> None:
+    assert first_student(RECIPE, corpus, 0) is None
+    assert first_teacher(RECIPE, corpus, 0) is None

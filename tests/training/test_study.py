@@ -119,3 +119,28 @@ def test_a_broken_study_is_refused_with_its_file(tmp_path: Path, text: str) -> N
     (tmp_path / "study.toml").write_text(text)
     with pytest.raises(ConfigError, match=r"study\.toml"):
         read_study(tmp_path / "study.toml")
+
+
+def test_a_set_may_be_without_a_method() -> None:
+    sets = {"sticks": {"splits": ["one"], "without": ["both"]}, "stones": {"splits": ["two"]}}
+    wanted = study(sets=sets, labelled=[1.0], seeds=[0])
+    assert [(cell.set, cell.method) for cell in wanted.cells()] == [
+        ("sticks", "baseline"),
+        ("stones", "baseline"),
+        ("stones", "both"),
+    ]
+    assert len(list(wanted.restricted(sets=["sticks"]).cells())) == 1
+
+
+@pytest.mark.parametrize(("method", "said"), [("none", "is no method"), ("baseline", "are compared with")])
+def test_what_a_set_cannot_be_without_is_said(method: str, said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        study(sets={"sticks": {"splits": ["one"], "without": [method]}})
+
+
+def test_a_method_that_would_learn_its_own_set_first_is_refused_with_its_name() -> None:
+    wanted = study(methods={"baseline": {}, "first": {"pretraining": {"datasets": [{"path": "two"}]}}})
+    cells = [cell for cell in wanted.cells() if cell.method == "first"]
+    assert wanted.recipe_of(cells[0], BASE).first is not None
+    with pytest.raises(ConfigError, match=r"two, 100 % labelled, first, seed 3: .*two is a data set of the recipe"):
+        wanted.recipe_of(next(cell for cell in cells if cell.split == Path("two")), BASE)
