@@ -42,6 +42,10 @@ class Augmentation(BaseModel):
     """Played at 1 / speed to speed times its speed."""
     crop: Chance = 0.3
     """Chance that the beginning is cut off, up to half of the clip."""
+    short: Chance = 0.0
+    """Chance that the end is cut off, anywhere but in the first tenth: the random split of observed and unobserved of
+    EAST (arXiv 2604.18367). A student that answers at every step already learns of every beginning of every clip: this
+    only has it see fewer endings."""
     tilt_degrees: NotNegative = 10.0
     """Turned in the picture (3D: about the vertical axis too, by any angle)."""
     stretch: Annotated[float, Field(ge=0, lt=1)] = 0.1
@@ -104,7 +108,11 @@ class Augmentation(BaseModel):
         cut = (draw(0.0, 0.5) * steps).long() * ((draw() < self.crop) & (steps > 4))
         at = torch.arange(int(steps.max())) + cut[:, None]
         at = torch.minimum((at * rate[:, None]).round().long(), lengths[:, None] - 1)
-        return poses[torch.arange(len(poses))[:, None], at], steps - cut
+        steps = steps - cut
+        if self.short > 0:
+            shorter = (draw(0.1, 1.0) * steps).ceil().long().clamp(min=2).minimum(steps)
+            steps = torch.where(draw() < self.short, shorter, steps)
+        return poses[torch.arange(len(poses))[:, None], at], steps
 
     def _view(self, dimensions: int, draw: _Draw) -> Tensor:
         """(B, D, D): tilt in the picture plane, any turn about the vertical in 3D, and a stretch of each axis."""

@@ -149,6 +149,8 @@ class Fit(Section):
     warmup: Annotated[float, Field(ge=0, lt=1)] = 0.1
     clip_norm: Positive = 1.0
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    late: Annotated[float, Field(ge=-1, le=1)] = 0.0
+    """How much more than its first a clip's last steps count in the loss by labels: from 1 - late to 1 + late."""
     ema: Annotated[float, Field(ge=0, lt=1)] = 0.99
     """Decay of the averaged weights, which are the ones validated and kept; 0 turns averaging off."""
     precision: Literal["float32", "bfloat16"] = "float32"
@@ -197,6 +199,15 @@ class Shipping(Section):
     """Where it fails, in sentences."""
     gaps: Gaps = Gaps()
     decision: DecisionRule = DecisionRule()
+
+
+_ADDED = {
+    "student": ("prototypes",),
+    "fit": ("late",),
+    "fit_teacher": ("late",),
+    "augmentation": ("short",),
+}
+"""Keys that there were not always: in digests only where they say something else than what was done before."""
 
 
 class Recipe(Section):
@@ -273,10 +284,11 @@ class Recipe(Section):
         """Raise ValueError where something would change the number of a clip's levels, or what they mean."""
         if self.frames is not None or self.background is not None:
             raise ValueError('clock = "progress" is for clips of poses without background')
-        if self.augmentation.speed > 1 or self.augmentation.crop > 0 or self.streaming.chance > 0:
+        changed = self.augmentation
+        if changed.speed > 1 or changed.crop > 0 or changed.short > 0 or self.streaming.chance > 0:
             raise ValueError(
                 'clock = "progress" gives every clip the same number of levels: '
-                "it needs augmentation.speed = 1, augmentation.crop = 0 and streaming.chance = 0"
+                "it needs speed = 1, crop = 0 and short = 0 in augmentation, and streaming.chance = 0"
             )
 
     @property
@@ -319,6 +331,11 @@ class Recipe(Section):
             ignored |= {"stopping": True}
         if self.pretraining is None:
             ignored |= {"pretraining": True}
+        for name, keys in _ADDED.items():
+            section = getattr(self, name)
+            if section is not None:
+                fields = type(section).model_fields
+                ignored[name] = {key for key in keys if getattr(section, key) == fields[key].default}
         return hashlib.sha256(self.model_dump_json(exclude=ignored).encode()).hexdigest()
 
 

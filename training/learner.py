@@ -58,6 +58,11 @@ class Learner(lightning.LightningModule):
         """Named parts of the loss, weighted; their sum is minimised."""
         raise NotImplementedError
 
+    def classification(self, logits: Tensor, batch: Batch) -> Tensor:
+        """The loss of logits (B, T, K) by labels."""
+        fit = self.fit_config
+        return classification_loss(logits, batch.step_targets, batch.weight, fit.label_smoothing, fit.late)
+
     @property
     def labelled_only(self) -> bool:
         """Whether unlabelled clips add nothing to the loss."""
@@ -127,8 +132,7 @@ class TeacherLearner(Learner):
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         logits = self.answer(self.network, batch)
-        smoothing = self.fit_config.label_smoothing
-        return {"classification": classification_loss(logits, batch.step_targets, batch.weight, smoothing)}
+        return {"classification": self.classification(logits, batch)}
 
 
 class StudentLearner(Learner):
@@ -175,8 +179,7 @@ class StudentLearner(Learner):
         features, weight = self.network.features(batch.x), batch.weight
         logits = self.network.forward_features(features).float()
         wish = self.distillation
-        smoothing = self.fit_config.label_smoothing
-        parts = {"classification": classification_loss(logits, batch.step_targets, weight, smoothing)}
+        parts = {"classification": self.classification(logits, batch)}
         for teacher in self._teacher:
             with torch.no_grad():
                 seen = features if self._same_features else teacher.features(batch.x)

@@ -39,6 +39,8 @@ class StudentConfig(NetworkConfig):
     memories_s: tuple[Annotated[float, Field(gt=0, allow_inf_nan=False)], ...] = (0.5, 2.0)
     """Time constants, in seconds, of leaking means of the hidden state that the classifier sees beside the state
     itself: what has been gathered outlasts what is seen just now, such as how people leave an action."""
+    prototypes: bool = False
+    """Classes are answered by how nearly what is known points the way of a learned prototype of each."""
 
 
 class TeacherConfig(NetworkConfig):
@@ -79,6 +81,23 @@ def _recurrence(config: NetworkConfig, inputs: int, *, bidirectional: bool) -> n
     return kind(inputs, config.hidden, batch_first=True, bidirectional=bidirectional)
 
 
+class Prototypes(nn.Module):
+    """Logits of K classes: cosines between the input and a prototype of each class, times a learned scale.
+
+    The cosine classifier of Gidaris and Komodakis ('Dynamic Few-Shot Visual Learning without Forgetting', 2018). With a
+    loss at every step, partial observations are drawn to one vector of the action, which Early-ViT (arXiv 2312.06598)
+    asks of them beside a classifier, as a regulariser.
+    """
+
+    def __init__(self, inputs: int, classes: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(classes, inputs))
+        self.scale = nn.Parameter(torch.tensor(10.0))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.scale * F.linear(F.normalize(x, dim=-1), F.normalize(self.weight, dim=-1))
+
+
 class Student(nn.Module):
     """Causal network: extractor -> layers -> GRU or LSTM, joined with leaking means of its state and a skip from the
     layers -> classes."""
@@ -91,7 +110,8 @@ class Student(nn.Module):
         self.recurrence = _recurrence(config, width, bidirectional=False)
         self.leaks = [math.exp(-1.0 / (seconds * rate_hz)) for seconds in config.memories_s]
         self.dropout = Dropout(config.dropout)
-        self.classify = nn.Linear((1 + len(self.leaks)) * config.hidden + width, classes)
+        head = Prototypes if config.prototypes else nn.Linear
+        self.classify: nn.Linear | Prototypes = head((1 + len(self.leaks)) * config.hidden + width, classes)
 
     @property
     def _extract(self) -> Extractor:

@@ -50,7 +50,13 @@ def test_each_clip_of_many_is_changed_in_its_own_way_and_keeps_its_place_among_t
     for stretch in stretches:
         torch.testing.assert_close(stretch, stretch[:1].expand_as(stretch), rtol=1e-4, atol=1e-4)
     assert len({tuple(stretch[0].tolist()) for stretch in stretches}) == 4
-    for kind in ({"mirror": 0.5}, {"crop": 0.5}, {"noisy": 0.5, "noise": 0.03}, {"losing": 0.5, "lost": 0.3}):
+    for kind in (
+        {"short": 0.5},
+        {"mirror": 0.5},
+        {"crop": 0.5},
+        {"noisy": 0.5, "noise": 0.03},
+        {"losing": 0.5, "lost": 0.3},
+    ):
         some = Augmentation.none().model_copy(update=kind)(clips * 8, BODY13, generator(0))
         kept = [a.shape == b.shape and bool(torch.isclose(a, b).all()) for a, b in zip(some, clips * 8, strict=True)]
         assert any(kept)
@@ -92,6 +98,18 @@ def test_as_many_joints_are_lost_as_asked_for_at_most() -> None:
     shares = [float((changed(wish, clip, seed)[..., 2] == 0).float().mean()) for seed in range(60)]
     assert 0.02 < sum(shares) / len(shares) < 0.3
     assert max(shares) < 0.6
+
+
+def test_a_clip_may_end_at_any_time_but_not_in_its_first_tenth() -> None:
+    clip = walk(50)[0]
+    wish = Augmentation.none().model_copy(update={"short": 1.0})
+    found = [changed(wish, clip, seed) for seed in range(60)]
+    lengths = [len(each) for each in found]
+    assert 5 < min(lengths) < 15
+    assert 40 < max(lengths) <= 50
+    for each in found:
+        torch.testing.assert_close(each, clip[: len(each)])
+    assert [len(changed(wish, clip[:steps], 0)) for steps in (1, 2)] == [1, 2]
 
 
 def test_height_ignores_missing_joints_and_is_zero_without_any() -> None:

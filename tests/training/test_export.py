@@ -26,11 +26,11 @@ from training.quantise import TOLERANCE as ROUNDING
 from training.run import Run
 
 
-def student(cell: str = "gru", skeleton: Any = STICK) -> Student:
+def student(cell: str = "gru", skeleton: Any = STICK, **config: Any) -> Student:
     torch.manual_seed(0)
     body = skeleton.body() if skeleton is STICK else skeleton
-    config = StudentConfig.model_validate({"cell": cell, "hidden": 10, "widths": (12,)})
-    return pose_student(config, body, 10, 3).eval()
+    shape = StudentConfig.model_validate({"cell": cell, "hidden": 10, "widths": (12,), **config})
+    return pose_student(shape, body, 10, 3).eval()
 
 
 @pytest.fixture(scope="module")
@@ -65,6 +65,12 @@ def test_an_lstm_on_a_three_dimensional_body_is_exported_too() -> None:
     network = student("lstm", body)
     graph = OnnxGraph(step_onnx(network, body, "kinect", "1"))
     assert check_parity(network, graph, rough_poses(body, 200, 3)) < TOLERANCE
+
+
+def test_prototypes_are_exported_too() -> None:
+    network = student(prototypes=True)
+    graph = OnnxGraph(step_onnx(network, STICK.body(), "sticks", "1"))
+    assert check_parity(network, graph, rough_poses(STICK.body(), 200, 3)) < TOLERANCE
 
 
 def nudge_logits(outputs: dict[str, NDArray[Any]]) -> None:

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from training.losses import classification_loss, clip_mean, self_distillation_loss, teacher_student_loss
+from training.losses import classification_loss, clip_mean, passed, self_distillation_loss, teacher_student_loss
 
 
 def logits(*rows: tuple[float, ...]) -> Tensor:
@@ -81,6 +81,26 @@ def test_padding_and_unlabelled_steps_do_not_count() -> None:
 def test_a_batch_without_any_label_loses_nothing() -> None:
     student = torch.randn(2, 4, 3)
     assert float(classification_loss(student, torch.full((2, 4), -1), ones(student))) == 0
+
+
+def test_a_step_knows_how_much_of_its_action_is_over() -> None:
+    found = passed(torch.tensor([[1, 1, 1, 1, -1, -1], [2, 2, -1, 0, 0, 0]]))
+    expected = [[1 / 8, 3 / 8, 5 / 8, 7 / 8], [1 / 4, 3 / 4, 1 / 2, 1 / 6, 3 / 6, 5 / 6]]
+    torch.testing.assert_close(found[0, :4], torch.tensor(expected[0]))
+    torch.testing.assert_close(found[1], torch.tensor(expected[1]))
+
+
+def test_late_steps_may_count_more_than_early_ones_and_a_clip_as_much_as_before() -> None:
+    right, wrong, target = [0.9, 0.1], [0.1, 0.9], torch.zeros(1, 4, dtype=torch.int64)
+    early, late = (
+        torch.tensor([steps]).log() for steps in ([wrong, right, right, right], [right, right, right, wrong])
+    )
+    losses = [float(classification_loss(x, target, ones(x), late=0.5)) for x in (early, late)]
+    weights = (0.625, 1.375)  # of a first and a last step of four: the means of 0.5 to 1.5 over a quarter
+    for loss, weight in zip(losses, weights, strict=True):
+        assert loss == pytest.approx((weight * -math.log(0.1) + (4 - weight) * -math.log(0.9)) / 4, rel=1e-5)
+    same = torch.zeros(1, 4, 2)
+    assert float(classification_loss(same, target, ones(same), late=-1.0)) == pytest.approx(math.log(2))
 
 
 def test_a_long_clip_counts_as_much_as_a_short_one() -> None:

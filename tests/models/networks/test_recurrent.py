@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from models.networks import StudentConfig, TeacherConfig, pose_student, pose_teacher
+from models.networks.recurrent import Prototypes
 from models.skeletons import BODY13
 from tests.models.networks.test_pose_features import walk
 
@@ -27,11 +28,12 @@ def stepped(student: torch.nn.Module, x: Tensor) -> Tensor:
 @pytest.mark.parametrize("cell", CELLS)
 @pytest.mark.parametrize("widths", [(), (32, 16)])
 @pytest.mark.parametrize("memories", [(), (0.5, 20.0)])
+@pytest.mark.parametrize("prototypes", [False, True])
 def test_stepping_equals_the_sequence_over_500_steps(
-    cell: Cell, widths: tuple[int, ...], memories: tuple[float, ...]
+    cell: Cell, widths: tuple[int, ...], memories: tuple[float, ...], prototypes: bool
 ) -> None:
     torch.manual_seed(0)
-    config = StudentConfig(cell=cell, hidden=24, widths=widths, memories_s=memories)
+    config = StudentConfig(cell=cell, hidden=24, widths=widths, memories_s=memories, prototypes=prototypes)
     student = pose_student(config, BODY13, 15.0, 5).eval()
     x = walk(500, batch=3)
     with torch.no_grad():
@@ -76,6 +78,18 @@ def test_a_memory_is_the_sum_of_the_states_so_far_the_older_the_less() -> None:
         weights = torch.exp(-torch.arange(6, -1, -1) / (seconds * 10.0))
         torch.testing.assert_close(state[-1][:, row, :-1], (hidden * weights.view(1, -1, 1)).sum(1))
         torch.testing.assert_close(state[-1][:, row, -1], weights.sum().expand(2))
+
+
+def test_a_class_is_answered_by_the_angle_to_its_prototype_alone() -> None:
+    torch.manual_seed(0)
+    head = Prototypes(4, 3)
+    with torch.no_grad():
+        head.weight[1] = 5 * torch.eye(4)[0]
+        near, far = head(torch.tensor([[0.1, 0, 0, 0], [-20.0, 0, 0, 0]]))
+    scale = head.scale.item()
+    assert near[1].item() == pytest.approx(scale)  # the cosine is 1, whatever the lengths
+    assert far[1].item() == pytest.approx(-scale)
+    assert near.abs().max().item() <= scale + 1e-5
 
 
 @pytest.mark.parametrize("cell", CELLS)
