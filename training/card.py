@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from models.bundle.schema import FrameInput, PoseInput
-from training.config import Distillation, Recipe
+from training.config import Distillation, Recipe, Validation
 from training.evaluate import Evaluation
 from training.report import sections
 from training.run import SeedResult
@@ -62,8 +62,7 @@ def card(
         *((figures.text,) if figures is not None else ()),
         *((measured,) if measured else ()),
         *((_rounded(name, version, rounding),) if rounding is not None else ()),
-        f"Validation clips, kept out of training by group: AUC {100 * result.student_auc:.1f}{teacher}, "
-        f"{result.val_clips} clips.",
+        f"{_validated(recipe.validation)}: AUC {100 * result.student_auc:.1f}{teacher}, {result.val_clips} clips.",
         "## Trained on",
         "\n".join(f"- {origin}" for origin in result.origins),
         *((_learned_first(result.pretrained_on),) if result.pretrained_on else ()),
@@ -74,6 +73,15 @@ def card(
     if texts.limits:
         parts += ["## Where it fails", texts.limits]
     return "\n\n".join(part.strip() for part in parts) + "\n"
+
+
+def _validated(how: Validation) -> str:
+    if not how.folds:
+        return "Validation clips, kept out of training by group"
+    return (
+        f"Validation, calibration and promises are of the training clips in {how.folds} parts, by group, each answered "
+        "by a student of the same recipe that was trained on the others; the student of this bundle was trained on all"
+    )
 
 
 def _rounded(name: str, version: str, rounding: float) -> str:

@@ -158,13 +158,19 @@ class Fit(Section):
 
 
 class Validation(Section):
-    """Training clips kept out, whole groups at a time, to choose the epoch and to calibrate on.
+    """Clips to choose the epoch, to calibrate and to certify promises on, whole groups at a time.
 
-    Rows of the split `val` are always kept out; where a data set has some, no further ones are drawn from it.
+    Either a share of the training clips is kept out, or all of them are trained on and validated by cross-fitting. Rows
+    of the split `val` are always kept out; where a data set has some, no further share is drawn from it.
     """
 
     share: Annotated[float, Field(ge=0, lt=1)] = 0.15
-    """0 only where nothing is chosen or calibrated on them (`inkling train reproduce`), with `select = "last"`."""
+    """0 where nothing is chosen or calibrated on them (`inkling train reproduce`), or with `folds`."""
+    folds: Annotated[int, Field(ge=0)] = 0
+    """Cross-fitting: the training clips in so many parts, each answered by a student that was trained on the others
+    only; calibration and promises come from these answers, and the student that is kept is trained on all clips. Takes
+    nothing from the training clips and gives promises ten times as many, for `folds` fits more. 0: a share is kept out.
+    Of no effect in `inkling train reproduce`."""
     select: Literal["best", "last"] = "best"
     """Which epoch is kept: the one with the best validation AUC, or the last."""
 
@@ -172,6 +178,10 @@ class Validation(Section):
     def _consistent(self) -> Self:
         if self.share == 0 and self.select == "best":
             raise ValueError('without validation clips no epoch can be chosen: select = "last"')
+        if self.folds == 1:
+            raise ValueError("a single part would leave nothing to train on: folds = 2 or more, or 0 for none")
+        if self.folds and self.share > 0:
+            raise ValueError("either a share is kept out or folds are answered by each other: share = 0 with folds")
         return self
 
 
@@ -206,6 +216,7 @@ _ADDED = {
     "fit": ("late",),
     "fit_teacher": ("late",),
     "augmentation": ("short",),
+    "validation": ("folds",),
 }
 """Keys that there were not always: in digests only where they say something else than what was done before."""
 

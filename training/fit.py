@@ -9,22 +9,25 @@ from __future__ import annotations
 
 import datetime
 import importlib.metadata
+import math
 import platform
 import shutil
 import subprocess
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
 from models.bundle.schema import FrameInput, PoseInput
+from models.networks import Student
 from training.config import Recipe
 from training.corpus import Corpus, load_corpus
 from training.ensemble import Ensemble
 from training.errors import ConfigError
-from training.folds import Fold, draw_fold
+from training.folds import Fold, cross_folds, draw_fold
 from training.learner import Learner, train
-from training.promises import fit_promises, told
+from training.promises import Answered, fit_promises, told
 from training.run import RESULT_FILE, Run, SeedResult, load_weights, save_weights, write_text
 from training.stages import first_student, first_teacher, student_learner, teacher_learner
 
@@ -46,8 +49,8 @@ def fit(
     data: where relative data set paths of the recipe start. device: an accelerator of Lightning (auto, cpu, gpu).
     Raises DataError before anything is trained, ConfigError when `out` belongs to another recipe.
     """
-    if recipe.validation.share == 0:
-        raise ConfigError("a fit calibrates on validation clips: validation.share must be above 0")
+    if recipe.validation.share == 0 and not recipe.validation.folds:
+        raise ConfigError("a fit calibrates on validation clips: give validation.share or validation.folds")
     corpus = load_corpus(recipe, data)
     folds = {seed: draw_fold(corpus, recipe, seed) for seed in recipe.seeds}
     run = Run.begin(out, recipe, corpus.digest())
@@ -56,7 +59,8 @@ def fit(
             report(f"seed {seed}: done already")
             continue
         first = f", {len(corpus.pretraining.examples)} learned first" if corpus.pretraining is not None else ""
-        report(f"seed {seed}: {len(fold.train)} training clips, {len(fold.val)} for validation{first}")
+        parts = f", validated in {recipe.validation.folds} folds" if recipe.validation.folds else ""
+        report(f"seed {seed}: {len(fold.train)} training clips, {len(fold.val)} for validation{parts}{first}")
         with torch.random.fork_rng():  # the caller's randomness stays as it was
             _fit_seed(run, corpus, fold, seed, _Training(device, report, progress_bar))
     return run
@@ -90,42 +94,63 @@ class _Training:
         return float(score.read_text(encoding="utf-8"))
 
 
+@dataclass(frozen=True, slots=True)
+class _Seed:
+    """One seed of a run: its directory has what is trained on all clips, and what every part of it begins with."""
+
+    recipe: Recipe
+    corpus: Corpus
+    seed: int
+    directory: Path
+    training: _Training
+
+    def student(self, fold: Fold, directory: Path) -> tuple[Student, list[float]]:
+        """A student on a fold, in a directory of its own, and its teachers' validation AUCs where they have any."""
+        directory.mkdir(exist_ok=True)
+        teacher, aucs = self._teacher(fold, directory) if self.recipe.distillation.taught else (None, [])
+        first = first_student(self.recipe, self.corpus, self.seed)
+        if first is not None:
+            self.training.stage(first, self.directory, "pretrained")
+        begin = first.network if first is not None else None
+        learner = student_learner(self.recipe, self.corpus, fold, self.seed, teacher, begin)
+        self.training.stage(learner, directory, "student")
+        return learner.network, aucs
+
+    def _teacher(self, fold: Fold, directory: Path) -> tuple[Ensemble, list[float]]:
+        members, aucs = [], []
+        for member in range(self.recipe.distillation.teachers):
+            name = f"teacher-{member}" if member else "teacher"
+            before = first_teacher(self.recipe, self.corpus, self.seed, member)
+            if before is not None:
+                self.training.stage(before, self.directory, f"pretrained-{name}")
+            begin = before.network if before is not None else None
+            one = teacher_learner(self.recipe, self.corpus, fold, self.seed, member, begin)
+            auc = self.training.stage(one, directory, name)
+            aucs += [] if math.isnan(auc) else [auc]
+            members.append(one.network)
+        return Ensemble(members), aucs
+
+
 def _fit_seed(run: Run, corpus: Corpus, fold: Fold, seed: int, training: _Training) -> None:
     recipe, directory = run.recipe, run.seed_directory(seed)
-    directory.mkdir(exist_ok=True)
-    teacher: Ensemble | None = None
-    teacher_aucs: list[float] = []
-    if recipe.distillation.taught:
-        members = []
-        for member in range(recipe.distillation.teachers):
-            name = f"teacher-{member}" if member else "teacher"
-            before = first_teacher(recipe, corpus, seed, member)
-            if before is not None:
-                training.stage(before, directory, f"pretrained-{name}")
-            begin = before.network if before is not None else None
-            one = teacher_learner(recipe, corpus, fold, seed, member, begin)
-            teacher_aucs.append(training.stage(one, directory, name))
-            members.append(one.network)
-        teacher = Ensemble(members)
-    first = first_student(recipe, corpus, seed)
-    if first is not None:
-        training.stage(first, directory, "pretrained")
-    learner = student_learner(recipe, corpus, fold, seed, teacher, first.network if first is not None else None)
-    student = learner.network
-    student_auc = training.stage(learner, directory, "student")
-    calibration, stopping = fit_promises(student, fold.val, recipe, corpus.labels, seed)
-    training.report(f"seed {seed}: validation AUC {100 * student_auc:.1f}, {told(calibration, stopping)}")
+    one = _Seed(recipe, corpus, seed, directory, training)
+    student, teacher_aucs = one.student(fold, directory)
+    parts = enumerate(cross_folds(fold, recipe.validation.folds, seed))
+    others = [(one.student(part, run.fold_directory(seed, number))[0], part) for number, part in parts]
+    answered = Answered.by(student, fold, others)
+    calibration, stopping = fit_promises(answered, recipe, corpus.labels, seed)
+    training.report(f"seed {seed}: validation AUC {100 * answered.auc:.1f}, {told(calibration, stopping)}")
     result = SeedResult(
         seed=seed,
         labels=corpus.labels,
         skeleton=corpus.input.skeleton if isinstance(corpus.input, PoseInput) else None,
         frame=corpus.input if isinstance(corpus.input, FrameInput) else None,
-        student_auc=student_auc,
+        student_auc=answered.auc,
         teacher_auc=sum(teacher_aucs) / len(teacher_aucs) if teacher_aucs else None,
         calibration=calibration,
         stopping=stopping,
         train_clips=len(fold.train),
-        val_clips=len(fold.val),
+        val_clips=len(answered.clips),
         origins=corpus.origins,
         pretrained_on=corpus.pretraining.origins if corpus.pretraining is not None else (),
         created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),

@@ -30,7 +30,7 @@ class Fold:
 def draw_fold(corpus: Corpus, recipe: Recipe, seed: int) -> Fold:
     """Split the training clips by group, hide the labels that the recipe hides, add synthetic background.
 
-    Nothing is kept out for validation where the recipe's share is 0 and no rows are given for it.
+    Nothing is kept out for validation where the recipe's share is 0 and no rows are given for it (`cross_folds`).
 
     Raises DataError when no group can be kept out without losing a whole class, SkeletonError when background is made
     for a skeleton that it cannot be made for.
@@ -56,12 +56,50 @@ def draw_fold(corpus: Corpus, recipe: Recipe, seed: int) -> Fold:
     if recipe.background and recipe.background.clips:
         target = corpus.labels.index(recipe.background.label)
         share = recipe.validation.share
-        counts = (recipe.background.clips, max(1, round(recipe.background.clips * share / (1 - share))))
+        counts = (recipe.background.clips, max(1, round(recipe.background.clips * share / (1 - share))) if val else 0)
         for stream, (examples, count) in enumerate(zip((train, val), counts, strict=True)):
             generator = torch.Generator().manual_seed(mixed_seed(seed, 1, stream))
             for pose in idle_clips(count, corpus.skeleton, corpus.rate_hz, generator):
                 examples.append(Example(pose, target, SYNTHETIC, "train", ""))
     return Fold(tuple(train), tuple(val))
+
+
+def cross_folds(fold: Fold, parts: int, seed: int) -> list[Fold]:
+    """The training clips in `parts` parts, whole groups at a time, each of which validates what the others train.
+
+    Each part has about as many clips of every label of a data set as the others. Never kept out are clips without a
+    label, and those of a label that would have none left to train on. No parts give no folds. Raises DataError where a
+    part has none to validate.
+    """
+    if not parts:
+        return []
+    rng = np.random.default_rng((seed, 4))
+    clips = list({id(e): e for e in fold.train}.values())  # repeated ones once
+    groups: dict[str, list[Example]] = defaultdict(list)
+    for i, clip in enumerate(clips):
+        groups[f"made up {i}" if clip.source == SYNTHETIC else clip.group].append(clip)
+    counts: list[Counter[tuple[str, int]]] = [Counter() for _ in range(parts)]
+    held: list[list[Example]] = [[] for _ in range(parts)]
+    names = sorted(groups)
+    for i in rng.permutation(len(names)):
+        group = groups[names[i]]
+        of = Counter((e.source, e.target) for e in group)
+        fullness = [(sum(n * count[key] for key, n in of.items()), count.total()) for count in counts]
+        emptiest = min(range(parts), key=fullness.__getitem__)
+        counts[emptiest] += of
+        held[emptiest] += group
+    found = []
+    for part in held:
+        there = Counter(e.target for e in part)
+        everywhere = Counter(e.target for e in clips)
+        val = [e for e in part if e.target != UNLABELLED and there[e.target] < everywhere[e.target]]
+        if not val:
+            reason = f"cannot be validated in {parts} parts: every class needs clips of two groups, every part one"
+            raise DataError([Problem(Path(clips[0].source) / CLIPS_FILE, None, reason)])
+        out = {id(e) for e in val}
+        segmented = tuple(segment for e in val for segment in segments(e))
+        found.append(Fold(tuple(e for e in fold.train if id(e) not in out), segmented))
+    return found
 
 
 def parted(clips: Sequence[Example], share: float, seed: int) -> tuple[list[Example], list[Example]]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 
@@ -12,32 +14,64 @@ from models.calibration import probabilities
 from training.calibrate import fit_calibration
 from training.config import Recipe
 from training.corpus import Example, load_corpus
-from training.folds import draw_fold, parted
-from training.metrics import Floats, Predict, ratio_steps, step_logits, targets_of
+from training.folds import Fold, cross_folds, draw_fold, parted
+from training.idle import SYNTHETIC
+from training.metrics import Floats, Predict, accuracy, auc, ratio_steps, step_logits, targets_of
 from training.run import RESULT_FILE, Run, write_text
 from training.stopping import Watched, fit_rule
 
 
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """Validation clips, and to each the logits (T, K) of a student that was not trained on it."""
+
+    clips: tuple[Example, ...]
+    steps: tuple[Floats, ...]
+
+    @classmethod
+    def by(cls, student: Predict, fold: Fold, others: Sequence[tuple[Predict, Fold]] = ()) -> Self:
+        """What a student says of its validation clips, and others, trained in folds (`cross_folds`), of theirs."""
+        clips: list[Example] = []
+        steps: list[Floats] = []
+        for predict, part in ((student, fold), *others):
+            if part.val:
+                clips += part.val
+                steps += step_logits(predict, part.val)
+        return cls(tuple(clips), tuple(steps))
+
+    def part(self, clips: Sequence[Example]) -> Self:
+        """Of some of the clips only."""
+        found = {id(clip): steps for clip, steps in zip(self.clips, self.steps, strict=True)}
+        return type(self)(tuple(clips), tuple(found[id(clip)] for clip in clips))
+
+    @property
+    def at_ratios(self) -> Floats:
+        """(N, 10, K) logits at the ten observation ratios."""
+        return np.stack([clip[rows] for clip, rows in zip(self.steps, ratio_steps(self.clips), strict=True)])
+
+    @property
+    def auc(self) -> float:
+        return auc(accuracy(self.at_ratios, targets_of(self.clips)))
+
+
 def fit_promises(
-    predict: Predict, val: Sequence[Example], recipe: Recipe, labels: Sequence[str], seed: int
+    answered: Answered, recipe: Recipe, labels: Sequence[str], seed: int
 ) -> tuple[Calibration, StoppingRule | None]:
     """The calibration on one part of the validation clips, the stopping rule on the rest, whole groups in either.
 
     None: there are too few groups for a part of its own.
     """
     wish = recipe.stopping
-    others, kept = parted(val, wish.share, seed)
-    if not others:
-        others, kept = list(val), []
-    steps = step_logits(predict, others)
-    at = ratio_steps(others)
-    logits = np.stack([clip[rows] for clip, rows in zip(steps, at, strict=True)])
-    calibration = fit_calibration(logits, targets_of(others), at / recipe.rate_hz, [e.source for e in others])
-    if not kept:
+    first, second = parted(answered.clips, wish.share, seed)
+    others, kept = answered.part(first or answered.clips), answered.part(second if first else ())
+    elapsed_s = ratio_steps(others.clips) / recipe.rate_hz
+    sources = [e.source for e in others.clips]
+    calibration = fit_calibration(others.at_ratios, targets_of(others.clips), elapsed_s, sources)
+    if not kept.clips:
         return calibration, None
     rule = fit_rule(
-        watched(steps, others, calibration, recipe.rate_hz),
-        watched(step_logits(predict, kept), kept, calibration, recipe.rate_hz),
+        watched(others.steps, others.clips, calibration, recipe.rate_hz),
+        watched(kept.steps, kept.clips, calibration, recipe.rate_hz),
         wish.error_rates,
         delta=wish.delta,
         min_steps=wish.min_steps,
@@ -52,7 +86,10 @@ def recalibrate(run: Run, data: Path | str, report: Callable[[str], None]) -> No
     Run.begin(run.directory, run.recipe, corpus.digest())  # refuses other clips
     for seed, result in run.results().items():
         fold = draw_fold(corpus, run.recipe, seed)
-        calibration, stopping = fit_promises(run.student(result), fold.val, run.recipe, corpus.labels, seed)
+        parts = enumerate(cross_folds(fold, run.recipe.validation.folds, seed))
+        others = [(run.student(result, number), part) for number, part in parts]
+        answered = Answered.by(run.student(result), fold, others)
+        calibration, stopping = fit_promises(answered, run.recipe, corpus.labels, seed)
         result = result.model_copy(update={"calibration": calibration, "stopping": stopping})
         write_text(run.seed_directory(seed) / RESULT_FILE, result.model_dump_json(indent=2) + "\n")
         report(f"seed {seed}: {told(calibration, stopping)}")
@@ -65,7 +102,8 @@ def watched(
     found = []
     for clip, example in zip(steps, examples, strict=True):
         shares = probabilities(clip, calibration, np.arange(len(clip)) / rate_hz)
-        found.append(Watched(shares[example.lead :], example.target, example.group))
+        source = "" if example.source == SYNTHETIC else example.source
+        found.append(Watched(shares[example.lead :], example.target, example.group, source))
     return found
 
 

@@ -115,8 +115,8 @@ def sections(evaluation: Evaluation) -> list[str]:
     if rule is not None:
         found += [
             f"Decided early, with a promise: of its decisions at most so many are wrong. Certified on {rule.clips} "
-            f"validation clips of {rule.groups} groups, at confidence {1 - rule.delta:.0%}, for their mixture of data "
-            f"sets. {uncertified(evaluation)}".strip()
+            f"validation clips of {rule.groups} groups, at confidence {1 - rule.delta:.0%}, for every data set by "
+            f"itself. {uncertified(evaluation)}".strip()
             + "\n",
         ]
         if kept := promises_table(evaluation):

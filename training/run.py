@@ -3,6 +3,7 @@
 RUN/run.json                        the recipe and the digest of its data: only the same fit may continue here
 RUN/seed-0/teacher.pt, student.pt   averaged weights of the kept epoch
 RUN/seed-0/pretrained*.pt           what they began from, where the recipe has clips to be learned first
+RUN/seed-0/fold-0/                  the same of a part of the clips, where the recipe validates in folds
 RUN/seed-0/teacher/, student/       checkpoints while a stage is under way
 RUN/seed-0/tensorboard/             curves
 RUN/seed-0/result.json              written last: the seed is done
@@ -49,6 +50,7 @@ class SeedResult(BaseModel):
     """Of validation clips that neither the weights nor the calibration were chosen by, see `training.stopping`."""
     train_clips: int
     val_clips: int
+    """Kept out of training, or, of a recipe that validates in folds, answered by a student that had not seen them."""
     origins: tuple[str, ...]
     pretrained_on: tuple[str, ...] = ()
     """As `origins`, of the data sets that were learned first."""
@@ -154,10 +156,15 @@ class Run:
             raise ConfigError(f"{self.directory} has no finished fit{'' if seed is None else f' of seed {seed}'}")
         return max(results.values(), key=lambda result: result.student_auc)
 
-    def student(self, result: SeedResult) -> Student:
-        """The trained student of a seed, on the CPU, in evaluation mode."""
+    def fold_directory(self, seed: int, part: int) -> Path:
+        """Where the networks lie that were trained without this part of the clips, counted from 0."""
+        return self.seed_directory(seed) / f"fold-{part}"
+
+    def student(self, result: SeedResult, part: int | None = None) -> Student:
+        """The trained student of a seed, on the CPU, in evaluation mode. part: the one trained without this part."""
+        directory = self.seed_directory(result.seed) if part is None else self.fold_directory(result.seed, part)
         network = build_student(self.recipe, result.input, len(result.labels))
-        load_weights(network, self.seed_directory(result.seed) / "student.pt")
+        load_weights(network, directory / "student.pt")
         return network.eval()
 
 

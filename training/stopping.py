@@ -9,6 +9,9 @@ used. With probability 1 - delta, its R is at most alpha.
 
 Clips count as independent draws. Those of one group are alike, so that the true delta is somewhat above the stated one.
 
+Every data set is tested by itself and all must pass (the p-value of a threshold is the largest of theirs, as of any
+union of hypotheses): many easy clips of one set would otherwise pay for the errors on another.
+
 Where the order begins is decided on other clips, those that calibrated: at the threshold whose test is the likeliest to
 be passed. A stricter one commits on too few clips to tell, a more lenient one errs too often.
 """
@@ -31,11 +34,15 @@ THRESHOLDS = tuple(round(1 - 0.004 * 1.2**i, 4) for i in range(28))
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Watched:
-    """A clip as the rule sees it: (T, K) calibrated probabilities at its steps, and its true label."""
+    """A clip as the rule sees it: (T, K) calibrated probabilities at its steps, and its true label.
+
+    source: its data set; empty where it belongs to all of them, as a made-up one does.
+    """
 
     probabilities: NDArray[np.float64]
     target: int
     group: str = ""
+    source: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,13 +84,17 @@ def chance(committed: int, wrong: int, scale: float, error_rate: float, delta: f
     return float(binom.cdf(allowed, count, risk)) if allowed >= 0 else 0.0
 
 
-def certify(counts: Iterable[tuple[float, int, int]], error_rate: float, delta: float) -> tuple[float | None, int, int]:
-    """Fixed-sequence test of (threshold, committed, wrong), strict to lenient: the last that holds, or None."""
-    held: tuple[float | None, int, int] = None, 0, 0
-    for threshold, committed, wrong in counts:
-        if p_value(wrong, committed, error_rate) > delta:
+Counts = Sequence[tuple[int, int]]
+"""Of each data set how many of its clips were committed on, and how many of these wrongly."""
+
+
+def certify(counts: Iterable[tuple[float, Counts]], error_rate: float, delta: float) -> float | None:
+    """Fixed-sequence test of thresholds, strict to lenient: the last that holds for every data set, or None."""
+    held: float | None = None
+    for threshold, sets in counts:
+        if max(p_value(wrong, committed, error_rate) for committed, wrong in sets) > delta:
             break
-        held = threshold, committed, wrong
+        held = threshold
     return held
 
 
@@ -98,20 +109,34 @@ def fit_rule(
 ) -> StoppingRule:
     """The rule for each error rate, certified on `clips`; `others`, on which things were fitted, say where to begin."""
 
-    def counted(watched: Sequence[Watched]) -> list[tuple[float, int, int]]:
-        tried = ((t, measured(watched, t, min_steps, background, 1.0)) for t in THRESHOLDS)
-        return [(threshold, kept.committed, kept.wrong) for threshold, kept in tried]
+    sources = sorted({clip.source for clip in clips if clip.source}) or [""]
+    parts, parts_before = ([_of(source, watched) for source in sources] for watched in (clips, others))
+    scales = [len(part) / max(1, len(before)) for part, before in zip(parts, parts_before, strict=True)]
 
-    before, found = counted(others), counted(clips)
+    def counted(parts: Sequence[Sequence[Watched]]) -> list[tuple[float, Counts]]:
+        tried = ((t, [measured(part, t, min_steps, background, 1.0) for part in parts]) for t in THRESHOLDS)
+        return [(threshold, [(kept.committed, kept.wrong) for kept in sets]) for threshold, sets in tried]
+
+    before, found = counted(parts_before), counted(parts)
     promises = []
     for error_rate in sorted(error_rates):
-        scale = len(clips) / max(1, len(others))
-        hopes = [chance(committed, wrong, scale, error_rate, delta) for _, committed, wrong in before]
+        hopes = [
+            min(chance(*count, scale, error_rate, delta) for count, scale in zip(sets, scales, strict=True))
+            for _, sets in before
+        ]
         begin = int(np.argmax(hopes)) if max(hopes) > 0 else len(found)
-        threshold, committed, wrong = certify(found[begin:], error_rate, delta)
-        promises.append(Promise(error_rate=error_rate, threshold=threshold, committed=committed, wrong=wrong))
+        threshold = certify(found[begin:], error_rate, delta)
+        if threshold is None:
+            promises.append(Promise(error_rate=error_rate, threshold=None))
+            continue
+        kept = measured(clips, threshold, min_steps, background, 1.0)
+        promises.append(Promise(error_rate=error_rate, threshold=threshold, committed=kept.committed, wrong=kept.wrong))
     groups = len({clip.group or i for i, clip in enumerate(clips)})
     return StoppingRule(min_steps=min_steps, delta=delta, clips=len(clips), groups=groups, promises=tuple(promises))
+
+
+def _of(source: str, clips: Sequence[Watched]) -> list[Watched]:
+    return [clip for clip in clips if clip.source in (source, "")]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from tests.training.support import tiny_recipe
 from training.config import RECIPES, read_recipe
@@ -141,3 +143,20 @@ def test_a_key_that_is_new_changes_no_digest_until_it_says_something() -> None:
     assert read_recipe("paper").digest().startswith(begun)
     for change in ({"student": {"prototypes": True}}, {"fit": {"late": 0.5}}, {"augmentation": {"short": 0.1}}):
         assert tiny_recipe(**change).digest() != tiny_recipe(**{name: {} for name in change}).digest()
+
+
+@pytest.mark.parametrize(
+    ("validation", "reason"),
+    [
+        ({"folds": 1, "share": 0, "select": "last"}, "nothing to train on"),
+        ({"folds": 3, "select": "last"}, "share = 0 with folds"),
+        ({"folds": 3, "share": 0}, 'select = "last"'),
+    ],
+)
+def test_folds_are_several_with_nothing_kept_out_and_no_epoch_to_choose(
+    validation: dict[str, Any], reason: str
+) -> None:
+    with pytest.raises(ValidationError, match=reason):
+        tiny_recipe(validation=validation)
+    one = tiny_recipe(validation={"share": 0, "select": "last"})
+    assert one.digest() != tiny_recipe(validation={"share": 0, "select": "last", "folds": 2}).digest()

@@ -21,6 +21,7 @@ from training.export import export
 from training.fit import fit
 from training.folds import draw_fold
 from training.lean import optimise
+from training.promises import recalibrate
 from training.run import Run
 from training.stages import first_student, student_learner
 
@@ -98,6 +99,26 @@ def test_a_finished_seed_is_not_trained_again_and_new_ones_are(finished: tuple[R
     assert [line for line in lines if "seed 0" in line or "seed-0" in line] == ["seed 0: done already"]
 
 
+def test_in_folds_every_clip_is_trained_on_and_answered_by_a_student_that_was_not(
+    finished: tuple[Run, Path], tmp_path: Path
+) -> None:
+    _, data = finished
+    validation = {"share": 0, "folds": 2, "select": "last"}
+    changes: dict[str, Any] = {"validation": validation, "distillation": {"alpha": 0}}
+    out = tmp_path / "run"
+    killed(out, data, "fold-1 student: epoch 2/3", **changes)
+    run = fit(tiny_recipe(**changes), out, data, device="cpu")
+    result = run.chosen()
+    assert (result.train_clips, result.val_clips) == (36, 36)
+    assert result.stopping is not None
+    networks = [run.student(result, part).classify.weight for part in (None, 0, 1)]
+    assert not torch.equal(networks[0], networks[1])
+    assert not torch.equal(networks[1], networks[2])
+    before = (run.seed_directory(0) / "result.json").read_text()
+    recalibrate(run, data, lambda line: None)
+    assert (run.seed_directory(0) / "result.json").read_text() == before
+
+
 def test_without_its_share_of_the_loss_there_is_no_teacher(finished: tuple[Run, Path], tmp_path: Path) -> None:
     _, data = finished
     run = fit(tiny_recipe(distillation={"alpha": 0}, fit={"epochs": 1}), tmp_path / "run", data, device="cpu")
@@ -156,7 +177,7 @@ def test_several_teachers_and_pseudo_labels_are_trained_from(tmp_path: Path) -> 
 
 def test_a_fit_needs_validation_clips(finished: tuple[Run, Path], tmp_path: Path) -> None:
     _, data = finished
-    with pytest.raises(InklingError, match=r"validation\.share must be above 0"):
+    with pytest.raises(InklingError, match=r"give validation\.share or validation\.folds"):
         fit(tiny_recipe(validation={"share": 0, "select": "last"}), tmp_path / "run", data, device="cpu")
 
 

@@ -12,7 +12,8 @@ from tests.training.support import read_rows, tiny_recipe, write_rows, write_sti
 from training.corpus import Corpus, load_corpus
 from training.dataset import DatasetFile, NewClip, write
 from training.errors import DataError
-from training.folds import draw_fold
+from training.folds import cross_folds, draw_fold
+from training.idle import SYNTHETIC
 from training.streams import UNLABELLED
 
 
@@ -100,3 +101,49 @@ def test_nothing_is_kept_out_where_nothing_is_to_be_chosen(corpus: Corpus) -> No
     fold = draw_fold(corpus, tiny_recipe(validation={"share": 0, "select": "last"}), 0)
     assert not fold.val
     assert len(fold.train) == sum(e.split == "train" for e in corpus.examples)
+
+
+@pytest.mark.parametrize("parts", [2, 3])
+def test_every_clip_with_a_label_is_validated_once_by_a_fold_without_its_group(corpus: Corpus, parts: int) -> None:
+    recipe = tiny_recipe(validation={"share": 0, "folds": parts, "select": "last"})
+    whole = draw_fold(corpus, recipe, 0)
+    folds = cross_folds(whole, parts, 0)
+    assert len(folds) == parts
+    for fold in folds:
+        assert not {e.group for e in fold.train} & {e.group for e in fold.val}
+        assert len(fold.train) + len(fold.val) == len(whole.train)
+        assert {e.target for e in fold.train} >= {0, 1, 2}
+        assert Counter(e.target for e in fold.val) == dict.fromkeys(range(3), 12 // parts)
+    validated = Counter(id(e) for fold in folds for e in fold.val)
+    assert validated == Counter(id(e) for e in whole.train if e.target != UNLABELLED)
+    assert cross_folds(whole, 0, 0) == []
+
+
+def test_folds_follow_from_their_seed(corpus: Corpus) -> None:
+    whole = draw_fold(corpus, tiny_recipe(validation={"share": 0, "select": "last"}), 0)
+    found = [[[id(e) for e in fold.val] for fold in cross_folds(whole, 3, seed)] for seed in (1, 1, 2)]
+    assert found[0] == found[1] != found[2]
+
+
+def test_a_label_of_one_group_is_always_trained_on(corpus: Corpus) -> None:
+    examples = [replace(e, group="one") if e.target == 0 else e for e in corpus.examples]
+    recipe = tiny_recipe(validation={"share": 0, "folds": 2, "select": "last"})
+    whole = draw_fold(replace(corpus, examples=tuple(examples)), recipe, 0)
+    for fold in cross_folds(whole, 2, 0):
+        assert sum(e.target == 0 for e in fold.train) == 12
+        assert {e.target for e in fold.val} == {1, 2}
+    rare = replace(corpus, examples=tuple(replace(e, group=f"one {e.target}") for e in corpus.examples))
+    with pytest.raises(DataError, match="cannot be validated in 2 parts"):
+        cross_folds(draw_fold(rare, recipe, 0), 2, 0)
+
+
+def test_repeated_clips_are_validated_once_and_made_up_ones_are_in_parts_of_like_size(tmp_path: Path) -> None:
+    write_stick_set(tmp_path / "sticks", train=8, test=1)
+    changes = {"validation": {"share": 0, "folds": 2, "select": "last"}}
+    recipe = tiny_recipe(datasets=[{"path": "sticks", "repeat": 3}], **changes)
+    corpus = load_corpus(recipe, tmp_path)
+    whole = draw_fold(corpus, recipe, 0)
+    made_up = tuple(replace(whole.train[0], source=SYNTHETIC, group="") for _ in range(20))
+    for fold in cross_folds(replace(whole, train=whole.train + made_up), 2, 0):
+        assert Counter(e.source for e in fold.val) == {"sticks": 12, SYNTHETIC: 10}
+        assert Counter(e.source for e in fold.train) == {"sticks": 36, SYNTHETIC: 10}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,9 +18,9 @@ from training.config import Recipe
 from training.corpus import Corpus, Example, load_corpus
 from training.errors import ConfigError
 from training.evaluate import Evaluation, measure
-from training.folds import parted
+from training.folds import Fold, parted
 from training.idle import SYNTHETIC
-from training.promises import fit_promises, recalibrate, told, watched
+from training.promises import Answered, fit_promises, recalibrate, told, watched
 from training.report import calibration_table, promises_table, sections, uncertified
 from training.run import Run
 
@@ -56,7 +57,8 @@ def test_labels_do_not_decide_which_part_a_clip_is_in() -> None:
 def test_one_group_cannot_be_parted_and_then_nothing_is_promised() -> None:
     recipe = tiny_recipe()
     clips = examples(6, per_group=6)
-    calibration, rule = fit_promises(lambda x: torch.zeros(*x.shape[:2], 3), clips, recipe, ("a", "b", "c"), 0)
+    answered = Answered.by(lambda x: torch.zeros(*x.shape[:2], 3), Fold((), tuple(clips)))
+    calibration, rule = fit_promises(answered, recipe, ("a", "b", "c"), 0)
     assert rule is None
     assert isinstance(calibration, TimedTemperature)
 
@@ -69,6 +71,30 @@ def test_a_clip_is_watched_from_its_own_beginning_but_its_time_counts_from_the_s
     assert clip.probabilities.shape == (5, 2)
     whole = watched(steps, [replace(example, lead=0)], timed, 10.0)[0]
     assert (clip.probabilities == whole.probabilities[3:]).all()
+
+
+def test_clips_are_answered_by_the_student_that_was_not_trained_on_them() -> None:
+    clips = [replace(clip, target=i % 2) for i, clip in enumerate(examples(6))]
+
+    def says(label: int) -> Callable[[Tensor], Tensor]:
+        return lambda x: torch.eye(2)[label].expand(*x.shape[:2], 2)
+
+    evens, odds = (Fold((), tuple(clips[half::2])) for half in (0, 1))
+    answered = Answered.by(says(0), Fold(tuple(clips), ()), [(says(0), evens), (says(1), odds)])
+    assert answered.clips == (*evens.val, *odds.val)
+    assert answered.auc == 1.0
+    part = answered.part(clips[:2])
+    assert [(clip.target, int(steps.argmax())) for clip, steps in zip(part.clips, part.steps, strict=True)] == [
+        (0, 0),
+        (1, 1),
+    ]
+    assert Answered.by(says(0), Fold((), tuple(clips))).auc == 0.5
+
+
+def test_made_up_clips_are_watched_as_every_set_s() -> None:
+    clips = [examples(1)[0], examples(1, SYNTHETIC)[0]]
+    found = watched([np.zeros((5, 3))] * 2, clips, Temperature(), 10.0)
+    assert [clip.source for clip in found] == ["s", ""]
 
 
 def test_a_line_says_what_was_fitted() -> None:

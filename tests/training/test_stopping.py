@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -67,10 +69,45 @@ def test_forty_five_right_commitments_are_the_least_for_five_per_cent() -> None:
 
 
 def test_testing_ends_at_the_first_threshold_that_may_be_too_lenient() -> None:
-    counts = [(0.9, 60, 0), (0.8, 90, 1), (0.7, 95, 9), (0.6, 5000, 9)]
-    assert certify(counts, 0.05, 0.1) == (0.8, 90, 1)
-    assert certify(counts[2:], 0.05, 0.1) == (None, 0, 0)
-    assert certify([], 0.05, 0.1) == (None, 0, 0)
+    counts = [(0.9, [(60, 0)]), (0.8, [(90, 1)]), (0.7, [(95, 9)]), (0.6, [(5000, 9)])]
+    assert certify(counts, 0.05, 0.1) == 0.8
+    assert certify(counts[2:], 0.05, 0.1) is None
+    assert certify([], 0.05, 0.1) is None
+
+
+def test_every_data_set_must_pass() -> None:
+    counts = [(0.9, [(60, 0), (500, 2)]), (0.8, [(70, 6), (900, 3)])]  # together 9 of 970 would be few
+    assert certify(counts, 0.05, 0.1) == 0.9
+    assert certify([(0.9, [(44, 0), (500, 0)])], 0.05, 0.1) is None
+
+
+def test_a_promise_of_two_data_sets_is_no_more_lenient_than_that_of_the_harder_one() -> None:
+    rng = np.random.default_rng(3)
+
+    def named(source: str, hardness: float) -> list[Watched]:
+        return [replace(clip, source=source) for clip in drawn(300, rng, hardness)]
+
+    easy, hard = named("easy", 0.0), named("hard", 6.0)
+
+    def threshold(*sets: list[Watched]) -> float:
+        others, clips = ([clip for clips in sets for clip in clips[half::2]] for half in (0, 1))
+        (promise,) = fit_rule(others, clips, (0.2,), delta=0.1, min_steps=1, background=None).promises
+        assert promise.threshold is not None
+        return promise.threshold
+
+    assert threshold(easy, hard) >= threshold(hard) > threshold(easy)
+    mixed = threshold([replace(clip, source="one") for clip in easy + hard])
+    assert mixed < threshold(easy, hard)
+
+
+def test_a_made_up_clip_counts_for_every_data_set() -> None:
+    sure = clip([[0.05, 0.95, 0.0]], target=1)
+    real = [replace(sure, source=source) for source in ("one", "two") for _ in range(60)]
+    false_alarms = [replace(sure, target=0)] * 20
+    for made_up, promised in (([], True), (false_alarms, False)):
+        clips = real + made_up
+        (promise,) = fit_rule(clips, clips, (0.05,), delta=0.1, min_steps=1, background=0).promises
+        assert (promise.threshold is not None) == promised
 
 
 def test_the_test_that_is_begun_with_is_likelier_passed_with_more_clips_and_fewer_errors() -> None:
