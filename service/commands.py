@@ -187,7 +187,7 @@ def _add_server(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--url", default=DEFAULT_URL, help=f"the server; default {DEFAULT_URL}")
     parser.add_argument("--bundle", help=f"default {BUNDLE}, for video {VIDEO_BUNDLE}")
     parser.add_argument(
-        "--error-rate", type=float, metavar="SHARE", help="decide early, wrong at most so often: 0.05, if promised"
+        "--error-rate", type=float, metavar="SHARE", help="decide early, wrong at most so often: 0.1, if promised"
     )
 
 
