@@ -168,9 +168,9 @@ class Validation(Section):
     """0 where nothing is chosen or calibrated on them (`inkling train reproduce`), or with `folds`."""
     folds: Annotated[int, Field(ge=0)] = 0
     """Cross-fitting: the training clips in so many parts, each answered by a student that was trained on the others
-    only; calibration and promises come from these answers, and the student that is kept is trained on all clips. Takes
-    nothing from the training clips and gives promises ten times as many, for `folds` fits more. 0: a share is kept out.
-    Of no effect in `inkling train reproduce`."""
+    only; calibration and promises come from these answers, and the student that is kept is trained on all clips. It
+    takes nothing from the training clips, and costs `folds` fits more. 0: a share is kept out. Of no
+    effect in `inkling train reproduce`."""
     select: Literal["best", "last"] = "best"
     """Which epoch is kept: the one with the best validation AUC, or the last."""
 

@@ -67,9 +67,9 @@ def draw_fold(corpus: Corpus, recipe: Recipe, seed: int) -> Fold:
 def cross_folds(fold: Fold, parts: int, seed: int) -> list[Fold]:
     """The training clips in `parts` parts, whole groups at a time, each of which validates what the others train.
 
-    Each part has about as many clips of every label of a data set as the others. Never kept out are clips without a
-    label, and those of a label that would have none left to train on. No parts give no folds. Raises DataError where a
-    part has none to validate.
+    Each part has about as many clips of every label of a data set as the others. A part's clips without a label are
+    left out of its fold. Never kept out are clips of a label that would have none left to train on. No parts give no
+    folds. Raises DataError where a part has no clips to validate.
     """
     if not parts:
         return []
@@ -88,15 +88,14 @@ def cross_folds(fold: Fold, parts: int, seed: int) -> list[Fold]:
         emptiest = min(range(parts), key=fullness.__getitem__)
         counts[emptiest] += of
         held[emptiest] += group
-    found = []
+    everywhere, found = Counter(e.target for e in clips), []
     for part in held:
         there = Counter(e.target for e in part)
-        everywhere = Counter(e.target for e in clips)
         val = [e for e in part if e.target != UNLABELLED and there[e.target] < everywhere[e.target]]
         if not val:
             reason = f"cannot be validated in {parts} parts: every class needs clips of two groups, every part one"
             raise DataError([Problem(Path(clips[0].source) / CLIPS_FILE, None, reason)])
-        out = {id(e) for e in val}
+        out = {id(e) for e in (*val, *(e for e in part if e.target == UNLABELLED))}
         segmented = tuple(segment for e in val for segment in segments(e))
         found.append(Fold(tuple(e for e in fold.train if id(e) not in out), segmented))
     return found

@@ -111,9 +111,11 @@ def test_every_clip_with_a_label_is_validated_once_by_a_fold_without_its_group(c
     assert len(folds) == parts
     for fold in folds:
         assert not {e.group for e in fold.train} & {e.group for e in fold.val}
-        assert len(fold.train) + len(fold.val) == len(whole.train)
+        assert Counter(e.target for e in fold.train)[0] + 12 // parts == 12
         assert {e.target for e in fold.train} >= {0, 1, 2}
         assert Counter(e.target for e in fold.val) == dict.fromkeys(range(3), 12 // parts)
+    hidden = [sum(e.target == UNLABELLED for e in fold.train) for fold in folds]
+    assert sum(hidden) == 6 * (parts - 1), "a clip without a label is learned from where its part is not validated"
     validated = Counter(id(e) for fold in folds for e in fold.val)
     assert validated == Counter(id(e) for e in whole.train if e.target != UNLABELLED)
     assert cross_folds(whole, 0, 0) == []
