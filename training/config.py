@@ -138,7 +138,8 @@ class Fit(Section):
     """How one network is optimised; the defaults suit some hundred to some thousand clips."""
 
     epochs: Count = 40
-    batch_size: Count = 32
+    batch_size: Count = 16
+    """Small batches are better for features that are standardised by them, and a fit has more steps."""
     optimiser: Literal["adamw", "sgd"] = "adamw"
     learning_rate: Positive = 3e-3
     weight_decay: NotNegative = 0.05
@@ -211,14 +212,15 @@ class Shipping(Section):
     decision: DecisionRule = DecisionRule()
 
 
-_ADDED = {
-    "student": ("prototypes",),
-    "fit": ("late",),
-    "fit_teacher": ("late",),
-    "augmentation": ("short",),
-    "validation": ("folds",),
+_ADDED: dict[str, dict[str, object]] = {
+    "student": {"prototypes": False, "standardised": False},
+    "teacher": {"standardised": False},
+    "fit": {"late": 0.0},
+    "fit_teacher": {"late": 0.0},
+    "augmentation": {"short": 0.0},
+    "validation": {"folds": 0},
 }
-"""Keys that there were not always: in digests only where they say something else than what was done before."""
+"""Keys that there were not always, and what was done before: in digests only where they say something else."""
 
 
 class Recipe(Section):
@@ -345,8 +347,7 @@ class Recipe(Section):
         for name, keys in _ADDED.items():
             section = getattr(self, name)
             if section is not None:
-                fields = type(section).model_fields
-                ignored[name] = {key for key in keys if getattr(section, key) == fields[key].default}
+                ignored[name] = {key for key, before in keys.items() if getattr(section, key) == before}
         return hashlib.sha256(self.model_dump_json(exclude=ignored).encode()).hexdigest()
 
 

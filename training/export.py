@@ -64,7 +64,7 @@ def step_onnx(student: Student, takes: Skeleton | FrameInput, name: str, version
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
-            Step(student).eval(),
+            Step(student.merged()).eval(),
             example,
             input_names=[input_name, *(s.input for s in states)],
             output_names=[LOGITS, *(s.output for s in states)],

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from models.networks import StudentConfig, TeacherConfig, pose_student, pose_teacher
-from models.networks.recurrent import Prototypes
+from models.networks.recurrent import Prototypes, Standardised
 from models.skeletons import BODY13
 from tests.models.networks.test_pose_features import walk
 
@@ -34,10 +34,43 @@ def test_stepping_equals_the_sequence_over_500_steps(
 ) -> None:
     torch.manual_seed(0)
     config = StudentConfig(cell=cell, hidden=24, widths=widths, memories_s=memories, prototypes=prototypes)
-    student = pose_student(config, BODY13, 15.0, 5).eval()
+    student = pose_student(config, BODY13, 15.0, 5)
     x = walk(500, batch=3)
     with torch.no_grad():
+        student.train()(x)  # gathers what standardises
+        student.eval()
         torch.testing.assert_close(stepped(student, x), student(x), rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(stepped(student.merged(), x), student(x), rtol=1e-4, atol=1e-4)
+
+
+def test_a_merged_student_has_a_layer_less_and_leaves_the_other_as_it_was() -> None:
+    student = pose_student(StudentConfig(hidden=8, widths=(16,)), BODY13, 15.0, 5)
+    before = {name: value.clone() for name, value in student.state_dict().items()}
+    assert len(student.merged().layers) == len(student.layers) - 1
+    torch.testing.assert_close(student.state_dict(), before)
+    plain = pose_student(StudentConfig(hidden=8, widths=(16,), standardised=False), BODY13, 15.0, 5)
+    assert len(plain.merged().layers) == len(plain.layers)
+
+
+def test_in_training_every_feature_has_mean_0_and_deviation_1_over_its_batch() -> None:
+    torch.manual_seed(0)
+    x = torch.tensor([100.0, 0.5, 3.0]) + torch.randn(4, 50, 3) * torch.tensor([0.5, 20.0, 0.0])
+    found = Standardised(3).train()(x).flatten(0, 1)
+    torch.testing.assert_close(found.mean(0), torch.zeros(3), atol=1e-4, rtol=0)
+    torch.testing.assert_close(found.std(0), torch.tensor([1.0, 1.0, 0.0]), atol=1e-2, rtol=0)
+
+
+def test_what_never_changed_in_training_stays_small_when_it_does() -> None:
+    standardised = Standardised(1)
+    for _ in range(200):
+        standardised.train()(torch.ones(8, 2, 1))
+    assert standardised.eval()(torch.zeros(1, 1, 1)).abs().max() <= 100
+
+
+def test_a_batch_of_a_single_step_is_standardised_by_what_was_gathered() -> None:
+    standardised = Standardised(2).train()
+    x = torch.tensor([[[3.0, -1.0]]])
+    torch.testing.assert_close(standardised(x), x, rtol=1e-3, atol=0)  # nothing was gathered yet
 
 
 @pytest.mark.parametrize("cell", CELLS)
@@ -69,7 +102,7 @@ def test_a_memory_is_the_sum_of_the_states_so_far_the_older_the_less() -> None:
     student = pose_student(config, BODY13, 10.0, 3).eval()
     x = walk(7, batch=2)
     with torch.no_grad():
-        hidden = student.recurrence(student.features(x))[0]
+        hidden = student.recurrence(student.layers(student.features(x)))[0]
         state = student.initial_state(2)
         for t in range(7):
             _, *after = student.step(x[:, t], *state)
