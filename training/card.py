@@ -8,10 +8,11 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from models.bundle.schema import FrameInput, PoseInput
-from training.config import Distillation, Recipe, Validation
+from training.config import Recipe
 from training.evaluate import Evaluation
 from training.report import sections
 from training.run import SeedResult
+from training.sections import Distillation, Validation
 
 
 class Figures(BaseModel):

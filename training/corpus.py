@@ -19,10 +19,11 @@ from models.clock import step_frames
 from models.errors import SkeletonError
 from models.skeletons import Skeleton
 from training import clips
-from training.config import Recipe, Source
+from training.config import Recipe
 from training.dataset import CLIPS_FILE, DATASET_FILE, Clip, PoseDataset, Split, inspect
 from training.errors import DataError, Problem
 from training.progress import progress_frames
+from training.sections import Source
 from training.streams import UNLABELLED
 from training.weights import extractor_id
 

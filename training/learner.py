@@ -25,12 +25,12 @@ from torch.utils.data import DataLoader
 
 from models.networks import Student, Teacher
 from training.batches import Batch, Drawing, plain_batches, training_batches
-from training.config import Distillation, Fit
 from training.corpus import Example
 from training.ensemble import Ensemble
 from training.folds import Fold
 from training.losses import classification_loss, self_distillation_loss, teacher_student_loss
 from training.metrics import RATIOS, at_ratios
+from training.sections import Distillation, Fit
 from training.seeds import mixed_seed
 from training.streams import UNLABELLED
 

@@ -27,9 +27,10 @@ from typing import Annotated, Any, Self
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from models.bundle.schema import Name
-from training.config import RECIPES, Recipe, Section, recipe_file
+from training.config import RECIPES, Recipe, recipe_file
 from training.errors import ConfigError
 from training.poses import Occluded
+from training.sections import Section
 
 Share = Annotated[float, Field(gt=0, le=1)]
 Seed = Annotated[int, Field(ge=0)]

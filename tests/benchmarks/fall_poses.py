@@ -25,12 +25,12 @@ from models.networks import StudentConfig, pose_student
 from models.skeletons import BODY13
 from training.augment import Augmentation
 from training.batches import Drawing, Windows
-from training.config import Distillation, Fit
 from training.corpus import Example, segments
 from training.folds import Fold
 from training.learner import StudentLearner, train
 from training.metrics import accuracy, ratio_logits
 from training.prepare import urfall
+from training.sections import Distillation, Fit
 from training.warning import Watched, outcome
 
 RATE_HZ, WINDOW, MIN_STEPS = 10.0, 32, 2

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from training.card import _learned_first, _taught
-from training.config import Distillation
+from training.sections import Distillation
 
 
 @pytest.mark.parametrize(

@@ -8,12 +8,12 @@ import torch
 from models.networks import pose_student, pose_teacher
 from tests.training.support import tiny_recipe, write_stick_set
 from training.batches import Batch, Drawing, collate, plain_batches
-from training.config import Fit
 from training.corpus import Corpus, load_corpus
 from training.folds import Fold, draw_fold
 from training.learner import StudentLearner, TeacherLearner, rate_at, train
 from training.losses import classification_loss
 from training.metrics import accuracy, auc, ratio_logits
+from training.sections import Fit
 from training.streams import UNLABELLED
 
 RECIPE = tiny_recipe()
