@@ -40,7 +40,7 @@ bench: $(EVERYTHING)
 train-default: $(EVERYTHING) datasets/penn/clips.csv datasets/jhmdb14/clips.csv datasets/urfall/clips.csv
 	$(BIN)/inkling train fit body-actions --data datasets
 	$(BIN)/inkling train evaluate runs/body-actions --data datasets
-	$(BIN)/inkling train export runs/body-actions bundles --version 3
+	$(BIN)/inkling train export runs/body-actions bundles --version 4
 	$(BIN)/inkling train fit fall-watch --data datasets
 	$(BIN)/inkling train export runs/fall-watch bundles --version 1
 
