@@ -91,6 +91,16 @@ class RunFile(BaseModel):
     data: str
     """Digest of the clips (`Corpus.digest`)."""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _of_an_earlier_release(cls, fields: Any) -> Any:
+        """Networks of a run that says nothing of `standardised` were trained before there was such a layer."""
+        if isinstance(fields, dict) and isinstance(fields.get("recipe"), dict):
+            known = fields["recipe"]
+            old = {name: {"standardised": False, **known[name]} for name in ("student", "teacher") if name in known}
+            return {**fields, "recipe": {**known, **old}}
+        return fields
+
 
 @dataclass(frozen=True, slots=True)
 class Run:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -108,3 +109,17 @@ def test_a_result_of_an_earlier_release_has_one_temperature_and_no_rule() -> Non
     found = SeedResult.model_validate(older)
     assert found.calibration == Temperature(temperature=0.8)
     assert found.stopping is None
+
+
+def test_networks_of_a_run_from_before_features_were_standardised_have_no_such_layer(tmp_path: Path) -> None:
+    recipe = tiny_recipe()
+    Run.begin(tmp_path, recipe, "data")
+    file = tmp_path / "run.json"
+    known = json.loads(file.read_text())
+    assert Run.open(tmp_path).recipe == recipe
+    for name in ("student", "teacher"):
+        del known["recipe"][name]["standardised"]
+    file.write_text(json.dumps(known))
+    old = Run.open(tmp_path).recipe
+    assert not old.student.standardised
+    assert not old.teacher.standardised
