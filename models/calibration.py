@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from models.bundle.schema import Temperature, TimedTemperature
+from inkling.models.bundle.schema import Temperature, TimedTemperature
 
 Floats = NDArray[np.floating[Any]]
 

@@ -9,8 +9,8 @@ InklingError                     every error below; catch it at the outermost sh
 │   └── BundleDisagrees          the graph does not reproduce its stored test vector
 ├── SkeletonError                unknown skeleton, or one that cannot be mapped onto another
 ├── VideoError                   a video file cannot be read, or not this part of it
-├── service.errors.ServiceError  what goes over the wire; has a code and a close code
-└── training.errors.TrainingError  data, configuration and export
+├── inkling.service.protocol.errors.ServiceError  what goes over the wire; has a code and a close code
+└── inkling.training.errors.TrainingError  data, configuration and export
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from models.errors import SkeletonError
+from inkling.models.errors import SkeletonError
 
 Index = Annotated[int, Field(ge=0)]
 

@@ -1,4 +1,4 @@
-"""Exit 0 when the server of this container takes streams, else 1 with a sentence: `python -m service.health`.
+"""Exit 0 when the server of this container takes streams, else 1 with a sentence: `python -m inkling.service.health`.
 
 For probes that run a command. It imports next to nothing, because it runs every few seconds.
 """

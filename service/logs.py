@@ -55,7 +55,7 @@ def _extras(record: logging.LogRecord) -> dict[str, Any]:
 
 
 class PlainFormatter(logging.Formatter):
-    """`12:30:01.250 info    service.socket: message [stream=k3v…] (key=value)`; local time."""
+    """`12:30:01.250 info    inkling.service.websocket.endpoint: message [stream=k3v…] (key=value)`; local time."""
 
     def format(self, record: logging.LogRecord) -> str:
         clock = time.strftime("%H:%M:%S", time.localtime(record.created))

@@ -16,7 +16,8 @@ from prometheus_client import CollectorRegistry, PlatformCollector, ProcessColle
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from service.hub import BatchReport, BundleStats
+from inkling.service.streams.observer import BatchReport
+from inkling.service.streams.stats import BundleStats
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -86,7 +87,7 @@ class Metrics(Collector):
         self._stats = stats
 
     def batch(self, report: BatchReport) -> None:
-        """One engine batch is done, well or badly (`service.hub.Observer`)."""
+        """One engine batch is done, well or badly (`inkling.service.streams.hub.Observer`)."""
         (self._failed if report.failed else self._steps)[report.bundle] += 1 if report.failed else report.size
         self._observe("batch_size", report.bundle, [report.size])
         self._observe("queue_seconds", report.bundle, report.queue_s)
@@ -94,7 +95,7 @@ class Metrics(Collector):
         self._observe("latency_seconds", report.bundle, report.latency_s)
 
     def decoded(self, bundle: str, seconds: Sequence[float]) -> None:
-        """So long decoding took, of each frame since the call before (`service.hub.Observer`)."""
+        """So long decoding took, of each frame since the call before (`inkling.service.streams.hub.Observer`)."""
         self._observe("decode_seconds", bundle, seconds)
 
     def render(self) -> bytes:

@@ -16,11 +16,11 @@ from types import FrameType
 import uvicorn
 from uvicorn.server import HANDLED_SIGNALS
 
-from models.errors import InklingError
-from service.app import create_app
-from service.core import Core, build
-from service.settings import Settings
-from service.transport import StreamTransport
+from inkling.models.errors import InklingError
+from inkling.service.bootstrap import Core, build
+from inkling.service.http.app import create_app
+from inkling.service.settings import Settings
+from inkling.service.websocket.transport import StreamTransport
 
 log = logging.getLogger(__name__)
 

@@ -12,8 +12,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
-from models.errors import InklingError
-from service.sources.address import SCHEMES
+from inkling.models.errors import InklingError
+from inkling.service.sources.address import SCHEMES
 
 PREFIX = "INKLING_"
 CONFIG_VARIABLE = PREFIX + "CONFIG"

@@ -1,1 +1,1 @@
-import models  # noqa: F401  # before any test imports onnxruntime: switches its telemetry off
+import inkling.models  # noqa: F401  # before any test imports onnxruntime: switches its telemetry off

@@ -13,10 +13,10 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from models.bundle import Registry, load, zoo_directory
-from service.errors import ServiceError
-from service.metrics import Metrics
-from service.settings import Settings
+from inkling.models.bundle import Registry, load, zoo_directory
+from inkling.service.metrics import Metrics
+from inkling.service.protocol.errors import ServiceError
+from inkling.service.settings import Settings
 from tests.benchmarks import report
 
 README = Path(__file__).parent.parent / "README.md"

@@ -17,10 +17,10 @@ import pytest
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from models.bundle import TensorInfo, TestVector, write
-from models.bundle.schema import SPEC_FILE, FrameInput, PoseInput, StateTensor
-from models.resize import FitPolicy
-from models.skeletons import BODY13, Skeleton
+from inkling.models.bundle import TensorInfo, TestVector, write
+from inkling.models.bundle.schema import SPEC_FILE, FrameInput, PoseInput, StateTensor
+from inkling.models.resize import FitPolicy
+from inkling.models.skeletons import BODY13, Skeleton
 
 Array = NDArray[Any]
 Floats = NDArray[np.float32]
@@ -347,7 +347,7 @@ def replace_file(bundle: Path, name: str, data: bytes) -> None:
 
 
 class OrtGraph:
-    """The shortest `models.bundle.StepGraph` over onnxruntime."""
+    """The shortest `inkling.models.bundle.StepGraph` over onnxruntime."""
 
     def __init__(self, step: bytes) -> None:
         options = onnxruntime.SessionOptions()

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import ast
 import json
+import re
 import subprocess
 import sys
-import tomllib
 from collections.abc import Iterator
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -23,34 +24,44 @@ TRAINING_ONLY = {
     "matplotlib",
     "tensorboard",
 }
-SHELLS = {"asyncio", "socket", "threading", "time", "datetime", "uvicorn", "fastapi", "starlette", "websockets"}
+SHELLS = {"asyncio", "socket", "threading", "time", "datetime", "uvicorn", "fastapi", "starlette", "httpx"} | {
+    f"websockets.{shell}" for shell in ("asyncio", "sync", "server", "client", "legacy", "proxy")
+}
 
-PURE = (
-    "models/calibration.py",
-    "models/commitment.py",
-    "models/clock.py",
-    "models/skeletons.py",
-    "service/ages.py",
-    "service/decision.py",
-    "service/image_headers.py",
-    "service/images.py",
-    "service/messages.py",
-    "service/packed.py",
-    "service/poses.py",
-    "service/promised.py",
-    "service/protocol.py",
-    "service/schedule.py",
-    "service/inbox.py",
-    "service/session.py",
-    "service/row_graph.py",
-    "service/sources/address.py",
-    "service/sources/pace.py",
-    "service/sources/policy.py",
-    "service/sources/state.py",
-    "service/sources/times.py",
-    "service/sources/wire.py",
-    "service/tracks.py",
-)
+ROOMS = {
+    "service": {
+        # room: the rooms below that it may use; the files that lie loose in service/ count by their own names
+        "protocol": set(),
+        "client": {"protocol"},
+        "engine": {"protocol"},
+        "inputs": {"protocol", "engine"},
+        "streams": {"protocol", "engine", "inputs"},
+        "websocket": {"protocol", "streams", "metrics", "logs"},
+        "clips": {"protocol", "streams"},
+        "sources": {"protocol", "streams", "version", "logs"},
+        "http": {"protocol", "streams", "clips", "sources", "bootstrap", "metrics", "settings", "version"},
+        "demo": {"protocol", "client"},
+        "cli": {"protocol", "client", "demo", "server", "settings", "version", "logs"},
+    },
+    "training": {
+        "augment": {"labels"},
+        "recipe": {"augment", "errors"},
+        "networks": {"recipe", "errors"},
+        "data": {"recipe", "networks", "augment", "labels", "seeds", "errors"},
+        "distill": {"data", "recipe", "networks", "augment", "labels", "seeds", "scores"},
+        "calibrate": {"data", "recipe", "run", "files", "scores"},
+        "evaluate": {"calibrate", "data", "recipe", "augment", "run", "files", "scores", "seeds", "errors"},
+        "export": {"evaluate", "recipe", "run", "errors"},
+        "prepare": {"data", "networks", "files", "errors"},
+        "recipes": set(),
+        "study": {
+            *("distill", "data", "recipe", "augment", "fit", "run", "files"),
+            *("provenance", "labels", "scores", "errors"),
+        },
+    },
+}
+PURE_ROOMS = {"service/protocol": set(), "service/streams": {"hub.py", "handle.py", "broadcast.py"}}
+"""Rooms in which everything is pure, but for these files."""
 
 
 def sources(package: str) -> list[Path]:
@@ -61,7 +72,7 @@ def sources(package: str) -> list[Path]:
 
 def imports(path: Path) -> Iterator[str]:
     """Dotted names of everything that a file imports anywhere: `import a.b` gives a.b, `from a import b` gives a.b."""
-    package = list(path.relative_to(ROOT).with_suffix("").parts[:-1])
+    package = ["inkling", *path.relative_to(ROOT).with_suffix("").parts[:-1]]
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -86,41 +97,95 @@ def test_the_search_finds_imports_of_every_form(tmp_path: Path, monkeypatch: pyt
     file = tmp_path / "service" / "demo" / "x.py"
     file.parent.mkdir(parents=True)
     file.write_text("import a.b as c\ndef f():\n    from d import e\n    from . import g\n    from ..h import i\n")
-    assert sorted(imports(file)) == ["a.b", "d.e", "service.demo.g", "service.h.i"]
-    assert offences([file], {"a", "service.h"}) == ["service/demo/x.py: a.b", "service/demo/x.py: service.h.i"]
-    assert offences([file], {"a.b.c", "service.demo.gg"}) == []
+    assert sorted(imports(file)) == ["a.b", "d.e", "inkling.service.demo.g", "inkling.service.h.i"]
+    assert offences([file], {"a", "inkling.service.h"}) == [
+        *("service/demo/x.py: a.b", "service/demo/x.py: inkling.service.h.i")
+    ]
+    assert offences([file], {"a.b.c", "inkling.service.demo.gg"}) == []
 
 
 def test_the_service_imports_nothing_of_training() -> None:
-    assert offences(sources("service"), TRAINING_ONLY | {"training", "models.networks", "tests"}) == []
+    assert offences(sources("service"), TRAINING_ONLY | {"inkling.training", "inkling.models.networks", "tests"}) == []
 
 
 def test_training_imports_nothing_of_the_service() -> None:
-    assert offences(sources("training"), {"service", "tests"}) == []
+    assert offences(sources("training"), {"inkling.service", "tests"}) == []
 
 
 def test_models_import_neither_wing_and_no_runtime_outside_the_networks() -> None:
     networks = ROOT / "models" / "networks"
-    assert offences(sources("models"), {"service", "training", "tests"}) == []
+    assert offences(sources("models"), {"inkling.service", "inkling.training", "tests"}) == []
     outside = [path for path in sources("models") if networks not in path.parents]
-    assert offences(outside, TRAINING_ONLY | {"models.networks", "onnxruntime", "fastapi", "starlette"}) == []
+    assert offences(outside, TRAINING_ONLY | {"inkling.models.networks", "onnxruntime", "fastapi", "starlette"}) == []
+
+
+def rooms_used(wing: str, room: str) -> dict[str, set[str]]:
+    """Which other rooms and loose files of its wing a room imports, and the files that do."""
+    used: dict[str, set[str]] = {}
+    for path in sources(f"{wing}/{room}"):
+        for name in imports(path):
+            if name.startswith(f"inkling.{wing}."):
+                used.setdefault(name.split(".")[2], set()).add(path.name)
+    used.pop(room, None)
+    return used
+
+
+@pytest.mark.parametrize(("wing", "room"), [(wing, room) for wing, rooms in ROOMS.items() for room in rooms])
+def test_a_room_uses_only_the_rooms_below_it(wing: str, room: str) -> None:
+    used = rooms_used(wing, room)
+    assert {below: files for below, files in used.items() if below not in ROOMS[wing][room]} == {}
+
+
+@pytest.mark.parametrize("wing", ROOMS)
+def test_every_room_is_on_the_plan_and_no_room_is_above_itself(wing: str) -> None:
+    folders = {path.parent.name for path in (ROOT / wing).glob("*/__init__.py")}
+    assert folders == set(ROOMS[wing])
+    TopologicalSorter(ROOMS[wing]).prepare()  # raises CycleError
+
+
+@pytest.mark.parametrize("room", ["protocol", "client"])
+def test_what_users_install_needs_nothing_of_the_server(room: str) -> None:
+    forbidden = {"onnxruntime", "fastapi", "starlette", "uvicorn", "prometheus_client", "pydantic_settings"}
+    assert offences(sources(f"service/{room}"), forbidden) == []
+    names = [name for path in sources(f"service/{room}") for name in imports(path)]
+    outside = {name for name in names if name.startswith("inkling.models.")}
+    assert {name.split(".")[2] for name in outside} <= {"errors", "video"}
 
 
 def test_only_the_engine_imports_onnxruntime() -> None:
-    others = [path for path in sources("service") if path != ROOT / "service" / "engine.py"]
+    others = [path for path in sources("service") if path != ROOT / "service" / "engine" / "onnx_engine.py"]
     assert offences(others, {"onnxruntime"}) == []
 
 
-def test_only_the_socket_shell_touches_a_servers_websocket() -> None:
-    others = [path for path in sources("service") if path != ROOT / "service" / "socket.py"]
+def test_only_the_endpoint_touches_a_servers_websocket() -> None:
+    others = [path for path in sources("service") if path != ROOT / "service" / "websocket" / "endpoint.py"]
     names = ("WebSocket", "WebSocketDisconnect", "WebSocketState", "WebSocketException")
     found = offences(others, {"starlette.websockets", "fastapi.websockets", *(f"fastapi.{name}" for name in names)})
-    assert found in ([], ["service/app.py: fastapi.WebSocket"])  # the application declares the route and hands it on
+    # The application declares the route and hands it on.
+    assert set(found) <= {"service/http/app.py: fastapi.WebSocket"}
 
 
-@pytest.mark.parametrize("file", PURE)
+def pure_files() -> list[str]:
+    """Those of the pure rooms, and whatever says of itself in its first lines that it is pure."""
+    found = []
+    for package in ("models", "service", "training"):
+        for path in sources(package):
+            file = path.relative_to(ROOT).as_posix()
+            claims = re.search(r"\bPure\b", ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or "")
+            room = path.parent.relative_to(ROOT).as_posix()
+            if claims or (room in PURE_ROOMS and path.name not in PURE_ROOMS[room]):
+                found.append(file)
+    return found
+
+
+@pytest.mark.parametrize("file", pure_files())
 def test_what_is_pure_knows_no_loop_no_socket_and_no_clock(file: str) -> None:
-    assert offences([ROOT / file], SHELLS | {"onnxruntime", "service.engine", "service.batcher", "service.hub"}) == []
+    engines = {"inkling.service.engine.onnx_engine", "inkling.service.engine.batcher", "inkling.service.streams.hub"}
+    assert offences([ROOT / file], SHELLS | {"onnxruntime"} | engines) == []
+
+
+def test_many_files_are_pure() -> None:
+    assert len(pure_files()) > 30, "else the search above finds nothing"
 
 
 def test_no_library_code_ends_the_process() -> None:
@@ -145,31 +210,28 @@ def _guarded_by_main(path: Path, line: int) -> bool:
     )
 
 
-def test_every_package_is_in_the_distribution() -> None:
-    listed = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
-    found = {
-        ".".join(path.parent.relative_to(ROOT).parts)
-        for package in ("models", "service", "training")
-        for path in (ROOT / package).rglob("__init__.py")
-    }
-    assert set(listed) == found
+def test_nothing_is_imported_by_the_names_of_the_folders() -> None:
+    """From a checkout `import service` works too, and would load everything a second time under another name."""
+    paths = [path for package in ("models", "service", "training", "tests") for path in sources(package)]
+    assert offences(paths, {"models", "service", "training"}) == []
 
 
 def modules(package: str) -> list[str]:
     """Every module of a package by dotted name, without those that run when imported."""
     return [
-        ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+        ".".join(("inkling", *path.relative_to(ROOT).with_suffix("").parts)).removesuffix(".__init__")
         for path in sources(package)
         if path.name != "__main__.py"
     ]
 
 
 def loaded_by(names: list[str]) -> set[str]:
-    """Top-level modules in a fresh interpreter after importing `names`."""
+    """Top-level modules, and `inkling.X`, in a fresh interpreter after importing `names`."""
     code = (
         "import importlib, json, sys\n"
         "for name in json.loads(sys.argv[1]): importlib.import_module(name)\n"
-        "print(json.dumps(sorted({name.partition('.')[0] for name in sys.modules})))"
+        "top = {'.'.join(name.split('.')[: 1 + name.startswith('inkling.')]) for name in sys.modules}\n"
+        "print(json.dumps(sorted(top)))"
     )
     done = subprocess.run(
         [sys.executable, "-c", code, json.dumps(names)], cwd=ROOT, capture_output=True, text=True, check=False
@@ -180,10 +242,10 @@ def loaded_by(names: list[str]) -> set[str]:
 
 def test_the_whole_service_runs_without_torch() -> None:
     names = modules("service")
-    assert {"service.app", "service.cli"} <= set(names)
-    assert loaded_by(names) & (TRAINING_ONLY | {"training"}) == set()
+    assert {"inkling.service.http.app", "inkling.service.cli.main"} <= set(names)
+    assert loaded_by(names) & (TRAINING_ONLY | {"inkling.training"}) == set()
 
 
 def test_the_bundle_needs_neither_torch_nor_a_runtime() -> None:
-    names = [name for name in modules("models") if not name.startswith("models.networks")]
-    assert loaded_by(names) & (TRAINING_ONLY | {"onnxruntime", "service", "training"}) == set()
+    names = [name for name in modules("models") if not name.startswith("inkling.models.networks")]
+    assert loaded_by(names) & (TRAINING_ONLY | {"onnxruntime", "inkling.service", "inkling.training"}) == set()

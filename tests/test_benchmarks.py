@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 from websockets.frames import Frame, Opcode
 
-from service.messages import Credit, Prediction, Ready, Summary
-from service.packed import unpack_pose
-from service.protocol import Pose, decode, encode
-from service.settings import Settings
+from inkling.service.protocol.codec import Pose, decode, encode
+from inkling.service.protocol.messages import Credit, Prediction, Ready, Summary
+from inkling.service.protocol.pose_binary import unpack_pose
+from inkling.service.settings import Settings
 from tests.benchmarks import report
 from tests.benchmarks.command import Row
 from tests.benchmarks.device import RUNS, profile

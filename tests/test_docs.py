@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from service.settings import Settings
+from inkling.service.settings import Settings
 from tests.docs import README, updated
 from tests.service.conftest import running
 

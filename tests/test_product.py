@@ -23,13 +23,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from models.bundle import Bundle, Registry, load, zoo_directory
-from models.bundle.schema import PoseInput
-from service import hub
-from service.engine import Device, Engine
-from service.engine_device import Bucket, DeviceEngine
-from service.protocol import ErrorMessage, Prediction
-from service.settings import Settings
+from inkling.models.bundle import Bundle, Registry, load, zoo_directory
+from inkling.models.bundle.schema import PoseInput
+from inkling.service.engine.device_engine import Bucket, DeviceEngine
+from inkling.service.engine.onnx_engine import Device, Engine
+from inkling.service.protocol.codec import ErrorMessage, Prediction
+from inkling.service.settings import Settings
+from inkling.service.streams import hub
 from tests.service.conftest import (
     WAIT_S,
     Running,
@@ -288,7 +288,7 @@ def test_a_stream_over_capacity_is_refused_at_once_and_says_so(subject: Subject)
 
 # -- 9 ------------------------------------------------------------------------------------------------------------
 def test_the_service_never_imports_torch_even_while_it_serves(subject: Subject) -> None:
-    serve = [sys.executable, "-m", "service.cli", "serve", "--port", "0", "--bundles", str(subject.root)]
+    serve = [sys.executable, "-m", "inkling.service.cli.main", "serve", "--port", "0", "--bundles", str(subject.root)]
     serve += ["--load", subject.bundle.spec.full_name]
     process = subprocess.Popen(serve, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, cwd=ROOT)
     try:
@@ -306,9 +306,10 @@ def test_the_service_never_imports_torch_even_while_it_serves(subject: Subject) 
         process.terminate()
         process.communicate(timeout=WAIT_S)
     everything = (
-        "import pkgutil, sys, importlib, service\n"
-        "for module in pkgutil.walk_packages(service.__path__, 'service.'): importlib.import_module(module.name)\n"
-        "print(*(name for name in ('torch', 'lightning', 'onnx', 'training') if name in sys.modules))\n"
+        "import pkgutil, sys, importlib, inkling.service as service\n"
+        "for module in pkgutil.walk_packages(service.__path__, 'inkling.service.'):\n"
+        "    importlib.import_module(module.name)\n"
+        "print(*(name for name in ('torch', 'lightning', 'onnx', 'inkling.training') if name in sys.modules))\n"
     )
     done = subprocess.run([sys.executable, "-c", everything], capture_output=True, text=True, cwd=ROOT)
     assert (done.returncode, done.stdout.strip()) == (0, ""), done.stderr

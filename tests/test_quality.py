@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from models.bundle import Registry, load, zoo_directory
-from training.evaluate import Evaluation, evaluate_bundle
-from training.prepare import jhmdb14, penn
+from inkling.models.bundle import Registry, load, zoo_directory
+from inkling.training.evaluate.evaluation import Evaluation, evaluate_bundle
+from inkling.training.prepare import jhmdb14, penn
 
 FLOORS = {"penn": 0.90, "jhmdb14": 0.64}
 LARGEST_LOSS = 0.05

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from models.bundle import load, run_vector, verify_graph
-from models.skeletons import get
+from inkling.models.bundle import load, run_vector, verify_graph
+from inkling.models.skeletons import get
 from tests.support import OrtGraph, TinyReference, make_bundle, poses, skip_unless
 
 

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from models.errors import InklingError
-from training import study_cli
+from inkling.models.errors import InklingError
+from inkling.training.study import cli as study_cli
 
 if TYPE_CHECKING:
-    from training.prepare.decode import Plan
+    from inkling.training.prepare.decode import Plan
 
 EPILOG = """
   inkling train prepare penn labels.zip datasets/penn
@@ -123,11 +123,11 @@ def _parser() -> argparse.ArgumentParser:
 
 def _prepare(arguments: argparse.Namespace, console: Console) -> None:
     if arguments.kind == "penn":
-        from training.prepare import penn
+        from inkling.training.prepare import penn
 
         count = penn.prepare(arguments.source, arguments.out)
     else:
-        from training.prepare import jhmdb14
+        from inkling.training.prepare import jhmdb14
 
         if arguments.split == "all":
             for split in jhmdb14.SPLITS:
@@ -141,7 +141,7 @@ def _prepare(arguments: argparse.Namespace, console: Console) -> None:
 def _prepare_videos(arguments: argparse.Namespace, console: Console) -> None:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    from training.prepare import urfall, videos
+    from inkling.training.prepare import urfall, videos
 
     plan = _plan(arguments)
     columns = (TextColumn("prepare"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
@@ -166,10 +166,10 @@ def _prepare_videos(arguments: argparse.Namespace, console: Console) -> None:
 
 def _plan(arguments: argparse.Namespace) -> Plan:
     """What to prepare: as the recipe says, which fit will then accept, or as the options do."""
-    from training.config import read_recipe
-    from training.errors import ConfigError
-    from training.prepare.decode import Plan
-    from training.prepare.videos import plan_of
+    from inkling.training.errors import ConfigError
+    from inkling.training.prepare.decode import Plan
+    from inkling.training.prepare.videos import plan_of
+    from inkling.training.recipe.recipe import read_recipe
 
     if arguments.recipe is None:
         return Plan(arguments.height, arguments.width, arguments.fit, arguments.rate)
@@ -182,8 +182,8 @@ def _plan(arguments: argparse.Namespace) -> Plan:
 def _weights(arguments: argparse.Namespace, console: Console) -> None:
     from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn
 
-    from training.errors import ConfigError
-    from training.published import PUBLISHED, fetch, weights_folder
+    from inkling.training.errors import ConfigError
+    from inkling.training.networks.published import PUBLISHED, fetch, weights_folder
 
     if arguments.name is None:
         for name, published in PUBLISHED.items():
@@ -202,8 +202,9 @@ def _weights(arguments: argparse.Namespace, console: Console) -> None:
 
 
 def _warnings(arguments: argparse.Namespace, console: Console) -> None:
-    from training.run import Run, write_text
-    from training.warning import measure_folds
+    from inkling.training.evaluate.early_warning import measure_folds
+    from inkling.training.files import write_text
+    from inkling.training.run import Run
 
     figures = measure_folds([Run.open(run) for run in arguments.runs], arguments.folds, arguments.of, arguments.only)
     console.print(figures.text, markup=False)
@@ -214,8 +215,8 @@ def _warnings(arguments: argparse.Namespace, console: Console) -> None:
 def _fit(arguments: argparse.Namespace, console: Console) -> None:
     import torch
 
-    from training.config import read_recipe
-    from training.fit import fit
+    from inkling.training.fit import fit
+    from inkling.training.recipe.recipe import read_recipe
 
     torch.set_num_threads(min(4, torch.get_num_threads()))  # more only wait for each other
     recipe = read_recipe(arguments.recipe)
@@ -230,17 +231,17 @@ def _fit(arguments: argparse.Namespace, console: Console) -> None:
 
 
 def _calibrate(arguments: argparse.Namespace, console: Console) -> None:
-    from training.promises import recalibrate
-    from training.run import Run
+    from inkling.training.calibrate.validation import recalibrate
+    from inkling.training.run import Run
 
     recalibrate(Run.open(arguments.model), arguments.data, lambda line: console.print(line, markup=False))
 
 
 def _evaluate(arguments: argparse.Namespace, console: Console) -> None:
-    from training.config import read_recipe
-    from training.evaluate import evaluate_bundle, evaluate_run, is_bundle
-    from training.report import sections, write_report
-    from training.run import Run
+    from inkling.training.evaluate.evaluation import evaluate_bundle, evaluate_run, is_bundle
+    from inkling.training.evaluate.report import sections, write_report
+    from inkling.training.recipe.recipe import read_recipe
+    from inkling.training.run import Run
 
     out: Path | None = arguments.out
     if is_bundle(arguments.model):
@@ -258,11 +259,11 @@ def _evaluate(arguments: argparse.Namespace, console: Console) -> None:
 def _export(arguments: argparse.Namespace, console: Console) -> None:
     from pydantic import ValidationError
 
-    from training.card import Figures
-    from training.errors import ConfigError
-    from training.evaluate import Evaluation
-    from training.export import export
-    from training.run import Run
+    from inkling.training.errors import ConfigError
+    from inkling.training.evaluate.evaluation import Evaluation
+    from inkling.training.evaluate.figures import Figures
+    from inkling.training.export.bundle import export
+    from inkling.training.run import Run
 
     run = Run.open(arguments.model)
     measured = run.evaluation_directory(run.chosen(arguments.seed).seed) / "evaluation.json"

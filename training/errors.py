@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from models.errors import InklingError
+from inkling.models.errors import InklingError
 
 SHOWN_PROBLEMS = 20
 

@@ -8,28 +8,27 @@ A fit that was killed continues where its last epoch ended, and ends with the we
 from __future__ import annotations
 
 import datetime
-import importlib.metadata
 import math
-import platform
 import shutil
-import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
-from models.bundle.schema import FrameInput, PoseInput
-from models.networks import Student
-from training.config import Recipe
-from training.corpus import Corpus, load_corpus
-from training.ensemble import Ensemble
-from training.errors import ConfigError
-from training.folds import Fold, cross_folds, draw_fold
-from training.learner import Learner, train
-from training.promises import Answered, fit_promises, told
-from training.run import RESULT_FILE, Run, SeedResult, load_weights, save_weights, write_text
-from training.stages import first_student, first_teacher, student_learner, teacher_learner
+from inkling.models.bundle.schema import FrameInput, PoseInput
+from inkling.models.networks import Student
+from inkling.training.calibrate.validation import Answered, fit_promises, told
+from inkling.training.data.corpus import Corpus, load_corpus
+from inkling.training.data.folds import Fold, cross_folds, draw_fold
+from inkling.training.distill.ensemble import Ensemble
+from inkling.training.distill.learner import Learner, train
+from inkling.training.distill.stages import first_student, first_teacher, student_learner, teacher_learner
+from inkling.training.errors import ConfigError
+from inkling.training.files import load_weights, save_weights, write_text
+from inkling.training.provenance import git_commit, libraries
+from inkling.training.recipe.recipe import Recipe
+from inkling.training.run import RESULT_FILE, Run, SeedResult
 
 Report = Callable[[str], None]
 """Receives a line about the progress of a fit."""
@@ -155,28 +154,6 @@ def _fit_seed(run: Run, corpus: Corpus, fold: Fold, seed: int, training: _Traini
         pretrained_on=corpus.pretraining.origins if corpus.pretraining is not None else (),
         created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         git_commit=git_commit(),
-        libraries=_libraries(),
+        libraries=libraries(),
     )
     write_text(directory / RESULT_FILE, result.model_dump_json(indent=2) + "\n")
-
-
-def git_commit() -> str:
-    """The commit of the checkout that this file lies in, marked when files differ from it; empty outside of one."""
-    git = ["git", "-C", str(Path(__file__).parent)]
-    try:
-        commit = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
-        changed = subprocess.run([*git, "status", "--porcelain", "-uno"], capture_output=True, text=True, check=True)
-    except (OSError, subprocess.CalledProcessError):
-        return ""
-    return commit + ("+changes" if changed.stdout.strip() else "")
-
-
-def _libraries() -> dict[str, str]:
-    names = ("inkling", "torch", "lightning", "numpy", "onnx")
-    found = {"python": platform.python_version()}
-    for name in names:
-        try:
-            found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return found

@@ -11,22 +11,19 @@ RUN/seed-0/result.json              written last: the seed is done
 
 from __future__ import annotations
 
-import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-import torch
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
-from torch import nn
 
-from models.bundle.schema import Calibration, FrameInput, PoseInput, StoppingRule
-from models.networks import Student
-from models.skeletons import Skeleton
-from training.build import build_student
-from training.config import Recipe
-from training.errors import ConfigError
+from inkling.models.bundle.schema import Calibration, FrameInput, PoseInput, StoppingRule
+from inkling.models.networks import Student
+from inkling.models.skeletons import Skeleton
+from inkling.training.errors import ConfigError
+from inkling.training.files import load_weights, write_text
+from inkling.training.networks.build import build_student
+from inkling.training.recipe.recipe import Recipe
 
 RUN_FILE = "run.json"
 RESULT_FILE = "result.json"
@@ -47,7 +44,7 @@ class SeedResult(BaseModel):
     teacher_auc: float | None
     calibration: Calibration
     stopping: StoppingRule | None = None
-    """Of validation clips that neither the weights nor the calibration were chosen by, see `training.stopping`."""
+    """Of validation clips that neither the weights nor the calibration were chosen by, `calibrate.stopping_rule`."""
     train_clips: int
     val_clips: int
     """Kept out of training, or, of a recipe that validates in folds, answered by a student that had not seen them."""
@@ -176,30 +173,3 @@ class Run:
         network = build_student(self.recipe, result.input, len(result.labels))
         load_weights(network, directory / "student.pt")
         return network.eval()
-
-
-def save_weights(network: nn.Module, path: Path) -> None:
-    """Write a network's weights, all or nothing."""
-    scratch = path.with_suffix(".partial")
-    torch.save(network.state_dict(), scratch)
-    scratch.replace(path)
-
-
-def load_weights(network: nn.Module, path: Path) -> None:
-    """Fill a network with `save_weights` weights, without unpickling anything but tensors."""
-    network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a file, all or nothing, also across a power cut."""
-    scratch = path.with_suffix(path.suffix + ".partial")
-    with scratch.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    scratch.replace(path)
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Write a value as JSON, all or nothing."""
-    write_text(path, json.dumps(value, indent=2, allow_nan=False, ensure_ascii=False) + "\n")

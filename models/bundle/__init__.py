@@ -8,12 +8,12 @@ Its readers and writers:
 
 from __future__ import annotations
 
-from models.bundle.loader import Bundle, load
-from models.bundle.registry import Found, Registry, zoo_directory
-from models.bundle.schema import BundleSpec
-from models.bundle.vector import TestVector
-from models.bundle.verify import StepGraph, TensorInfo, initial_state, run_vector, verify_graph
-from models.bundle.writer import write
+from inkling.models.bundle.loader import Bundle, load
+from inkling.models.bundle.registry import Found, Registry, zoo_directory
+from inkling.models.bundle.schema import BundleSpec
+from inkling.models.bundle.vector import TestVector
+from inkling.models.bundle.verify import StepGraph, TensorInfo, initial_state, run_vector, verify_graph
+from inkling.models.bundle.writer import write
 
 __all__ = [
     "Bundle",

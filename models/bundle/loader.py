@@ -10,10 +10,10 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from models.bundle.onnx_header import read_header
-from models.bundle.schema import OPSETS, SCHEMA_VERSION, SPEC_FILE, STEP_FILE, VECTOR_FILE, BundleSpec
-from models.bundle.vector import TestVector
-from models.errors import BundleCorrupt, BundleInvalid, BundleNotFound, BundleUnsupported
+from inkling.models.bundle.onnx_header import read_header
+from inkling.models.bundle.schema import OPSETS, SCHEMA_VERSION, SPEC_FILE, STEP_FILE, VECTOR_FILE, BundleSpec
+from inkling.models.bundle.vector import TestVector
+from inkling.models.errors import BundleCorrupt, BundleInvalid, BundleNotFound, BundleUnsupported
 
 
 @dataclass(frozen=True, slots=True, eq=False)

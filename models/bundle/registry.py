@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from models.bundle.schema import SPEC_FILE
-from models.errors import BundleInvalid, BundleNotFound
+from inkling.models.bundle.schema import SPEC_FILE
+from inkling.models.errors import BundleInvalid, BundleNotFound
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 _VERSION = re.compile(r"\d+(\.\d+){0,2}")

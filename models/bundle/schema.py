@@ -10,9 +10,9 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
 
-from models.clock import GapPolicy
-from models.resize import FitPolicy
-from models.skeletons import Skeleton
+from inkling.models.clock import GapPolicy
+from inkling.models.resize import FitPolicy
+from inkling.models.skeletons import Skeleton
 
 SCHEMA_VERSION = 1
 OPSETS = range(17, 24)
@@ -68,7 +68,7 @@ class FrameInput(Part):
     width: Annotated[int, Field(gt=0, le=4096)]
     layout: Literal["NHWC"] = "NHWC"
     fit: FitPolicy = "letterbox"
-    """How an image of another size becomes this one (`models.resize.fit_image`)."""
+    """How an image of another size becomes this one (`inkling.models.resize.fit_image`)."""
 
     @property
     def shape(self) -> tuple[int, ...]:

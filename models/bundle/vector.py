@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from models.bundle.schema import BundleSpec
+from inkling.models.bundle.schema import BundleSpec
 
 MIN_STEPS, MIN_BATCH = 3, 2
 

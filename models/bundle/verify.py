@@ -8,9 +8,9 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from models.bundle.loader import Bundle
-from models.bundle.schema import TOLERANCE, BundleSpec
-from models.errors import BundleDisagrees, BundleInvalid
+from inkling.models.bundle.loader import Bundle
+from inkling.models.bundle.schema import TOLERANCE, BundleSpec
+from inkling.models.errors import BundleDisagrees, BundleInvalid
 
 Array = NDArray[Any]
 TensorInfo = tuple[str, tuple[int | None, ...]]

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from models.networks.frames import FrameConfig, FrameFeatures
-from models.networks.pose_features import PoseConfig, PoseFeatures
-from models.networks.recurrent import Student, StudentConfig, Teacher, TeacherConfig
-from models.skeletons import Skeleton
+from inkling.models.networks.frames import FrameConfig, FrameFeatures
+from inkling.models.networks.pose_features import PoseConfig, PoseFeatures
+from inkling.models.networks.recurrent import Student, StudentConfig, Teacher, TeacherConfig
+from inkling.models.skeletons import Skeleton
 
 __all__ = [
     "FrameConfig",

@@ -14,12 +14,12 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from models.bundle.schema import StateTensor
-from models.networks.mobilenet import MobileNetV2
-from models.networks.resnet import BasicBlock, ResNet, resnet18, resnet50
-from models.networks.temporal_shift import SequenceShift, Shift, SiteRecorder, StepShift, no_shift
-from models.networks.vgg import VGG16
-from models.resize import FitPolicy
+from inkling.models.bundle.schema import StateTensor
+from inkling.models.networks.mobilenet import MobileNetV2
+from inkling.models.networks.resnet import BasicBlock, ResNet, resnet18, resnet50
+from inkling.models.networks.temporal_shift import SequenceShift, Shift, SiteRecorder, StepShift, no_shift
+from inkling.models.networks.vgg import VGG16
+from inkling.models.resize import FitPolicy
 
 MEAN = (0.485, 0.456, 0.406)
 STD = (0.229, 0.224, 0.225)

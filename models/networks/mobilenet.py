@@ -7,8 +7,8 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from models.networks.resnet import begun
-from models.networks.temporal_shift import Shift, no_shift
+from inkling.models.networks.resnet import begun
+from inkling.models.networks.temporal_shift import Shift, no_shift
 
 # expansion, channels, blocks, stride of the first: table 2 of the paper
 PLAN = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1))

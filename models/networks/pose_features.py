@@ -16,8 +16,8 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
-from models.bundle.schema import StateTensor
-from models.skeletons import Skeleton
+from inkling.models.bundle.schema import StateTensor
+from inkling.models.skeletons import Skeleton
 
 RANGE_S = 4.0
 """Time constant of the leaking running range: how long a body remembers how far its joints went."""

@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from models.bundle.schema import StateTensor
-from models.networks.dropout import Dropout
+from inkling.models.bundle.schema import StateTensor
+from inkling.models.networks.dropout import Dropout
 
 Size = Annotated[int, Field(ge=1, le=8192)]
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from models.networks.temporal_shift import Shift, no_shift
+from inkling.models.networks.temporal_shift import Shift, no_shift
 
 
 def _shortcut(inputs: int, outputs: int, stride: int) -> nn.Sequential | None:

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from models.networks.resnet import begun
-from models.networks.temporal_shift import Shift, no_shift
+from inkling.models.networks.resnet import begun
+from inkling.models.networks.temporal_shift import Shift, no_shift
 
 PLAN = ((2, 64), (2, 128), (3, 256), (3, 512), (3, 512))
 """Configuration D of the paper: convolutions and channels between the poolings."""

@@ -1,10 +1,10 @@
-"""A camera, OpenCV and Inkling in twenty lines: python -m service.demo.opencv_camera [0 | FILE | URL]."""
+"""A camera, OpenCV and Inkling in twenty lines: python -m inkling.service.demo.opencv_camera [0 | FILE | URL]."""
 
 import sys
 
 import cv2
 
-from service.client import Client
+from inkling.service.client.blocking import Client
 
 
 def main(source: str = "0") -> None:

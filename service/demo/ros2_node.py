@@ -1,6 +1,6 @@
 """A ROS 2 node in outline: images of a topic in, the running prediction and the events out, as JSON strings.
 
-    python -m service.demo.ros2_node --ros-args -r image:=/camera/image_raw/compressed
+    python -m inkling.service.demo.ros2_node --ros-args -r image:=/camera/image_raw/compressed
 
 Runs where rclpy, sensor_msgs and std_msgs are installed; nothing else of Inkling needs them. The bridge itself is plain
 Python: it takes compressed images as they come (JPEG or PNG), never waits for the server in the subscription, and keeps
@@ -14,8 +14,8 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from service.client import Client, RemoteError, Stream
-from service.protocol import Event
+from inkling.service.client.blocking import Client, RemoteError, Stream
+from inkling.service.protocol.codec import Event
 
 try:
     import rclpy

@@ -13,7 +13,7 @@ import re
 from dataclasses import dataclass
 from urllib.parse import quote, unquote, urlsplit
 
-from service.errors import BadSource
+from inkling.service.protocol.errors import BadSource
 
 NETWORK = ("rtsp", "rtsps", "http", "https")
 SCHEMES = (*NETWORK, "file", "device")

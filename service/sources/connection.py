@@ -13,17 +13,17 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-import service
-from service.sources.job import Job
-from service.sources.state import Cause
-from service.sources.wire import HEADER, BadWire, Ended, Failed, Message, body_length, unpack
+import inkling
+from inkling.service.sources.fetch_request import Job
+from inkling.service.sources.lifecycle import Cause
+from inkling.service.sources.pipe import HEADER, BadWire, Ended, Failed, Message, body_length, unpack
 
 log = logging.getLogger(__name__)
 
 BUFFER_BYTES = 2**20
 REAP_S = 5.0
 """Seconds that the end of a killed process may take to be seen."""
-_HOME = Path(next(iter(service.__path__))).parent
+_HOME = Path(next(iter(inkling.__path__))).parent
 _KEPT = ("PATH", "LD_LIBRARY_PATH", "LANG", "TZ", "TMPDIR")
 
 
@@ -44,7 +44,7 @@ class Connection:
         environment = {name: os.environ[name] for name in _KEPT if name in os.environ}
         environment |= {"PYTHONPATH": str(_HOME), "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
         self._process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-P", "-m", "service.sources.fetch"),
+            *(sys.executable, "-P", "-m", "inkling.service.sources.worker"),
             stdin=PIPE,
             stdout=PIPE,
             stderr=DEVNULL,  # ffmpeg and tracebacks may name the URL

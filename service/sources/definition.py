@@ -6,8 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from service.errors import BadSource
-from service.sources.address import MAX_LENGTH, Address
+from inkling.service.protocol.errors import BadSource
+from inkling.service.sources.address import MAX_LENGTH, Address
 
 
 class Definition(BaseModel):

@@ -7,7 +7,7 @@ import socket
 
 import av
 
-from service.sources.state import Cause
+from inkling.service.sources.lifecycle import Cause
 
 _NUMBERS = {
     errno.ECONNREFUSED: Cause.UNREACHABLE,

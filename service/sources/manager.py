@@ -7,15 +7,16 @@ import logging
 import secrets
 import time
 
-from models.video import MAX_PIXELS
-from service.errors import Draining, OverCapacity, ServiceError, UnknownSource
-from service.hub import Handle, Hub
-from service.protocol import ErrorMessage, Outgoing, Start
-from service.sources.definition import Definition
-from service.sources.policy import Policy
-from service.sources.source import Source, Tally
-from service.sources.state import Cause, State, Timing
-from service.sources.store import Kept, Store, StoreError
+from inkling.models.video import MAX_PIXELS
+from inkling.service.protocol.codec import ErrorMessage, Outgoing, Start
+from inkling.service.protocol.errors import Draining, OverCapacity, ServiceError, UnknownSource
+from inkling.service.sources.definition import Definition
+from inkling.service.sources.lifecycle import Cause, State, Timing
+from inkling.service.sources.policy import Policy
+from inkling.service.sources.source import Source, Tally
+from inkling.service.sources.store import Kept, Store, StoreError
+from inkling.service.streams.handle import Handle
+from inkling.service.streams.hub import Hub
 
 log = logging.getLogger(__name__)
 

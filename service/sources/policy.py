@@ -13,8 +13,8 @@ from fnmatch import fnmatchcase
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from pathlib import Path
 
-from service.errors import SourceRefused
-from service.sources.address import SCHEMES, Address
+from inkling.service.protocol.errors import SourceRefused
+from inkling.service.sources.address import SCHEMES, Address
 
 _NAT64 = IPv6Network("64:ff9b::/96")
 _METADATA = frozenset({ip_address("fd00:ec2::254"), ip_address("100.100.100.200")})

@@ -10,21 +10,21 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from models.bundle.schema import FrameInput
-from models.video import MAX_PIXELS
-from service.errors import Draining, OverCapacity, ServiceError
-from service.hub import Handle
-from service.images import ImageFrame
-from service.logs import stream_context
-from service.protocol import End, Reset, Start
-from service.sources.address import Address
-from service.sources.connection import Connection
-from service.sources.definition import Definition
-from service.sources.job import Job
-from service.sources.policy import Policy
-from service.sources.state import Cause, Do, Machine, State, Timing
-from service.sources.times import Timeline
-from service.sources.wire import Ended, Failed, Looped, Message, Opened, Picture
+from inkling.models.bundle.schema import FrameInput
+from inkling.models.video import MAX_PIXELS
+from inkling.service.logs import stream_context
+from inkling.service.protocol.codec import End, Reset, Start
+from inkling.service.protocol.errors import Draining, OverCapacity, ServiceError
+from inkling.service.protocol.image_binary import ImageFrame
+from inkling.service.sources.address import Address
+from inkling.service.sources.connection import Connection
+from inkling.service.sources.definition import Definition
+from inkling.service.sources.fetch_request import Job
+from inkling.service.sources.lifecycle import Cause, Do, Machine, State, Timing
+from inkling.service.sources.pipe import Ended, Failed, Looped, Message, Opened, Picture
+from inkling.service.sources.policy import Policy
+from inkling.service.sources.timestamps import Timeline
+from inkling.service.streams.handle import Handle
 
 log = logging.getLogger(__name__)
 

@@ -14,8 +14,8 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from models.errors import InklingError
-from service.sources.definition import Definition
+from inkling.models.errors import InklingError
+from inkling.service.sources.definition import Definition
 
 log = logging.getLogger(__name__)
 

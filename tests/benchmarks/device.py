@@ -24,10 +24,10 @@ from typing import Any
 
 import numpy as np
 
-from models.bundle import Bundle, Registry, initial_state, load, zoo_directory
-from service.engine import Device, Engine, resolve_device, runtime
-from service.engine_device import DeviceEngine
-from service.row_graph import row_graph
+from inkling.models.bundle import Bundle, Registry, initial_state, load, zoo_directory
+from inkling.service.engine.device_engine import DeviceEngine
+from inkling.service.engine.onnx_engine import Device, Engine, resolve_device, runtime
+from inkling.service.engine.row_graph import row_graph
 from tests.benchmarks.figures import table
 from tests.benchmarks.processes import machine
 

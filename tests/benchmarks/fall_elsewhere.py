@@ -13,13 +13,13 @@ from pathlib import Path
 
 import numpy as np
 
-from models.bundle import Registry, load, run_vector, zoo_directory
-from models.bundle.schema import FrameInput
-from models.calibration import probabilities
-from training.onnx_graph import OnnxGraph
-from training.prepare.decode import Plan, decoded
-from training.prepare.videos import VIDEO_ENDINGS
-from training.warning import alarms
+from inkling.models.bundle import Registry, load, run_vector, zoo_directory
+from inkling.models.bundle.schema import FrameInput
+from inkling.models.calibration import probabilities
+from inkling.training.evaluate.early_warning import alarms
+from inkling.training.evaluate.onnx_graph import OnnxGraph
+from inkling.training.prepare.decode import Plan, decoded
+from inkling.training.prepare.videos import VIDEO_ENDINGS
 
 
 def main() -> None:

@@ -19,19 +19,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from models import skeletons
-from models.clock import step_frames
-from models.networks import StudentConfig, pose_student
-from models.skeletons import BODY13
-from training.augment import Augmentation
-from training.batches import Drawing, Windows
-from training.corpus import Example, segments
-from training.folds import Fold
-from training.learner import StudentLearner, train
-from training.metrics import accuracy, ratio_logits
-from training.prepare import urfall
-from training.sections import Distillation, Fit
-from training.warning import Watched, outcome
+from inkling.models import skeletons
+from inkling.models.clock import step_frames
+from inkling.models.networks import StudentConfig, pose_student
+from inkling.models.skeletons import BODY13
+from inkling.training.augment.poses import Augmentation
+from inkling.training.data.corpus import Example, segments
+from inkling.training.data.folds import Fold
+from inkling.training.data.loader import Drawing, Windows
+from inkling.training.distill.learner import StudentLearner, train
+from inkling.training.evaluate.early_warning import Watched, outcome
+from inkling.training.prepare import urfall
+from inkling.training.recipe.sections import Distillation, Fit
+from inkling.training.scores import accuracy, ratio_logits
 
 RATE_HZ, WINDOW, MIN_STEPS = 10.0, 32, 2
 FALL, DAILY = 0, 1

@@ -16,14 +16,14 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from models.bundle import load
-from models.calibration import probabilities
-from service.decision import Decision
-from service.promised import Promised, error_rates, terms
-from training.config import read_recipe
-from training.corpus import load_corpus
-from training.onnx_graph import OnnxGraph, bundle_predictor
-from training.streams import join
+from inkling.models.bundle import load
+from inkling.models.calibration import probabilities
+from inkling.service.streams.early_decision import Promised, error_rates, terms
+from inkling.service.streams.event_detector import Decision
+from inkling.training.augment.joining import join
+from inkling.training.data.corpus import load_corpus
+from inkling.training.evaluate.onnx_graph import OnnxGraph, bundle_predictor
+from inkling.training.recipe.recipe import read_recipe
 
 
 def main() -> None:

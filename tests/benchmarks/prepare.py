@@ -21,8 +21,8 @@ from pathlib import Path
 
 import av
 
-from training.prepare.decode import Plan, prepare_one
-from training.prepare.videos import find_rows
+from inkling.training.prepare.decode import Plan, prepare_one
+from inkling.training.prepare.videos import find_rows
 
 
 def decode(video: Path) -> int:

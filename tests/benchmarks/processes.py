@@ -103,7 +103,18 @@ def process(command: list[str], ready: str) -> Iterator[tuple[re.Match[str], int
 @contextlib.contextmanager
 def service(*flags: str) -> Iterator[tuple[str, int]]:
     """The product's server; yields its URL and process id."""
-    command = [sys.executable, "-m", "service.cli", "serve", "--port", "0", "--log-level", "error", *ROOM, *flags]
+    command = [
+        sys.executable,
+        "-m",
+        "inkling.service.cli.main",
+        "serve",
+        "--port",
+        "0",
+        "--log-level",
+        "error",
+        *ROOM,
+        *flags,
+    ]
     with process(command, r"ready on (http://\S+)") as (found, pid):
         yield found.group(1), pid
 

@@ -14,8 +14,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from models.bundle import Registry, initial_state, load, zoo_directory
-from service.engine import Engine
+from inkling.models.bundle import Registry, initial_state, load, zoo_directory
+from inkling.service.engine.onnx_engine import Engine
 
 BATCHES = (1, 64, 128, 256, 512)
 

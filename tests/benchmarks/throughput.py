@@ -21,8 +21,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from models.bundle import Registry, load, zoo_directory
-from service.messages import Start
+from inkling.models.bundle import Registry, load, zoo_directory
+from inkling.service.protocol.messages import Start
 from tests.benchmarks.command import Benchmark, Result, Row, spread
 from tests.benchmarks.figures import Spread, composed
 from tests.benchmarks.load import Load

@@ -19,11 +19,11 @@ from dataclasses import replace
 import cv2
 import numpy as np
 
-from models.bundle import Registry, initial_state, load, zoo_directory
-from models.bundle.schema import FrameInput
-from service.engine import Engine
-from service.images import pack_image, unpack_image
-from service.pixels import fitted
+from inkling.models.bundle import Registry, initial_state, load, zoo_directory
+from inkling.models.bundle.schema import FrameInput
+from inkling.service.engine.onnx_engine import Engine
+from inkling.service.inputs.frame_mapper import fitted
+from inkling.service.protocol.image_binary import pack_image, unpack_image
 from tests.benchmarks.command import Benchmark, Result, Row, spread
 from tests.benchmarks.figures import Spread
 from tests.benchmarks.load import Load

@@ -17,9 +17,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from service.demo.figure import pose
-from service.images import pack_image
-from service.packed import pack_pose
+from inkling.service.demo.figure import pose
+from inkling.service.protocol.image_binary import pack_image
+from inkling.service.protocol.pose_binary import pack_pose
 
 TEXT, BINARY, CLOSE, PING, PONG = 1, 2, 8, 9, 10
 KEY = bytes(4)

@@ -10,10 +10,10 @@ from pathlib import Path
 import httpx
 import pytest
 
-from service import core
-from service.images import pack_image
-from service.server import bind
-from service.sources.state import State
+from inkling.service import bootstrap
+from inkling.service.protocol.image_binary import pack_image
+from inkling.service.server import bind
+from inkling.service.sources.lifecycle import State
 from tests.service.conftest import Running, body, finish, opened, pose, running, say, settled, tiny_settings, wait_until
 from tests.support import make_bundle, make_frame_bundle, picture
 
@@ -34,7 +34,7 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     )
     with contextlib.ExitStack() as stack:
         with pytest.MonkeyPatch.context() as patch:  # no longer than it takes: other tests want the real ones
-            patch.setattr(core, "zoo_directory", lambda: root)
+            patch.setattr(bootstrap, "zoo_directory", lambda: root)
             server = stack.enter_context(running(settings))
         work(server, videos)
         yield server

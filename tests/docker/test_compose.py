@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from service.settings import CONFIG_VARIABLE, PREFIX, Settings
+from inkling.service.settings import CONFIG_VARIABLE, PREFIX, Settings
 from tests.docker.conftest import ROOT
 
 FILE = ROOT / "docker-compose.yml"

@@ -8,7 +8,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from service.settings import PREFIX, Settings
+from inkling.service.settings import PREFIX, Settings
 from tests.docker.conftest import DOCKER
 
 FOLDER = DOCKER / "kubernetes"

@@ -16,7 +16,7 @@ import httpx
 import pytest
 import yaml
 
-from service.server import bind
+from inkling.service.server import bind
 from tests.docker.conftest import DOCKER, ROOT, stream
 from tests.docker.promql import board, names, queries, rules
 from tests.service.conftest import WAIT_S, Running, wait_until

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from models.errors import BundleNotFound
-from service import core
-from service.engine import DeviceMissing, resolve_device
-from service.server import bind
+from inkling.models.errors import BundleNotFound
+from inkling.service import bootstrap
+from inkling.service.engine.onnx_engine import DeviceMissing, resolve_device
+from inkling.service.server import bind
 from tests.service.conftest import tiny_settings
 from tests.service.test_server import as_nobody, process, sentence
 from tests.support import make_bundle
@@ -47,14 +47,14 @@ def test_a_volume_in_which_nothing_can_be_read(volume: Path) -> None:
     make_bundle(volume)
     (volume / "tiny").chmod(0)
     with as_nobody(), pytest.raises(BundleNotFound, match=r"tiny: this process may not read .*; give user \d+ the"):
-        core.build(tiny_settings(volume, load=()))
+        bootstrap.build(tiny_settings(volume, load=()))
 
 
 def test_a_volume_that_is_closed_itself_or_above(tmp_path: Path) -> None:
     make_bundle(tmp_path / "volume")
     tmp_path.chmod(0)
     with as_nobody(), pytest.raises(BundleNotFound, match=r"this process may not read .*; give user \d+ the"):
-        core.build(tiny_settings(tmp_path / "volume", load=()))
+        bootstrap.build(tiny_settings(tmp_path / "volume", load=()))
     tmp_path.chmod(0o700)
 
 
@@ -64,7 +64,7 @@ def test_a_closed_directory_beside_bundles_that_can_be_read_is_only_logged(
     make_bundle(volume)
     (volume / "lost+found").mkdir(mode=0)
     with as_nobody():
-        built = core.build(tiny_settings(volume))
+        built = bootstrap.build(tiny_settings(volume))
     assert [spec.name for spec in built.hub.bundles()] == ["tiny"]
     assert "lost+found: this process may not read" in caplog.text
 

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.bundle.schema import Temperature, TimedTemperature
-from models.calibration import probabilities, temperatures
+from inkling.models.bundle.schema import Temperature, TimedTemperature
+from inkling.models.calibration import probabilities, temperatures
 
 TIMED = TimedTemperature(first=2.0, later=0.5, settle_s=1.0)
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.clock import GapPolicy, Resampler, Verdict, step_frames
+from inkling.models.clock import GapPolicy, Resampler, Verdict, step_frames
 
 rates = st.floats(1, 120)
 finite = st.floats(allow_nan=False, allow_infinity=False)

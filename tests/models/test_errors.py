@@ -3,7 +3,7 @@ from __future__ import annotations
 import inspect
 from pathlib import Path
 
-from models import errors
+from inkling.models import errors
 
 
 def test_everything_raised_on_purpose_is_an_inkling_error_that_the_tree_names() -> None:

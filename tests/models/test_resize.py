@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from models.resize import FitPolicy, fit_image, inner_size
+from inkling.models.resize import FitPolicy, fit_image, inner_size
 
 SIZES = st.integers(1, 90)
 POLICIES: st.SearchStrategy[FitPolicy] = st.sampled_from(["letterbox", "stretch", "crop"])

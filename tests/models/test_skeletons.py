@@ -8,8 +8,8 @@ from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from models.errors import SkeletonError
-from models.skeletons import BODY13, SKELETONS, Mapping, Skeleton, get, mapping
+from inkling.models.errors import SkeletonError
+from inkling.models.skeletons import BODY13, SKELETONS, Mapping, Skeleton, get, mapping
 
 Floats = NDArray[np.float32]
 FLAT = sorted(name for name, skeleton in SKELETONS.items() if skeleton.dimensions == 2)

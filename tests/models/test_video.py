@@ -15,8 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from models.errors import VideoError
-from models.video import Times, VideoReader, to_rgb
+from inkling.models.errors import VideoError
+from inkling.models.video import Times, VideoReader, to_rgb
 from tests.films import make_film, pictures
 
 # What is made, how it is encoded, and how far (grey levels, on average) its pictures may be from those put in: most

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from models import skeletons
-from models.bundle import Registry, load, run_vector, verify_graph, zoo_directory
-from models.bundle.schema import PoseInput
-from models.calibration import probabilities
-from service.demo.figure import ACTIONS, pose
+from inkling.models import skeletons
+from inkling.models.bundle import Registry, load, run_vector, verify_graph, zoo_directory
+from inkling.models.bundle.schema import PoseInput
+from inkling.models.calibration import probabilities
+from inkling.service.demo.figure import ACTIONS, pose
 from tests.support import OrtGraph
 
 ZOO = {f"{found.name}/{found.version}": found.path for found in Registry([zoo_directory()]).scan()}

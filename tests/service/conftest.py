@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
-from models.bundle.schema import TOLERANCE
-from service.core import Core, build
-from service.protocol import ErrorMessage, Flushed, Message, Outgoing, Prediction, Summary, decode_reply
-from service.server import Server, address, bind
-from service.settings import Settings
+from inkling.models.bundle.schema import TOLERANCE
+from inkling.service.bootstrap import Core, build
+from inkling.service.protocol.codec import ErrorMessage, Flushed, Message, Outgoing, Prediction, Summary, decode_reply
+from inkling.service.server import Server, address, bind
+from inkling.service.settings import Settings
 from tests.support import make_bundle, poses
 
 Frames = Sequence[tuple[float, Mapping[int, NDArray[np.float32]]]]

@@ -9,15 +9,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from models.bundle import Bundle, load
-from service.batcher import Batcher, Outcome
-from service.counts import Limits
-from service.engine import Engine
-from service.engine_device import Bucket, DeviceEngine
-from service.packed import PackedPose
-from service.poses import PoseMapper
-from service.protocol import Outgoing, Prediction, Start
-from service.session import Session
+from inkling.models.bundle import Bundle, load
+from inkling.service.engine.batcher import Batcher, Outcome
+from inkling.service.engine.device_engine import Bucket, DeviceEngine
+from inkling.service.engine.onnx_engine import Engine
+from inkling.service.inputs.pose_mapper import PoseMapper
+from inkling.service.protocol.codec import Outgoing, Prediction, Start
+from inkling.service.protocol.pose_binary import PackedPose
+from inkling.service.streams.limits import Limits
+from inkling.service.streams.session import Session
 from tests.support import TinyReference, make_bundle
 
 Floats = NDArray[np.float32]

@@ -25,11 +25,11 @@ from websockets.exceptions import ConnectionClosed
 from websockets.frames import Frame, Opcode
 from websockets.sync.client import ClientConnection, connect
 
-from models.bundle.schema import STEP_FILE
-from models.errors import BundleCorrupt, BundleInvalid, BundleUnsupported
-from service.core import build
-from service.packed import pack_pose
-from service.protocol import ErrorMessage, Outgoing, Prediction, Ready
+from inkling.models.bundle.schema import STEP_FILE
+from inkling.models.errors import BundleCorrupt, BundleInvalid, BundleUnsupported
+from inkling.service.bootstrap import build
+from inkling.service.protocol.codec import ErrorMessage, Outgoing, Prediction, Ready
+from inkling.service.protocol.pose_binary import pack_pose
 from tests.service.conftest import (
     WAIT_S,
     Bystander,
@@ -396,7 +396,7 @@ def test_a_client_that_never_reads_is_cut_off_as_a_slow_reader(bundles: Path, be
 def test_a_slow_reader_that_stays_away_is_disconnected(
     bundles: Path, beside: Beside, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("service.transport.LINGER_S", 0.2)
+    monkeypatch.setattr("inkling.service.websocket.transport.LINGER_S", 0.2)
     bad = json.dumps(pose(1, -1.0, {}))
     with (
         running(tiny_settings(bundles, outbox=64)) as server,

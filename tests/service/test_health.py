@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from service import health
-from service.server import bind
+from inkling.service import health
+from inkling.service.server import bind
 from tests.service.conftest import Running
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -47,8 +47,7 @@ def test_the_server_is_found_by_the_settings_in_the_environment(
 
 
 def test_the_probe_imports_neither_numpy_nor_a_framework() -> None:
-    code = (
-        "import sys, service.health; print(sorted({'numpy', 'pydantic', 'fastapi', 'onnxruntime'} & set(sys.modules)))"
-    )
+    heavy = "{'numpy', 'pydantic', 'fastapi', 'onnxruntime'}"
+    code = f"import sys, inkling.service.health; print(sorted({heavy} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
     assert done.stdout == "[]\n"

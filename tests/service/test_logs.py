@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from service.logs import JsonFormatter, PlainFormatter, add_stream, setup, stream_context
+from inkling.service.logs import JsonFormatter, PlainFormatter, add_stream, setup, stream_context
 
 
 @pytest.fixture
@@ -114,7 +114,7 @@ def test_setup_silences_the_web_servers_chatter_unless_debugging(
     try:
         setup(level, "json")
         logging.getLogger("uvicorn.error").info("theirs")
-        logging.getLogger("service.socket").info("ours")
+        logging.getLogger("inkling.service.websocket.endpoint").info("ours")
         assert [json.loads(line)["message"] for line in capsys.readouterr().err.splitlines()] == expected
     finally:
         root.handlers[:] = before

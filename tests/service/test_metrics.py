@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 from prometheus_client import Histogram
 from prometheus_client.parser import text_string_to_metric_families
 
-from models.bundle import load
-from service.hub import BatchReport, BundleStats, Counts
-from service.metrics import Distribution, Metrics
+from inkling.models.bundle import load
+from inkling.service.metrics import Distribution, Metrics
+from inkling.service.streams.observer import BatchReport
+from inkling.service.streams.stats import BundleStats, Counts
 from tests.support import make_bundle
 
 

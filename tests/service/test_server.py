@@ -17,11 +17,11 @@ import httpx
 import pytest
 from websockets.sync.client import ClientConnection, connect
 
-from models.errors import BundleNotFound
-from service import core
-from service.engine import Engine
-from service.protocol import ErrorMessage, Prediction, Summary
-from service.server import CannotListen, address, bind, serve
+from inkling.models.errors import BundleNotFound
+from inkling.service import bootstrap
+from inkling.service.engine.onnx_engine import Engine
+from inkling.service.protocol.codec import ErrorMessage, Prediction, Summary
+from inkling.service.server import CannotListen, address, bind, serve
 from tests.service.conftest import (
     WAIT_S,
     body,
@@ -47,7 +47,7 @@ class Process:
     def __init__(self, *flags: str, **environment: str) -> None:
         self.began_s = time.monotonic()
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "service.cli", "serve", "--port", "0", *flags],
+            [sys.executable, "-m", "inkling.service.cli.main", "serve", "--port", "0", *flags],
             cwd=ROOT,
             env={**os.environ, **environment},
             stdout=subprocess.PIPE,
@@ -234,16 +234,16 @@ def test_a_wrong_setting_is_one_sentence_and_exit_code_1(bundles: Path, flags: l
 
 
 def test_a_directory_without_a_usable_bundle_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(core, "zoo_directory", lambda: tmp_path / "zoo")
+    monkeypatch.setattr(bootstrap, "zoo_directory", lambda: tmp_path / "zoo")
     (tmp_path / "zoo").mkdir()
     with pytest.raises(BundleNotFound, match="no bundle here can be used; put one there as NAME/VERSION"):
-        core.build(tiny_settings(tmp_path / "zoo", load=()))
+        bootstrap.build(tiny_settings(tmp_path / "zoo", load=()))
 
 
 def test_an_unreadable_directory_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "closed").mkdir(mode=0)
     with as_nobody(), pytest.raises(BundleNotFound, match="closed: this process may not read the directory"):
-        core.build(tiny_settings(tmp_path / "closed", load=()))
+        bootstrap.build(tiny_settings(tmp_path / "closed", load=()))
 
 
 @contextlib.contextmanager

@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from service import version
+from inkling.service import version
 from tests.service.conftest import Running
 from tests.support import make_bundle
 
@@ -86,7 +86,7 @@ def test_the_server_tells_version_commit_device_and_bundles(server: Running) -> 
 def test_the_command_names_version_commit_and_the_bundles_that_it_would_find(tmp_path: Path) -> None:
     make_bundle(tmp_path, version="7")
     done = subprocess.run(
-        [sys.executable, "-m", "service.cli", "--version"],
+        [sys.executable, "-m", "inkling.service.cli.main", "--version"],
         capture_output=True, text=True, cwd=ROOT, check=True, timeout=60,
         env={**os.environ, "INKLING_BUNDLES": str(tmp_path), "INKLING_COMMIT": "abc123"},
     )  # fmt: skip

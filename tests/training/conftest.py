@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from inkling.training.fit import fit
+from inkling.training.run import Run
 from tests.training.support import tiny_recipe, write_stick_set
-from training.fit import fit
-from training.run import Run
 
 torch.set_num_threads(1)  # the networks here are tiny: threads would only wait for each other
 

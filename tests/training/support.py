@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from models.networks import StudentConfig, TeacherConfig
-from training.augment import Augmentation
-from training.config import Recipe
-from training.dataset import DatasetFile, NewClip, Split, write
-from training.poses import Array
+from inkling.models.networks import StudentConfig, TeacherConfig
+from inkling.training.augment.poses import Augmentation
+from inkling.training.data.pose_dataset import DatasetFile, NewClip, Split, write
+from inkling.training.data.pose_file import Array
+from inkling.training.recipe.recipe import Recipe
 
 STICK = DatasetFile(
     skeleton="stick",

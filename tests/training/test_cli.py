@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from models.bundle import load
+from inkling.models.bundle import load
+from inkling.training.cli import main
 from tests.training.support import read_rows, write_rows, write_stick_set
-from training.cli import main
 
 RECIPE = """
 name = "sticks"
@@ -108,7 +108,7 @@ def test_wrong_arguments_give_the_usage_and_code_2(arguments: list[str], capsys:
 
 def test_help_and_preparing_do_not_load_torch(tmp_path: Path) -> None:
     script = (
-        "import sys\nfrom training.cli import main\n"
+        "import sys\nfrom inkling.training.cli import main\n"
         f"code = main(['prepare', 'penn', {str(tmp_path / 'none.zip')!r}, {str(tmp_path / 'out')!r}])\n"
         "sys.exit(code + 10 * ('torch' in sys.modules))"
     )

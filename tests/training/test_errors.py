@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from training.errors import SHOWN_PROBLEMS, DataError, Problem
+from inkling.training.errors import SHOWN_PROBLEMS, DataError, Problem
 
 
 def test_a_problem_names_file_and_row() -> None:

@@ -10,27 +10,27 @@ from typing import Any
 import pytest
 import torch
 
-from models.bundle import load
-from models.bundle.schema import TimedTemperature
-from models.errors import InklingError
+from inkling.models.bundle import load
+from inkling.models.bundle.schema import TimedTemperature
+from inkling.models.errors import InklingError
+from inkling.training.calibrate.validation import recalibrate
+from inkling.training.data.corpus import load_corpus
+from inkling.training.data.folds import draw_fold
+from inkling.training.distill.plain_loop import optimise
+from inkling.training.distill.stages import first_student, student_learner
+from inkling.training.errors import ConfigError, DataError
+from inkling.training.evaluate.evaluation import evaluate_run
+from inkling.training.export.bundle import export
+from inkling.training.fit import fit
+from inkling.training.run import Run
 from tests.training.support import read_rows, tiny_recipe, write_rows, write_stick_set
-from training.corpus import load_corpus
-from training.errors import ConfigError, DataError
-from training.evaluate import evaluate_run
-from training.export import export
-from training.fit import fit
-from training.folds import draw_fold
-from training.lean import optimise
-from training.promises import recalibrate
-from training.run import Run
-from training.stages import first_student, student_learner
 
 KILLED = 9
 VICTIM = """
 import json, os, sys
 import torch
 from tests.training.support import tiny_recipe
-from training.fit import fit
+from inkling.training.fit import fit
 
 torch.set_num_threads(1)
 out, data, moment, changes = sys.argv[1:]

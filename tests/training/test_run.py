@@ -6,12 +6,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from models.bundle.schema import Temperature
-from models.networks import pose_student
+from inkling.models.bundle.schema import Temperature
+from inkling.models.networks import pose_student
+from inkling.training.errors import ConfigError
+from inkling.training.files import load_weights, save_weights, write_text
+from inkling.training.recipe.recipe import Recipe
+from inkling.training.run import RESULT_FILE, Run, SeedResult
 from tests.training.support import STICK, tiny_recipe
-from training.config import Recipe
-from training.errors import ConfigError
-from training.run import RESULT_FILE, Run, SeedResult, load_weights, save_weights, write_text
 
 
 def result(seed: int, auc: float) -> SeedResult:

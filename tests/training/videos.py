@@ -8,7 +8,7 @@ from typing import Any
 import av
 import numpy as np
 
-from training.config import Recipe
+from inkling.training.recipe.recipe import Recipe
 
 FPS = 20
 

@@ -13,10 +13,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from models.clock import Resampler
-from models.errors import VideoError
-from models.resize import PIXELS_VERSION, FitPolicy, Image, fit_image
-from models.video import VideoReader, to_rgb
+from inkling.models.clock import Resampler
+from inkling.models.errors import VideoError
+from inkling.models.resize import PIXELS_VERSION, FitPolicy, Image, fit_image
+from inkling.models.video import VideoReader, to_rgb
 
 BATCH = 32
 """Frames that an extractor sees at once."""
@@ -99,8 +99,8 @@ def _extract(images: Sequence[Image], plan: Plan) -> NDArray[np.float32]:
 def _build(network: str) -> Extract:
     import torch
 
-    from models.networks import FrameConfig, FrameFeatures
-    from training.weights import begin_with
+    from inkling.models.networks import FrameConfig, FrameFeatures
+    from inkling.training.networks.weights import begin_with
 
     torch.set_num_threads(1)  # one process per core
     config = FrameConfig.model_validate_json(network)

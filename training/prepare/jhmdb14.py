@@ -14,8 +14,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from training.dataset import DatasetFile, NewClip, write
-from training.errors import DataError, Problem
+from inkling.training.data.pose_dataset import DatasetFile, NewClip, write
+from inkling.training.errors import DataError, Problem
 
 SPLITS = (1, 2, 3)
 ABOUT = DatasetFile(

@@ -2,7 +2,7 @@
 
 Official layout: `labels/0001.mat` … `2326.mat`, in the download's `.tar.gz`, in a `.zip` of the labels, or unpacked.
 Each file has `action`, `x`, `y` and `visibility` (T, 13), `train` (1, else -1) and `dimensions` (height, width, T).
-Invisible joints keep their guessed positions with confidence 0 (see `training.dataset.read`, `occluded`).
+Invisible joints keep their guessed positions with confidence 0 (see `pose_dataset.read`, `occluded`).
 
 Two habits of the files are undone, so that the poses look like everybody else's:
 - left and right are the viewer's for a body that faces the camera, that is swapped throughout (in every frontal clip
@@ -23,9 +23,9 @@ import numpy as np
 from scipy.io import loadmat
 from scipy.io.matlab import MatReadError
 
-from training.dataset import DatasetFile, NewClip, write
-from training.errors import DataError, Problem
-from training.poses import Array
+from inkling.training.data.pose_dataset import DatasetFile, NewClip, write
+from inkling.training.data.pose_file import Array
+from inkling.training.errors import DataError, Problem
 
 ABOUT = DatasetFile(
     skeleton="penn13",

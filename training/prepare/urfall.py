@@ -18,12 +18,12 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
-from training.clips import Row, read
-from training.dataset import CLIPS_FILE, Split
-from training.errors import DataError, Problem
-from training.prepare import videos
-from training.prepare.decode import Plan
-from training.prepare.videos import Prepared, Progress
+from inkling.training.data.frame_dataset import Row, read
+from inkling.training.data.pose_dataset import CLIPS_FILE, Split
+from inkling.training.errors import DataError, Problem
+from inkling.training.prepare import videos
+from inkling.training.prepare.decode import Plan
+from inkling.training.prepare.videos import Prepared, Progress
 
 FOLDS = 5
 FPS = 30.0

@@ -23,13 +23,13 @@ from typing import Literal
 
 import numpy as np
 
-from models.networks import FrameConfig
-from training.clips import ClipsFile, Row, read_rows
-from training.dataset import CLIPS_FILE, DATASET_FILE
-from training.errors import DataError, Problem
-from training.prepare.decode import BrokenVideo, Plan, prepare_one
-from training.run import write_text
-from training.weights import extractor_id
+from inkling.models.networks import FrameConfig
+from inkling.training.data.frame_dataset import ClipsFile, Row, read_rows
+from inkling.training.data.pose_dataset import CLIPS_FILE, DATASET_FILE
+from inkling.training.errors import DataError, Problem
+from inkling.training.files import write_text
+from inkling.training.networks.weights import extractor_id
+from inkling.training.prepare.decode import BrokenVideo, Plan, prepare_one
 
 VIDEO_ENDINGS = frozenset({".mp4", ".mkv", ".avi", ".mov", ".webm", ".mpg", ".mpeg", ".m4v", ".ts", ".wmv", ".flv"})
 Broken = Literal["fail", "skip"]

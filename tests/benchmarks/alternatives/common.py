@@ -9,8 +9,8 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from models.bundle import Bundle, Registry, initial_state, load, zoo_directory
-from service.packed import HEADER
+from inkling.models.bundle import Bundle, Registry, initial_state, load, zoo_directory
+from inkling.service.protocol.pose_binary import HEADER
 
 Array = NDArray[np.float32]
 

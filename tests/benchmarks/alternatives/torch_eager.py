@@ -13,9 +13,9 @@ import torch
 import uvicorn
 from fastapi import FastAPI, WebSocket, WebSocketDisconnect
 
-from models.bundle import Registry, load, zoo_directory
-from models.bundle.schema import PoseInput
-from models.networks import PoseConfig, Student, StudentConfig, pose_student
+from inkling.models.bundle import Registry, load, zoo_directory
+from inkling.models.bundle.schema import PoseInput
+from inkling.models.networks import PoseConfig, Student, StudentConfig, pose_student
 from tests.benchmarks.alternatives.common import BUNDLE, keypoints
 from tests.benchmarks.alternatives.echo import SETTINGS
 
@@ -34,7 +34,7 @@ def network() -> Student:
         student = pose_student(config, spec.input.skeleton, spec.rate_hz, len(spec.labels), poses)
         if [(tensor.input, tensor.shape) for tensor in student.state_tensors()] == wanted:
             return student.eval()
-    raise SystemExit(f"no network of models.networks has the states of {spec.full_name}")
+    raise SystemExit(f"no network of inkling.models.networks has the states of {spec.full_name}")
 
 
 student = network()

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from onnx import helper, load_model_from_string
 
-from models.bundle import TestVector, load
-from models.bundle.schema import SPEC_FILE, STEP_FILE, VECTOR_FILE
-from models.errors import BundleCorrupt, BundleError, BundleInvalid, BundleNotFound, BundleUnsupported
+from inkling.models.bundle import TestVector, load
+from inkling.models.bundle.schema import SPEC_FILE, STEP_FILE, VECTOR_FILE
+from inkling.models.errors import BundleCorrupt, BundleError, BundleInvalid, BundleNotFound, BundleUnsupported
 from tests.support import TinyReference, edit_spec, make_bundle, poses, replace_file
 
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from onnx import helper
 
-from models.bundle.onnx_header import OnnxHeader, read_header
+from inkling.models.bundle.onnx_header import OnnxHeader, read_header
 from tests.support import TinyReference
 
 MODEL = TinyReference().onnx("tiny", "1")

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.bundle import Found, Registry, load, zoo_directory
-from models.bundle.schema import SPEC_FILE
-from models.errors import BundleInvalid, BundleNotFound
+from inkling.models.bundle import Found, Registry, load, zoo_directory
+from inkling.models.bundle.schema import SPEC_FILE
+from inkling.models.errors import BundleInvalid, BundleNotFound
 from tests.support import make_bundle
 
 

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from models.bundle import BundleSpec
-from models.bundle.loader import read_spec
-from models.bundle.schema import FrameInput, StateTensor, Temperature, TimedTemperature
+from inkling.models.bundle import BundleSpec
+from inkling.models.bundle.loader import read_spec
+from inkling.models.bundle.schema import FrameInput, StateTensor, Temperature, TimedTemperature
 from tests.support import make_bundle
 
 

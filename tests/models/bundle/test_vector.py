@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.bundle import BundleSpec, TestVector
-from models.bundle.loader import read_spec
+from inkling.models.bundle import BundleSpec, TestVector
+from inkling.models.bundle.loader import read_spec
 from tests.support import TinyReference, make_bundle, poses
 
 INPUTS = poses(3, 2)

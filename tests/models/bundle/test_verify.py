@@ -10,8 +10,8 @@ import pytest
 from numpy.typing import NDArray
 from onnx import ModelProto, load_model_from_string
 
-from models.bundle import Bundle, TensorInfo, TestVector, initial_state, load, run_vector, verify_graph
-from models.errors import BundleDisagrees, BundleInvalid
+from inkling.models.bundle import Bundle, TensorInfo, TestVector, initial_state, load, run_vector, verify_graph
+from inkling.models.errors import BundleDisagrees, BundleInvalid
 from tests.support import HIDDEN_AT_START, OrtGraph, TinyReference, make_bundle, poses
 
 Array = NDArray[Any]

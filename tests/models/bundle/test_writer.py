@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from models.bundle import Registry, TestVector, load, write
-from models.bundle.loader import read_spec
-from models.bundle.schema import SPEC_FILE
-from models.errors import BundleError, BundleInvalid, BundleUnsupported
+from inkling.models.bundle import Registry, TestVector, load, write
+from inkling.models.bundle.loader import read_spec
+from inkling.models.bundle.schema import SPEC_FILE
+from inkling.models.errors import BundleError, BundleInvalid, BundleUnsupported
 from tests.support import TinyReference, make_bundle, poses
 
 TINY = TinyReference()

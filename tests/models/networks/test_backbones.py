@@ -8,10 +8,10 @@ import pytest
 import torch
 from torch import nn
 
-from models.networks.mobilenet import MobileNetV2, scaled
-from models.networks.resnet import resnet18, resnet50
-from models.networks.temporal_shift import SequenceShift, SiteRecorder, StepShift
-from models.networks.vgg import VGG16
+from inkling.models.networks.mobilenet import MobileNetV2, scaled
+from inkling.models.networks.resnet import resnet18, resnet50
+from inkling.models.networks.temporal_shift import SequenceShift, SiteRecorder, StepShift
+from inkling.models.networks.vgg import VGG16
 
 # of torchvision's files: parameters with 1000 classes, and keys that only they have
 PUBLISHED = {

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import torch
 
-from models.networks.dropout import Dropout
+from inkling.models.networks.dropout import Dropout
 
 
 def test_as_many_values_are_dropped_as_asked_for_and_the_mean_stays() -> None:

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from models.networks import FrameConfig, FrameFeatures, StudentConfig, frame_student
+from inkling.models.networks import FrameConfig, FrameFeatures, StudentConfig, frame_student
 
 RATE_HZ = 10.0
 CONFIGS = {

@@ -6,8 +6,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from models.networks import PoseConfig, PoseFeatures
-from models.skeletons import BODY13, SKELETONS, Skeleton
+from inkling.models.networks import PoseConfig, PoseFeatures
+from inkling.models.skeletons import BODY13, SKELETONS, Skeleton
 
 FEATURES = PoseFeatures(BODY13, 15.0)
 

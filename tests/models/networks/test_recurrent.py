@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from models.networks import StudentConfig, TeacherConfig, pose_student, pose_teacher
-from models.networks.recurrent import Prototypes, Standardised
-from models.skeletons import BODY13
+from inkling.models.networks import StudentConfig, TeacherConfig, pose_student, pose_teacher
+from inkling.models.networks.recurrent import Prototypes, Standardised
+from inkling.models.skeletons import BODY13
 from tests.models.networks.test_pose_features import walk
 
 Cell = Literal["gru", "lstm"]

@@ -11,9 +11,9 @@ import cv2
 import numpy as np
 import pytest
 
-from service.client import Client
-from service.demo import opencv_camera, ros2_node
-from service.demo.ros2_node import Bridge
+from inkling.service.client.blocking import Client
+from inkling.service.demo import opencv_camera, ros2_node
+from inkling.service.demo.ros2_node import Bridge
 from tests.films import make_film, pictures
 from tests.service.conftest import Running, running, tiny_settings
 from tests.support import make_frame_bundle

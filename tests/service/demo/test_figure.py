@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from service.demo.figure import ACTIONS, FOREARM, HEIGHT, SHANK, THIGH, UPPER_ARM, pose
+from inkling.service.demo.figure import ACTIONS, FOREARM, HEIGHT, SHANK, THIGH, UPPER_ARM, pose
 
 NOSE, SHOULDERS, ELBOWS, WRISTS = 0, [5, 6], [7, 8], [9, 10]
 HIPS, KNEES, ANKLES = [11, 12], [13, 14], [15, 16]

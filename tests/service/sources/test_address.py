@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.errors import BadSource
-from service.sources.address import Address
+from inkling.service.protocol.errors import BadSource
+from inkling.service.sources.address import Address
 
 secrets = st.text(string.ascii_letters + string.digits + "@:/?#%&= äß", min_size=1, max_size=12)
 

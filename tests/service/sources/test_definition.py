@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from service.errors import BadSource
-from service.sources.definition import Definition
+from inkling.service.protocol.errors import BadSource
+from inkling.service.sources.definition import Definition
 
 
 def test_options_that_go_with_the_address_are_taken() -> None:

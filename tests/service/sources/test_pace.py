@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.sources.pace import LONGEST_S, Pacer
+from inkling.service.sources.pace import LONGEST_S, Pacer
 
 
 def test_frames_are_shown_at_their_distances() -> None:

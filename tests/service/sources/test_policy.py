@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.errors import SourceRefused
-from service.sources.address import Address
-from service.sources.policy import Policy
+from inkling.service.protocol.errors import SourceRefused
+from inkling.service.sources.address import Address
+from inkling.service.sources.policy import Policy
 
 PRIVATE = (
     "127.0.0.1", "127.9.9.9", "0.0.0.0",  # noqa: S104

@@ -13,14 +13,14 @@ from pathlib import Path
 
 import pytest
 
-from service.protocol import Ready
-from service.sources.policy import Policy
-from service.sources.source import Source
-from service.sources.state import Cause, State, Timing
-from service.sources.wire import Failed, Opened, Picture
+from inkling.service.protocol.codec import Ready
+from inkling.service.sources.lifecycle import Cause, State, Timing
+from inkling.service.sources.pipe import Failed, Opened, Picture
+from inkling.service.sources.policy import Policy
+from inkling.service.sources.source import Source
 from tests.service.sources.cameras import free_port, make_certificate
-from tests.service.sources.test_fetch import fetch, job
 from tests.service.sources.test_source import Watch, bundles, run, until
+from tests.service.sources.test_worker import fetch, job
 from tests.support import skip_unless
 
 __all__ = ["bundles"]

@@ -12,16 +12,17 @@ from typing import Any
 
 import pytest
 
-from models.bundle import load
-from models.video import VideoReader, to_rgb
-from service.errors import SourceRefused, UnsupportedInput
-from service.hub import Handle, Hub
-from service.images import ImageFrame
-from service.protocol import End, Outgoing, Prediction, Ready, Start, Summary
-from service.sources.definition import Definition
-from service.sources.policy import Policy
-from service.sources.source import Source
-from service.sources.state import Cause, State, Timing
+from inkling.models.bundle import load
+from inkling.models.video import VideoReader, to_rgb
+from inkling.service.protocol.codec import End, Outgoing, Prediction, Ready, Start, Summary
+from inkling.service.protocol.errors import SourceRefused, UnsupportedInput
+from inkling.service.protocol.image_binary import ImageFrame
+from inkling.service.sources.definition import Definition
+from inkling.service.sources.lifecycle import Cause, State, Timing
+from inkling.service.sources.policy import Policy
+from inkling.service.sources.source import Source
+from inkling.service.streams.handle import Handle
+from inkling.service.streams.hub import Hub
 from tests.service.sources.cameras import Camera, free_port, make_video, silent
 from tests.support import make_bundle, make_frame_bundle
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from service.sources.definition import Definition
-from service.sources.store import FILE, Kept, Store, StoreError
+from inkling.service.sources.definition import Definition
+from inkling.service.sources.store import FILE, Kept, Store, StoreError
 
 
 def kept(id: str, url: str = "rtsp://me:secret@cam/x") -> Kept:
@@ -50,7 +50,7 @@ def test_only_the_owner_can_read_the_passwords(tmp_path: Path) -> None:
 
 def test_a_second_server_is_told_that_the_store_is_in_use(tmp_path: Path) -> None:
     store = Store(tmp_path)
-    code = "import sys, pathlib\nfrom service.sources.store import Store\nStore(pathlib.Path(sys.argv[1]))"
+    code = "import sys, pathlib\nfrom inkling.service.sources.store import Store\nStore(pathlib.Path(sys.argv[1]))"
     done = subprocess.run([sys.executable, "-c", code, tmp_path], capture_output=True, text=True, check=False)
     assert "in use by another server" in done.stderr
     store.close()
@@ -59,7 +59,7 @@ def test_a_second_server_is_told_that_the_store_is_in_use(tmp_path: Path) -> Non
 
 def test_a_kill_in_the_middle_loses_nothing_that_was_kept(tmp_path: Path) -> None:
     code = (
-        "import os, sys, pathlib\nfrom service.sources.store import Store\n"
+        "import os, sys, pathlib\nfrom inkling.service.sources.store import Store\n"
         "from tests.service.sources.test_store import kept\n"
         "store = Store(pathlib.Path(sys.argv[1]))\nstore.add(kept('a'))\n"
         'store._connection.execute("DELETE FROM sources")\nos.kill(os.getpid(), 9)'

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from training.dataset import read
-from training.errors import DataError
-from training.prepare.jhmdb14 import prepare
+from inkling.training.data.pose_dataset import read
+from inkling.training.errors import DataError
+from inkling.training.prepare.jhmdb14 import prepare
 
 
 def arrays(**changes: Any) -> dict[str, Any]:

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from scipy.io import loadmat, savemat
 
-from training.dataset import read
-from training.errors import DataError
-from training.prepare.penn import prepare
+from inkling.training.data.pose_dataset import read
+from inkling.training.errors import DataError
+from inkling.training.prepare.penn import prepare
 
 
 def label_file(action: str, train: int, frames: int = 5, **changes: Any) -> bytes:

@@ -1,0 +1,203 @@
+"""One server's parts, put together from its settings: hub, metrics, socket shell. No web framework."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from inkling.models.bundle import Found, Registry, load, zoo_directory
+from inkling.models.errors import BundleError, BundleNotFound
+from inkling.service.clips.jobs import Jobs, video_limits
+from inkling.service.engine.onnx_engine import resolve_device
+from inkling.service.metrics import Metrics
+from inkling.service.protocol.errors import ServiceError
+from inkling.service.settings import Settings
+from inkling.service.sources.collector import SourceMetrics
+from inkling.service.sources.lifecycle import Timing
+from inkling.service.sources.manager import Sources
+from inkling.service.sources.policy import Policy
+from inkling.service.sources.store import Store
+from inkling.service.streams.hub import Hub
+from inkling.service.streams.limits import Limits
+from inkling.service.version import version
+from inkling.service.websocket.endpoint import SocketShell
+
+log = logging.getLogger(__name__)
+
+_LOOK = os.R_OK | os.X_OK
+
+
+@dataclass(frozen=True, slots=True)
+class Core:
+    """Everything that the HTTP application and the server process share."""
+
+    settings: Settings
+    hub: Hub
+    metrics: Metrics
+    sockets: SocketShell
+    sources: Sources
+    clips: Jobs
+
+    @property
+    def ready(self) -> bool:
+        """Whether new streams are taken: loaded, warm, started and not shutting down."""
+        return self.metrics.ready and not self.hub.draining
+
+    def start(self) -> None:
+        """Take streams on the running event loop."""
+        self.hub.start(asyncio.get_running_loop())
+        self.sources.start()
+        self.metrics.ready = True
+
+    async def drain(self) -> None:
+        """Refuse new streams, let the open ones finish for at most `drain_s` seconds."""
+        self.metrics.ready = False
+        await self.sources.stop()
+        self.hub.drain()
+        try:
+            async with asyncio.timeout(self.settings.drain_s):
+                await self.hub.drained()
+                await self.sockets.closed()
+        except TimeoutError:
+            log.warning("%d clients did not finish within %g s", self.sockets.at_work, self.settings.drain_s)
+
+    async def stop(self) -> None:
+        """End what is still open, and the engines."""
+        self.metrics.ready = False
+        await self.sources.stop()
+        await self.clips.stop()
+        await self.hub.stop()
+        self.sources.store.close()
+
+
+def build(settings: Settings) -> Core:
+    """Load the bundles, verify and warm them. Blocks for as long as that takes.
+
+    A bundle that is named in `settings.load` must load; of those that were merely found, a broken one is logged, shown
+    in the metrics and left out, as long as another one is there. Raises BundleError, DeviceMissing, and StoreError when
+    sources cannot be kept in `settings.state_dir`.
+    """
+    device = resolve_device(settings.device)
+    metrics = Metrics(version())
+    metrics.errors.update(dict.fromkeys((kind.code for kind in ServiceError.__subclasses__()), 0))
+    limits = Limits(
+        max_streams=settings.max_streams,
+        slots=settings.slots,
+        max_people=settings.max_people,
+        inbox=settings.inbox,
+        max_batch=settings.max_batch,
+        track_timeout_s=settings.track_timeout_s,
+        max_pixels=settings.max_image_pixels,
+        max_followers=settings.max_followers,
+    )
+    hub = Hub(
+        limits,
+        metrics,
+        threads=settings.threads,
+        decode_threads=settings.decode_threads,
+        device=device,
+        graphs=settings.cuda_graphs,
+        canary=settings.canary,
+    )
+    metrics.watch(hub.stats)
+    for found in select(_found(settings), settings.load):
+        try:
+            hub.load(load(found.path))
+        except BundleError as error:
+            if settings.load:
+                raise
+            log.error("bundle left out: %s", error)
+            metrics.broken.append((f"{found.name}/{found.version}", type(error).__name__))
+    if not hub.bundles():
+        raise BundleNotFound(_searched(settings), "no bundle here can be used; put one there as NAME/VERSION")
+    sockets = SocketShell(hub, metrics, settings.idle_timeout_s, settings.outbox)
+    return Core(settings, hub, metrics, sockets, _sources(settings, hub, metrics), _clips(settings, hub, metrics))
+
+
+def _clips(settings: Settings, hub: Hub, metrics: Metrics) -> Jobs:
+    def scored(bundle: str) -> None:
+        metrics.clips[bundle] += 1
+
+    return Jobs(
+        hub,
+        video_limits(settings.max_image_pixels, settings.max_clip_frames),
+        max_jobs=settings.max_videos,
+        max_bytes=settings.max_video_bytes,
+        scored=scored,
+        directory=settings.clip_dir,
+    )
+
+
+def _sources(settings: Settings, hub: Hub, metrics: Metrics) -> Sources:
+    policy = Policy(
+        schemes=settings.source_schemes,
+        hosts=settings.source_hosts,
+        directories=settings.source_directories,
+        devices=settings.source_devices,
+        verify_tls=settings.source_verify_tls,
+        ca_file=settings.source_ca_file,
+    )
+    timing = Timing(
+        open_s=settings.source_open_s,
+        stall_s=settings.source_stall_s,
+        read_s=settings.source_read_s,
+        retry_s=settings.source_retry_s,
+    )
+    sources = Sources(hub, Store(settings.state_dir), policy, timing, settings.max_sources, settings.max_image_pixels)
+    metrics.registry.register(SourceMetrics(sources))
+    return sources
+
+
+def select(found: Sequence[Found], names: Iterable[str]) -> list[Found]:
+    """Those that `names` (NAME or NAME/VERSION) ask for; without names the newest version of every name.
+
+    `found` has older versions first, as `Registry.scan` gives them. Raises BundleNotFound for a name that is not there.
+    """
+    newest = {entry.name: entry for entry in found}
+    if not (names := list(names)):
+        return list(newest.values())
+    known = newest | {f"{entry.name}/{entry.version}": entry for entry in found}
+    for name in names:
+        if name not in known:
+            raise BundleNotFound(name, f"no such bundle to load; found {', '.join(sorted(known)) or 'none at all'}")
+    return list({known[name].path: known[name] for name in names}.values())
+
+
+def _found(settings: Settings) -> list[Found]:
+    for directory in settings.bundles:
+        _must_hold_bundles(directory)
+    return Registry([zoo_directory(), *settings.bundles]).scan()
+
+
+def _must_hold_bundles(directory: Path) -> None:
+    """An operator who names a directory means what is in it: a volume that was not mounted is empty, or closed.
+
+    Globbing, as the registry does, would see nothing in either. Raises BundleNotFound.
+    """
+    refused = f"this process may not read the directory; give user {os.geteuid()} the right to"
+    try:
+        closed = [
+            entry
+            for entry in sorted(directory.iterdir())
+            if entry.is_dir() and not os.access(entry, _LOOK, effective_ids=True)
+        ]
+        found = Registry([directory]).scan()
+    except PermissionError as error:
+        raise BundleNotFound(error.filename, refused) from error
+    except OSError:
+        return  # the registry says what is wrong
+    if not found and closed:
+        raise BundleNotFound(closed[0], refused)
+    if not found:
+        reason = "no bundle here can be used; put one there as NAME/VERSION, or take it out of the setting 'bundles'"
+        raise BundleNotFound(directory, reason)
+    for entry in closed:  # a volume's lost+found, say
+        log.warning("%s: %s", entry, refused)
+
+
+def _searched(settings: Settings) -> str:
+    return os.pathsep.join(map(str, settings.bundles)) or str(zoo_directory())

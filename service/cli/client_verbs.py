@@ -1,0 +1,252 @@
+"""The verbs that talk to a running server: `inkling stream`, `inkling score` and `inkling demo`."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from itertools import groupby
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from rich.console import Console
+
+from inkling.service.cli.live import Feed, show
+from inkling.service.client.blocking import Client, ClientError, RemoteError, Stream, Timeline
+from inkling.service.client.clips import TYPES, Entry
+from inkling.service.client.pose_files import guess_skeleton, read_frames
+from inkling.service.client.target import BUNDLE, DEFAULT_URL, VIDEO_BUNDLE, Frame
+from inkling.service.demo.figure import ACTIONS
+from inkling.service.protocol.codec import DecisionMessage, Prediction, encode
+
+
+def register(verbs: argparse._SubParsersAction[Any]) -> None:
+    """Add the parsers; each sets `run`: takes the parsed arguments, returns the exit code."""
+    stream = verbs.add_parser("stream", help="play poses, a film or a camera into a running server")
+    stream.add_argument(
+        "file", type=Path, nargs="?", help="poses: .npz (keypoints, pts_s) or .jsonl (a pose message a line)"
+    )
+    stream.add_argument("--video", metavar="SOURCE", help="a video file, a camera's number, or its address (rtsp://…)")
+    stream.add_argument("--seconds", type=float, help="of the video; default: all of it")
+    stream.add_argument("--plain", action="store_true", help="print lines, as it does when the output is no terminal")
+    _add_server(stream)
+    _add_poses(stream)
+    stream.add_argument("--fast", action="store_true", help="as fast as the server takes it, not in real time")
+    stream.add_argument("--json", action="store_true", help="print the protocol's messages, one a line")
+    stream.set_defaults(run=run_stream)
+
+    score = verbs.add_parser("score", help="send a whole clip to a running server and print the timeline")
+    score.add_argument("file", type=Path, help="the clip: .npz, .json, or a video")
+    _add_server(score)
+    _add_poses(score)
+    score.add_argument("--json", action="store_true", help="print the server's answer as it is")
+    score.set_defaults(run=run_score)
+
+    demo = verbs.add_parser("demo", help="let a figure exercise before a running server, and watch it being recognised")
+    _add_server(demo)
+    demo.add_argument("--video", metavar="FILE", help="play a film instead of the figure")
+    demo.add_argument("--action", choices=("cycle", *ACTIONS), default="cycle", help="default: all of them in turn")
+    demo.add_argument("--seconds", type=float, help="end after so many seconds; default: until Ctrl-C")
+    demo.add_argument("--plain", action="store_true", help="print lines, as it does when the output is no terminal")
+    demo.set_defaults(run=run_demo)
+
+
+def run_stream(args: argparse.Namespace) -> int:
+    """Play poses or a video; predictions go to stdout, the summary and refusals to stderr."""
+    if (args.file is None) is (args.video is None):
+        raise ClientError("name one thing to play: a pose file, or --video with a file, a camera's number or address")
+    if args.video is not None:
+        return _stream_video(args)
+    fps = 30.0 if args.fps is None else args.fps
+    skeleton = args.skeleton or guess_skeleton(args.file, fps)
+    frames = _paced(read_frames(args.file, fps), fast=args.fast)
+    policy: Literal["block", "drop_oldest"] = "block" if args.fast else "drop_oldest"
+    bundle = args.bundle or BUNDLE
+    with Client(args.url).stream(
+        bundle,
+        skeleton=skeleton,
+        policy=policy,
+        on_error=_complain,
+        on_decision=_teller(args.json),
+        error_rate=args.error_rate,
+    ) as stream:
+        for prediction in _play(stream, frames):
+            _write(encode(prediction) if args.json else _line(prediction))
+        _sum_up(stream, args.json)
+    return 0
+
+
+def _stream_video(args: argparse.Namespace) -> int:
+    """Play a video with bars on a terminal, else a line a prediction."""
+    from inkling.service.cli.film import play_video, show_video
+    from inkling.service.client.capture import open_capture  # the other verbs start faster without OpenCV
+
+    console = Console()
+    drawn = console.is_terminal and not (args.plain or args.json)
+    feed = Feed()
+    with open_capture(args.video) as capture:
+        policy: Literal["block", "drop_oldest"] = "block" if args.fast and not capture.live else "drop_oldest"
+        client = Client(args.url)
+        with (
+            client.stream(
+                args.bundle or VIDEO_BUNDLE,
+                input="frame",
+                policy=policy,
+                on_event=feed.event,
+                on_error=_complain,
+                on_decision=feed.decision if drawn else _teller(args.json),
+                error_rate=args.error_rate,
+            ) as stream,
+            contextlib.suppress(KeyboardInterrupt),
+        ):
+            if drawn:
+                show_video(stream, feed, capture, _name(args.video), console, plain=False, seconds=args.seconds)
+            else:
+                for prediction in play_video(stream, capture, fast=args.fast, seconds=args.seconds):
+                    _write(encode(prediction) if args.json else _line(prediction))
+        _sum_up(stream, args.json)
+    return 0
+
+
+def _sum_up(stream: Stream, as_json: bool) -> None:
+    if (end := stream.summary) is not None:
+        text = f"{end.received} frames: {end.stepped} stepped, {end.skipped} skipped, {end.dropped} dropped"
+        _write(encode(end) if as_json else text, None if as_json else sys.stderr)
+
+
+def _name(source: str) -> str:
+    """What a source is called on the screen; of an address only that it is one, for it may hold a password."""
+    return f"camera {source}" if source.isdecimal() else "camera" if "://" in source else Path(source).stem
+
+
+def run_score(args: argparse.Namespace) -> int:
+    """Score a clip; what happened when goes to stdout, warnings to stderr."""
+    skeleton = args.skeleton or (guess_skeleton(args.file) if args.file.suffix.lower() == ".npz" else None)
+    poses = args.file.suffix.lower() in TYPES
+    bundle = args.bundle or (BUNDLE if poses else VIDEO_BUNDLE)
+    timeline = Client(args.url).score(args.file, bundle, skeleton=skeleton, fps=args.fps, error_rate=args.error_rate)
+    for warning in timeline.warnings:
+        _write(f"inkling: {warning}", sys.stderr)
+    if args.json:
+        _write(json.dumps(timeline.raw))
+        return 0
+    _write(f"{'from':>8} {'to':>8}  {'track':>5}  {'label':<20} {'mean':>5}  next best")
+    for row in _spans(timeline):
+        _write(row)
+    for decision in timeline.decisions:
+        _write(_decided(decision))
+    return 0
+
+
+def run_demo(args: argparse.Namespace) -> int:
+    """Show the figure, or a film, until `--seconds` are over or Ctrl-C."""
+    feed = Feed()
+    if args.video is not None:
+        return _demo_video(args, feed)
+    with (
+        Client(args.url).stream(
+            args.bundle or BUNDLE,
+            skeleton="coco17",
+            on_event=feed.event,
+            on_error=_complain,
+            on_decision=feed.decision,
+            error_rate=args.error_rate,
+        ) as stream,
+        contextlib.suppress(KeyboardInterrupt),
+    ):
+        show(stream, feed, args.action, args.seconds, Console(), args.plain)
+    return 0
+
+
+def _demo_video(args: argparse.Namespace, feed: Feed) -> int:
+    from inkling.service.cli.film import show_video
+    from inkling.service.client.capture import open_capture
+
+    bundle = args.bundle or VIDEO_BUNDLE
+    with (
+        open_capture(args.video) as capture,
+        Client(args.url).stream(
+            bundle,
+            input="frame",
+            on_event=feed.event,
+            on_error=_complain,
+            on_decision=feed.decision,
+            error_rate=args.error_rate,
+        ) as stream,
+        contextlib.suppress(KeyboardInterrupt),
+    ):
+        show_video(stream, feed, capture, _name(args.video), Console(), plain=args.plain, seconds=args.seconds)
+    return 0
+
+
+def _add_server(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--url", default=DEFAULT_URL, help=f"the server; default {DEFAULT_URL}")
+    parser.add_argument("--bundle", help=f"default {BUNDLE}, for video {VIDEO_BUNDLE}")
+    parser.add_argument(
+        "--error-rate", type=float, metavar="SHARE", help="decide early, wrong at most so often: 0.1, if promised"
+    )
+
+
+def _add_poses(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--skeleton", help="the poses' skeleton; default: the usual one of as many joints")
+    parser.add_argument("--fps", type=float, help="frames a second, when the file does not say")
+
+
+def _paced(frames: Iterable[tuple[float, Frame]], fast: bool) -> Iterator[tuple[float, Frame]]:
+    """When each frame is due on the monotonic clock (in the past when `fast`), and the frame."""
+    began = time.monotonic()
+    for due_s, frame in frames:
+        yield (0.0 if fast else began + due_s), frame
+
+
+def _play(stream: Stream, frames: Iterable[tuple[float, Frame]]) -> Iterator[Prediction]:
+    for due, (pts_s, people) in frames:
+        while (left_s := due - time.monotonic()) > 0:
+            yield from stream.received(left_s)
+        stream.send(people, pts_s)
+        yield from stream.received()
+    yield from stream.finish()
+
+
+def _spans(timeline: Timeline) -> Iterator[str]:
+    """A line for each stretch of a track in which one label leads."""
+    for track in timeline.tracks:
+        entries = (entry for entry in timeline.entries if entry.track == track)
+        for best, group in groupby(entries, key=_leader):
+            rows = list(group)
+            mean = np.mean([row.probabilities for row in rows], axis=0)
+            others = [i for i in np.argsort(-mean) if i != best][:2]
+            rest = ", ".join(f"{timeline.labels[i]} {mean[i]:.0%}" for i in others)
+            times = f"{rows[0].pts_s:8.2f} {rows[-1].pts_s:8.2f}"
+            yield f"{times}  {track:>5}  {timeline.labels[best]:<20} {mean[best]:5.0%}  {rest}"
+
+
+def _leader(entry: Entry) -> int:
+    return int(np.argmax(entry.probabilities))
+
+
+def _line(prediction: Prediction) -> str:
+    note = f"  (reset: {prediction.reset})" if prediction.reset else ""
+    share = max(prediction.probabilities)
+    return f"{prediction.pts_s:8.2f} s  track {prediction.track}  {prediction.label:<20} {share:5.0%}{note}"
+
+
+def _decided(decision: DecisionMessage) -> str:
+    what = f"{decision.pts_s:8.2f} s  track {decision.track}  decided: {decision.label} ({decision.probability:.0%})"
+    return f"{what} after {decision.elapsed_s:.2f} s, at most {decision.error_rate:.0%} wrong"
+
+
+def _teller(as_json: bool) -> Callable[[DecisionMessage], None]:
+    return lambda decision: _write(encode(decision) if as_json else _decided(decision))
+
+
+def _complain(error: RemoteError) -> None:
+    _write(f"inkling: {error}", sys.stderr)
+
+
+def _write(text: str, to: Any = None) -> None:
+    (to or sys.stdout).write(text + "\n")

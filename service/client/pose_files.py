@@ -1,0 +1,140 @@
+"""Pose files as streams of frames, for `inkling stream`.
+
+`.npz`: arrays `keypoints` (T, J, C) and optionally `pts_s` (T,), `fps` and `skeleton`; one person.
+`.jsonl`: one `pose` message of the protocol a line (`type` and `seq` may be left out, `pts_s` too).
+"""
+
+from __future__ import annotations
+
+import zipfile
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.lib.npyio import NpzFile
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from inkling.service.client.stream_state import ClientError
+from inkling.service.client.target import Frame
+from inkling.service.protocol.codec import Person
+
+BY_JOINTS = {
+    13: "body13",
+    15: "jhmdb15",
+    17: "coco17",
+    18: "openpose18",
+    20: "kinect20",
+    25: "openpose25",
+    33: "blazepose33",
+}
+"""The usual skeleton of so many joints, when nobody says which."""
+
+UNREADABLE = (OSError, ValueError, EOFError, NotImplementedError, zipfile.BadZipFile, zlib.error)
+"""What numpy raises for a file that is no .npz, or a broken one."""
+
+
+class _Line(BaseModel):
+    model_config = ConfigDict(extra="ignore")
+
+    pts_s: float | None = None
+    people: list[Person]
+
+
+def read_frames(path: Path, fps: float = 30.0) -> Iterator[tuple[float, Frame]]:
+    """(due, (pts_s, people)) of each frame: when to show it in seconds after the first, and what `Stream.send` takes.
+
+    fps: the rate of a file without `pts_s`. Raises ClientError that names the file, and the line of a bad one.
+    """
+    if not fps > 0:
+        raise ClientError(f"--fps must be positive, not {fps}")
+    if path.suffix.lower() == ".npz":
+        frames = _read_npz(path)
+    elif path.suffix.lower() == ".jsonl":
+        frames = _read_jsonl(path)
+    else:
+        raise ClientError(f"{path}: only .npz and .jsonl files can be streamed")
+    first: float | None = None
+    for index, (given_s, people) in enumerate(frames):
+        pts_s = index / fps if given_s is None else given_s
+        first = pts_s if first is None else first
+        yield max(pts_s - first, 0.0), (pts_s, people)
+
+
+def guess_skeleton(path: Path, fps: float = 30.0) -> str | None:
+    """The skeleton that a file names, else the usual one of its number of joints.
+
+    None when nobody is in it, or it has an unusual number of joints. Raises ClientError as `read_frames` does.
+    """
+    if path.suffix.lower() == ".npz" and (named := _load_npz(path).get("skeleton")) is not None:
+        return str(named)
+    for _, (_, people) in read_frames(path, fps):
+        for keypoints in people.values() if isinstance(people, dict) else [people]:
+            joints, numbers = np.asarray(keypoints).shape
+            return "kinect25" if (joints, numbers) == (25, 4) else BY_JOINTS.get(joints)
+    return None
+
+
+def _load_npz(path: Path) -> dict[str, np.ndarray[Any, Any]]:
+    """The arrays of a file that are ours. Raises ClientError."""
+    try:
+        with path.open("rb") as file, _named(np.load(file, allow_pickle=False)) as arrays:
+            found = {name: arrays[name] for name in ("keypoints", "pts_s", "fps", "skeleton") if name in arrays}
+    except UNREADABLE as error:
+        raise ClientError(f"{path}: cannot be read: {_reason(error)}") from error
+    if "keypoints" not in found:
+        raise ClientError(f"{path}: there is no array 'keypoints' in it")
+    return found
+
+
+def _read_npz(path: Path) -> Iterator[Frame]:
+    arrays = _load_npz(path)
+    keypoints, pts_s, fps = arrays["keypoints"], arrays.get("pts_s"), arrays.get("fps")
+    if keypoints.ndim != 3 or keypoints.dtype.kind not in "fiu":
+        raise ClientError(f"{path}: keypoints must be numbers (frames, joints, 2 to 4), not {keypoints.shape}")
+    if pts_s is None and fps is not None and fps.ndim == 0 and fps.dtype.kind in "fiu" and fps > 0:
+        pts_s = np.arange(len(keypoints)) / fps
+    if pts_s is not None and (pts_s.shape != keypoints.shape[:1] or pts_s.dtype.kind not in "fiu"):
+        raise ClientError(f"{path}: {len(keypoints)} frames need as many pts_s, not {pts_s.shape}")
+    for index, frame in enumerate(keypoints):
+        yield None if pts_s is None else float(pts_s[index]), frame
+
+
+def _named(loaded: object) -> NpzFile:
+    if not isinstance(loaded, NpzFile):
+        raise ValueError("it is one array without a name, not what numpy.savez writes")
+    return loaded
+
+
+def _read_jsonl(path: Path) -> Iterator[Frame]:
+    try:
+        with path.open(encoding="utf-8") as lines:
+            for number, line in enumerate(lines, 1):
+                if line.strip():
+                    yield _read_line(path, number, line)
+    except (OSError, UnicodeDecodeError) as error:
+        raise ClientError(f"{path}: cannot be read: {_reason(error)}") from error
+
+
+def _read_line(path: Path, number: int, line: str) -> Frame:
+    try:
+        read = _Line.model_validate_json(line)
+        return read.pts_s, {person.track: _filled(person) for person in read.people}
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise ClientError(f"{path}:{number}: {where + ': ' if where else ''}{first['msg']}") from None
+    except ValueError:
+        raise ClientError(f"{path}:{number}: joints of one person must have equally many numbers") from None
+
+
+def _filled(person: Person) -> np.ndarray:
+    """(J, C) of a person, null joints as NaN. Raises ValueError when joints differ in their numbers."""
+    width = max((len(joint) for joint in person.keypoints if joint is not None), default=3)
+    missing = (np.nan,) * width
+    return np.array([missing if joint is None else joint for joint in person.keypoints], dtype=np.float64)
+
+
+def _reason(error: Exception) -> str:
+    return str((error.strerror if isinstance(error, OSError) else None) or error)

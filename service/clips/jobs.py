@@ -1,0 +1,193 @@
+"""Videos on their way to a timeline: received into a file, scored, kept for a while; to be watched and cancelled."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import secrets
+import tempfile
+import time
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Literal
+
+from inkling.service.clips.scoring import Timeline, score_frames
+from inkling.service.clips.video_frames import Progress, VideoLimits, video_frames
+from inkling.service.protocol.codec import Start
+from inkling.service.protocol.errors import Cancelled, Internal, OverCapacity, ServiceError, TooLarge, UnknownClip
+from inkling.service.streams.hub import Hub
+
+log = logging.getLogger(__name__)
+
+State = Literal["receiving", "scoring", "done", "failed", "cancelled"]
+
+KEEP = 32
+"""Finished clips that are remembered."""
+KEEP_S = 600.0
+KEEP_PREDICTIONS = 100_000
+"""In the timelines that are remembered, all together: two hours of video at 15 Hz."""
+_WRITE_BYTES = 1024 * 1024
+
+
+@dataclass(slots=True, eq=False)
+class Job:
+    """One video. timeline: once it is done; error: once it has failed."""
+
+    id: str
+    start: Start
+    fps: float | None
+    state: State = "receiving"
+    bytes: int = 0
+    progress: Progress = field(default_factory=Progress)
+    timeline: Timeline | None = None
+    error: ServiceError | None = None
+    ended_s: float | None = None
+    task: asyncio.Task[None] | None = None
+
+
+class Jobs:
+    """The videos of one server. Everything runs on the event loop."""
+
+    def __init__(
+        self,
+        hub: Hub,
+        limits: VideoLimits,
+        *,
+        max_jobs: int,
+        max_bytes: int,
+        scored: Callable[[str], None],
+        directory: Path | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """max_jobs: at work at once. max_bytes: of one file. scored: told the full name of a bundle for each video."""
+        self._hub = hub
+        self._limits = limits
+        self._max_jobs = max_jobs
+        self._max_bytes = max_bytes
+        self._scored = scored
+        self._directory = directory
+        self._clock = clock
+        self._jobs: dict[str, Job] = {}
+
+    def all(self) -> list[Job]:
+        """Those at work and those remembered, oldest first."""
+        self._forget_old()
+        return list(self._jobs.values())
+
+    def get(self, job_id: str) -> Job:
+        """Raises UnknownClip."""
+        self._forget_old()
+        if job_id not in self._jobs:
+            raise UnknownClip("no such clip here; results are kept for ten minutes")
+        return self._jobs[job_id]
+
+    async def receive(self, body: AsyncIterator[bytes], start: Start, fps: float | None) -> Job:
+        """Take a video in, and begin to score it. Raises OverCapacity, TooLarge, Cancelled, what `body` raises."""
+        if sum(job.ended_s is None for job in self._jobs.values()) >= self._max_jobs:
+            raise OverCapacity(f"{self._max_jobs} videos are being scored: try again later")
+        job = Job(secrets.token_urlsafe(9), start, fps)
+        self._jobs[job.id] = job
+        file = tempfile.NamedTemporaryFile(prefix="inkling-", suffix=".video", dir=self._directory)  # noqa: SIM115
+        try:
+            await self._fill(job, file, body)
+            if job.state == "cancelled":  # meanwhile
+                raise Cancelled("the clip was cancelled")
+        except BaseException:
+            file.close()
+            del self._jobs[job.id]
+            raise
+        job.state = "scoring"
+        job.task = asyncio.create_task(self._run(job, file), name=f"clip {job.id}")
+        # Not a `finally` of the task: one that is cancelled before it has begun runs nothing of its own.
+        job.task.add_done_callback(lambda task: self._end(job, file, cancelled=task.cancelled()))
+        return job
+
+    def cancel(self, job_id: str) -> None:
+        """Stop a clip, or forget one that has ended. Raises UnknownClip."""
+        job = self.get(job_id)
+        if job.ended_s is not None:
+            del self._jobs[job_id]
+        elif job.task is not None:
+            job.task.cancel()
+        else:
+            job.state = "cancelled"  # seen with the next bytes that come
+
+    async def result(self, job: Job) -> Timeline:
+        """Wait for a clip to end, once: its timeline is not kept. A wait that is cancelled itself cancels the clip.
+
+        Raises its error, Cancelled.
+        """
+        if job.task is None:
+            raise ValueError("the clip is still being received")
+        try:
+            await asyncio.wait([job.task])
+        except asyncio.CancelledError:
+            job.task.cancel()
+            raise
+        if job.timeline is None:
+            raise job.error or Cancelled("the clip was cancelled")
+        timeline, job.timeline = job.timeline, None  # who waited has it; nobody will ask for it again
+        return timeline
+
+    async def stop(self) -> None:
+        """Cancel what is at work."""
+        tasks = [job.task for job in self._jobs.values() if job.task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _fill(self, job: Job, file: IO[bytes], body: AsyncIterator[bytes]) -> None:
+        waiting = bytearray()
+        async for chunk in body:
+            if job.state == "cancelled":
+                break
+            job.bytes += len(chunk)
+            if job.bytes > self._max_bytes:
+                raise TooLarge(f"a video may have at most {self._max_bytes} bytes")
+            waiting += chunk
+            if len(waiting) >= _WRITE_BYTES:
+                await asyncio.to_thread(file.write, bytes(waiting))
+                waiting.clear()
+        await asyncio.to_thread(_finish, file, bytes(waiting))
+
+    async def _run(self, job: Job, file: IO[bytes]) -> None:
+        try:
+            frames = video_frames(Path(file.name), self._limits, job.progress, job.fps)
+            job.timeline = await score_frames(self._hub, job.start, frames, job.progress.warnings)
+            job.state = "done"
+            self._scored(job.timeline.spec.full_name)
+        except ServiceError as error:
+            job.state, job.error = "failed", error
+        except Exception:
+            log.exception("a clip failed")
+            job.state = "failed"
+            job.error = Internal("the server failed; the operator finds the cause in its log")
+
+    def _end(self, job: Job, file: IO[bytes], *, cancelled: bool) -> None:
+        if cancelled:
+            job.state = "cancelled"
+        file.close()
+        job.ended_s = self._clock()
+        self._forget_old()
+
+    def _forget_old(self) -> None:
+        now_s = self._clock()
+        ended = [job for job in self._jobs.values() if job.ended_s is not None]
+        held = 0
+        for place, job in enumerate(reversed(ended)):
+            held += len(job.timeline.predictions) if job.timeline is not None else 0
+            old = job.ended_s is not None and now_s - job.ended_s > KEEP_S
+            if place >= KEEP or old or (place and held > KEEP_PREDICTIONS):
+                del self._jobs[job.id]
+
+
+def video_limits(max_pixels: int, max_frames: int) -> VideoLimits:
+    """Limits with as many threads as this process has cores."""
+    return VideoLimits(max_pixels, max_frames, len(os.sched_getaffinity(0)))
+
+
+def _finish(file: IO[bytes], rest: bytes) -> None:
+    file.write(rest)
+    file.flush()

@@ -1,0 +1,122 @@
+"""Score a clip the way a stream would be: through the hub, by the same session, so that the numbers are the same."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Iterable, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import TypeVar
+
+from inkling.models.bundle.schema import BundleSpec
+from inkling.service.clips.pose_clip import PoseClip
+from inkling.service.protocol.codec import (
+    DecisionMessage,
+    End,
+    ErrorMessage,
+    Event,
+    Outgoing,
+    Prediction,
+    Start,
+    Summary,
+)
+from inkling.service.protocol.errors import BadClip, BadPose, Draining, Internal, ServiceError
+from inkling.service.streams.hub import Hub
+from inkling.service.streams.session import FrameMessage
+
+M = TypeVar("M", bound=FrameMessage)
+
+MAX_WARNINGS = 20
+FAIR = 64
+"""Frames that are handed on in one go before other streams have their turn."""
+
+
+@dataclass(frozen=True, slots=True)
+class Timeline:
+    """What became of a clip, in the order of time. warnings: what was refused or lost, one sentence each."""
+
+    spec: BundleSpec
+    predictions: list[Prediction]
+    events: list[Event]
+    decisions: list[DecisionMessage]
+    warnings: list[str]
+
+
+async def score(hub: Hub, start: Start, clip: PoseClip) -> Timeline:
+    """Run a clip through a stream of its own; `start` says on which bundle, and its policy must be `block`.
+
+    Raises what `Hub.open` raises, BadClip when a frame does not fit the skeleton, Draining when the server stops
+    meanwhile, and Internal when a defect ends the stream. Other refusals and losses become warnings.
+    """
+    return await score_frames(hub, start, _each(clip.messages()))
+
+
+async def score_frames(
+    hub: Hub, start: Start, frames: AsyncGenerator[M, None], warnings: Sequence[str] = ()
+) -> Timeline:
+    """Run any frames through a stream of its own, as `score` does. warnings: of the frames' source, read at the end.
+
+    `frames`, an async generator, is closed when the stream ends before it.
+    """
+    predictions: list[Prediction] = []
+    events: list[Event] = []
+    decisions: list[DecisionMessage] = []
+    errors: list[ErrorMessage] = []
+    summary: Summary | None = None
+
+    def take(message: Outgoing) -> None:
+        nonlocal summary
+        match message:
+            case Prediction():
+                predictions.append(message)
+            case Event():
+                events.append(message)
+            case DecisionMessage():
+                decisions.append(message)
+            case ErrorMessage():
+                errors.append(message)
+            case Summary():
+                summary = message
+
+    handle = hub.open(start, take)
+    try:
+        async with aclosing(frames):
+            async for message in frames:
+                await handle.writable()
+                handle.receive(message)
+                if handle.closed or (errors and _fatal(errors[-1])):
+                    break
+            else:
+                handle.receive(End())
+                await handle.finished()
+    finally:
+        handle.close("abandoned")  # nothing to do for a clip that ended
+    for error in errors:
+        if fatal := _fatal(error):
+            raise fatal
+    if summary is None:
+        raise Draining("the server was stopped before the clip was scored")
+    sentences = [*warnings, *(_sentence(error) for error in errors[:MAX_WARNINGS])]
+    if len(errors) > MAX_WARNINGS:
+        sentences.append(f"and {len(errors) - MAX_WARNINGS} more like these")
+    return Timeline(handle.spec, predictions, events, decisions, sentences)
+
+
+async def _each(messages: Iterable[M]) -> AsyncGenerator[M, None]:
+    for number, message in enumerate(messages):
+        yield message
+        if number % FAIR == FAIR - 1:
+            await asyncio.sleep(0)
+
+
+def _fatal(error: ErrorMessage) -> ServiceError | None:
+    """The error that makes the whole clip fail. All of its frames have equally many joints: of these, none would do."""
+    if error.code == Draining.code:
+        return Draining(error.message)
+    if error.code == Internal.code and error.seq is None:  # the stream's, not a frame's
+        return Internal(error.message)
+    return BadClip(_sentence(error)) if error.code == BadPose.code else None
+
+
+def _sentence(error: ErrorMessage) -> str:
+    return error.message if error.seq is None else f"frame {error.seq}: {error.message}"

@@ -1,0 +1,183 @@
+"""`/v1/clips`: whole clips in, poses or video, timelines out."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import Response
+
+from inkling.service.bootstrap import Core
+from inkling.service.clips.jobs import Job
+from inkling.service.clips.pose_clip import parse_clip
+from inkling.service.clips.scoring import Timeline, score
+from inkling.service.http.schemas import ClipAnswer, ClipStatus, ErrorAnswer, clip_answer, clip_status
+from inkling.service.protocol.codec import Start
+from inkling.service.protocol.errors import BadMessage, Cancelled, IdleTimeout, TooLarge
+from inkling.service.streams.early_decision import terms
+
+BODY: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/json": {"schema": {"type": "object"}},
+            "application/octet-stream": {"schema": {"type": "string", "format": "binary"}},
+            "video/*": {"schema": {"type": "string", "format": "binary"}},
+        },
+    }
+}
+_ERRORS: dict[int | str, dict[str, Any]] = {
+    status: {"model": ErrorAnswer} for status in (404, 408, 409, 413, 415, 422, 503)
+}
+
+
+def clip_router(core: Callable[[], Core]) -> APIRouter:
+    """The routes; `core` is asked at each request."""
+    router = APIRouter(prefix="/v1/clips", tags=["clips"])
+
+    @router.post("", openapi_extra=BODY, response_model=ClipAnswer, responses=_ERRORS | {202: {"model": ClipStatus}})
+    async def clips(
+        request: Request,
+        bundle: str,
+        version: str | None = None,
+        skeleton: Annotated[str | None, Query(description="of poses; else the clip's own, else the bundle's")] = None,
+        fps: Annotated[float | None, Query(description="else the clip's own times", gt=0, le=1e4)] = None,
+        error_rate: Annotated[
+            float | None, Query(description="decide, and be wrong at most so often: one that the bundle promises")
+        ] = None,
+        wait: Annotated[bool, Query(description="false: answer at once, see GET; videos only")] = True,
+    ) -> Response:
+        """Score a clip: the predictions that a stream of its frames would have got.
+
+        Poses as JSON or `.npz`, or a video file, as the body itself. A request that is given up cancels its clip.
+        """
+        served = core()
+        if request.headers.get("content-type", "").startswith("multipart/"):
+            raise BadMessage("send the file itself as the body, not a form: curl --data-binary @FILE")
+        terms(served.hub.spec(bundle, version), error_rate)  # before anything large is sent in vain
+        head, body = await _peek(_timely(request.stream(), served.settings.idle_timeout_s))
+        if head == b"PK" or head[:1] in (b"{", b""):
+            _check_length(request, served.settings.max_clip_bytes)
+            start = Start(bundle=bundle, version=version, skeleton=skeleton, policy="block", error_rate=error_rate)
+            timeline = await _score_poses(served, body, start, fps)
+        else:
+            _check_length(request, served.settings.max_video_bytes)
+            start = Start(bundle=bundle, version=version, input="frame", policy="block", error_rate=error_rate)
+            job = await served.clips.receive(body, start, fps)
+            if not wait:
+                return _json(clip_status(job, result=False).model_dump_json(exclude_none=True), 202)
+            timeline = await _unless_gone(request, served, job)
+        return _json(await asyncio.to_thread(clip_answer, timeline))
+
+    @router.get("")
+    async def listed() -> list[ClipStatus]:
+        """The videos being scored and those lately scored, the oldest first."""
+        return [clip_status(job, result=False) for job in core().clips.all()]
+
+    @router.get("/{clip}", response_model=ClipStatus, responses={404: {"model": ErrorAnswer}})
+    async def status(clip: str) -> Response:
+        """How far a video is; once it is done, its timeline as `result`, unless somebody waited for it.
+
+        Kept for ten minutes, or until many others are done.
+        """
+        job = core().clips.get(clip)
+        return _json(await asyncio.to_thread(lambda: clip_status(job).model_dump_json(exclude_none=True)))
+
+    @router.delete("/{clip}", status_code=204, responses={404: {"model": ErrorAnswer}})
+    async def cancel(clip: str) -> None:
+        """Cancel a video, or forget one that has ended."""
+        core().clips.cancel(clip)
+
+    return router
+
+
+async def _score_poses(
+    core: Core,
+    body: AsyncIterator[bytes],
+    start: Start,
+    fps: float | None,
+) -> Timeline:
+    limit, frames = core.settings.max_clip_bytes, core.settings.max_clip_frames
+    data = await _read(body, limit)
+    # In a thread: a large clip must not hold up the streams.
+    clip = (await asyncio.to_thread(parse_clip, data, max_bytes=limit, max_frames=frames)).at(fps)
+    said = {"skeleton": start.skeleton or clip.skeleton, "width": clip.width, "height": clip.height}
+    start = start.model_copy(update=said)
+    timeline = await score(core.hub, start, clip)
+    core.metrics.clips[timeline.spec.full_name] += 1
+    return timeline
+
+
+async def _unless_gone(request: Request, core: Core, job: Job) -> Timeline:
+    """The job's timeline; a client that goes away takes its job along."""
+
+    async def gone() -> None:
+        while (await request.receive())["type"] != "http.disconnect":
+            pass
+
+    result = asyncio.create_task(core.clips.result(job))
+    watch = asyncio.create_task(gone())
+    try:
+        await asyncio.wait([result, watch], return_when=asyncio.FIRST_COMPLETED)
+        if not result.done():
+            raise Cancelled("the client went away")
+        return result.result()
+    finally:
+        result.cancel()
+        watch.cancel()
+
+
+async def _timely(chunks: AsyncIterator[bytes], stall_s: float) -> AsyncIterator[bytes]:
+    """The same, from a sender that does not stall. Raises IdleTimeout."""
+    while True:
+        try:
+            async with asyncio.timeout(stall_s):
+                chunk = await anext(chunks, None)
+        except TimeoutError:
+            raise IdleTimeout(f"nothing of the clip came for {stall_s:g} s") from None
+        if chunk is None:
+            return
+        yield chunk
+
+
+async def _peek(chunks: AsyncIterator[bytes]) -> tuple[bytes, AsyncIterator[bytes]]:
+    """The first two bytes that are no white space, and the whole body from its beginning.
+
+    White space beyond 64 KiB is not looked through: whatever follows it is neither JSON nor a video.
+    """
+    read = bytearray()
+    head = b""
+    async for chunk in chunks:
+        read += chunk
+        head = bytes(read).lstrip()[:2]
+        if len(head) == 2 or len(read) > 65536:
+            break
+
+    async def whole() -> AsyncIterator[bytes]:
+        yield bytes(read)
+        async for chunk in chunks:
+            yield chunk
+
+    return head, whole()
+
+
+def _check_length(request: Request, limit: int) -> None:
+    """Raises TooLarge as soon as it is known to be; what the client does not say is found out later."""
+    length = request.headers.get("content-length", "")
+    if length.isdecimal() and int(length) > limit:
+        raise TooLarge(f"a clip of this kind may have at most {limit} bytes")
+
+
+async def _read(body: AsyncIterator[bytes], limit: int) -> bytes:
+    data = bytearray()
+    async for chunk in body:
+        data += chunk
+        if len(data) > limit:
+            raise TooLarge(f"a clip of this kind may have at most {limit} bytes")
+    return bytes(data)
+
+
+def _json(body: bytes | str, status: int = 200) -> Response:
+    return Response(body, status, media_type="application/json")

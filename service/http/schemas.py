@@ -1,0 +1,191 @@
+"""The JSON that the REST endpoints answer, as pydantic models, and how it is made from what the core knows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from inkling.models.bundle.schema import PoseInput
+from inkling.service.clips.jobs import Job
+from inkling.service.clips.scoring import Timeline
+from inkling.service.protocol.codec import DecisionMessage, Event, Prediction
+from inkling.service.protocol.errors import ServiceError
+from inkling.service.streams.early_decision import error_rates
+from inkling.service.streams.stats import BundleStats
+
+
+class ErrorAnswer(BaseModel):
+    """Why a request was refused. `retryable`: the same request may succeed later."""
+
+    code: str
+    message: str
+    retryable: bool
+
+
+class VersionInfo(BaseModel):
+    """Which server this is. commit: the git commit it was built from, where that is known. device: cpu or cuda."""
+
+    version: str
+    commit: str | None
+    device: str
+    bundles: tuple[str, ...]
+
+
+class BundleInfo(BaseModel):
+    """A loaded bundle: what it recognises, what it takes, how good it is, how much of its capacity is taken.
+
+    error_rates: those that a stream may ask for, to be told of decisions.
+    """
+
+    name: str
+    version: str
+    task: str
+    labels: tuple[str, ...]
+    background: str | None
+    input: dict[str, Any]
+    rate_hz: float
+    error_rates: tuple[float, ...]
+    quality: dict[str, Any]
+    provenance: dict[str, Any]
+    streams: int
+    tracks: int
+    slots_free: int
+
+
+class FrameCounts(BaseModel):
+    """Frames and resets of a stream so far; dropped by cause, resets by reason."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    received: int
+    stepped: int
+    skipped: int
+    refused: int
+    dropped: dict[str, int]
+    resets: dict[str, int]
+
+
+class StreamRow(BaseModel):
+    """An open stream. since_s: for how long. waiting: frames that are not answered yet."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    stream: str
+    bundle: str
+    version: str
+    policy: str
+    since_s: float
+    tracks: int
+    waiting: int
+    counts: FrameCounts
+
+
+class Entry(BaseModel):
+    """One prediction of a clip; `probabilities` in the order of `labels`. seq: the frame's number in the clip."""
+
+    seq: int
+    pts_s: float
+    track: int
+    label: str
+    probabilities: list[float]
+    epoch: int
+    reset: str | None = None
+
+
+class ClipAnswer(BaseModel):
+    """The timeline of a clip: one entry for each track and step, in the order of time."""
+
+    bundle: str
+    version: str
+    labels: tuple[str, ...]
+    rate_hz: float
+    timeline: list[Entry]
+    events: list[Event]
+    decisions: list[DecisionMessage]
+    warnings: list[str]
+
+
+class ClipStatus(BaseModel):
+    """A video on its way. progress: share of it that was read, in [0, 1], as far as the file says how long it is."""
+
+    clip: str
+    bundle: str
+    version: str | None = None
+    state: str
+    bytes: int
+    frames: int
+    pts_s: float
+    duration_s: float | None = None
+    progress: float | None = None
+    error: ErrorAnswer | None = None
+    result: ClipAnswer | None = None
+
+
+def bundle_info(stats: BundleStats) -> BundleInfo:
+    """What `/v1/bundles` says of one bundle."""
+    spec = stats.spec
+    takes: dict[str, Any] = {"kind": spec.input.kind, "shape": spec.input.shape}
+    if isinstance(spec.input, PoseInput):
+        takes |= {"skeleton": spec.input.skeleton.name, "joints": spec.input.skeleton.joints}
+    return BundleInfo(
+        name=spec.name,
+        version=spec.version,
+        task=spec.task,
+        labels=spec.labels,
+        background=spec.background,
+        input=takes,
+        rate_hz=spec.rate_hz,
+        error_rates=error_rates(spec),
+        quality=spec.quality,
+        provenance=spec.provenance.model_dump(),
+        streams=stats.streams,
+        tracks=stats.tracks,
+        slots_free=stats.slots_free,
+    )
+
+
+def clip_answer(timeline: Timeline) -> bytes:
+    """The body of `/v1/clips`."""
+    return _answer(timeline).model_dump_json(exclude_none=True).encode()
+
+
+def clip_status(job: Job, *, result: bool = True) -> ClipStatus:
+    """What `/v1/clips/{clip}` says; with the timeline of one that is done unless `result` is False."""
+    progress, error = job.progress, job.error
+    return ClipStatus(
+        clip=job.id,
+        bundle=job.start.bundle,
+        version=job.start.version,
+        state=job.state,
+        bytes=job.bytes,
+        frames=progress.frames,
+        pts_s=progress.pts_s,
+        duration_s=progress.duration_s,
+        progress=1.0 if job.state == "done" else progress.share,
+        error=None if error is None else error_answer(error),
+        result=_answer(job.timeline) if result and job.timeline is not None else None,
+    )
+
+
+def error_answer(error: ServiceError) -> ErrorAnswer:
+    """What a client is told of an error."""
+    return ErrorAnswer(code=error.code, message=str(error), retryable=error.retryable)
+
+
+def _answer(timeline: Timeline) -> ClipAnswer:
+    spec = timeline.spec
+    return ClipAnswer(
+        bundle=spec.name,
+        version=spec.version,
+        labels=spec.labels,
+        rate_hz=spec.rate_hz,
+        timeline=[_entry(prediction) for prediction in timeline.predictions],
+        events=timeline.events,
+        decisions=timeline.decisions,
+        warnings=timeline.warnings,
+    )
+
+
+def _entry(prediction: Prediction) -> Entry:
+    return Entry.model_construct(**{name: getattr(prediction, name) for name in Entry.model_fields})

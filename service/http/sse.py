@@ -1,0 +1,69 @@
+"""A stream's predictions as server-sent events, for browsers and `curl`: `GET /v1/streams/{stream}/predictions`.
+
+Each message of the protocol is one event, named by its type: `ready`, then `prediction`, `event` and `decision`, at
+last `summary`, or `error` when the stream was lost. The same address takes a WebSocket, see `websocket.endpoint`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+
+from fastapi import APIRouter
+from fastapi.responses import StreamingResponse
+
+from inkling.service.bootstrap import Core
+from inkling.service.http.schemas import ErrorAnswer
+from inkling.service.protocol.codec import Outgoing, Summary, encode, error_message
+from inkling.service.protocol.errors import ServiceError
+from inkling.service.streams.broadcast import Follower
+
+QUIET_S = 15.0
+"""After which a comment is sent, so that nobody on the way takes a quiet connection for a dead one."""
+
+
+def event_router(core: Callable[[], Core]) -> APIRouter:
+    """The route; `core` is asked at each request."""
+    router = APIRouter(tags=["information"])
+
+    @router.get(
+        "/v1/streams/{stream}/predictions",
+        response_class=StreamingResponse,
+        responses={
+            200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}},
+            404: {"model": ErrorAnswer},
+            503: {"model": ErrorAnswer},
+        },
+    )
+    async def predictions(stream: str) -> StreamingResponse:
+        """Follow a stream: server-sent events, or a WebSocket at the same address."""
+        served = core()
+        follower = served.hub.follow(stream, served.settings.outbox)
+        headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
+        return StreamingResponse(events(follower), media_type="text/event-stream", headers=headers)
+
+    return router
+
+
+async def events(follower: Follower, quiet_s: float = QUIET_S) -> AsyncIterator[str]:
+    """The text of each event, until the stream ends. Closes the follower."""
+    try:
+        while True:
+            try:
+                async with asyncio.timeout(quiet_s):
+                    message = await follower.next()
+            except TimeoutError:
+                yield ": still here\n\n"
+                continue
+            except ServiceError as error:
+                yield _event(error_message(error))
+                return
+            yield _event(message)
+            if isinstance(message, Summary):
+                return
+    finally:
+        follower.close()
+
+
+def _event(message: Outgoing) -> str:
+    return f"event: {message.type}\ndata: {encode(message)}\n\n"

@@ -1,0 +1,128 @@
+"""From a frame as it came to the pixels that a frame bundle's step takes: the mapper of a session with images.
+
+In two halves, as for poses: `accept` refuses what is too large, on the event loop; `fitted` decodes and resizes, on a
+decoder's thread. What is resized how is decided in `inkling.models.resize`, where training decides it too.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from inkling.models.bundle.schema import BundleSpec, FrameInput
+from inkling.models.errors import VideoError
+from inkling.models.resize import FitPolicy, fit_image
+from inkling.service.protocol.errors import BadImage, UnsupportedInput
+from inkling.service.protocol.image_binary import FILE, NV12, RGB, EncodedImage, ImageFrame, Pixels
+from inkling.service.protocol.messages import Start
+from inkling.service.protocol.pose_binary import about
+
+Picture = EncodedImage | ImageFrame
+
+_COLOUR: Final = cv2.IMREAD_COLOR_RGB
+_REDUCED = {
+    # The flags for reduced colour are those for reduced grey and for BGR, which excludes RGB.
+    2: cv2.IMREAD_REDUCED_GRAYSCALE_2 | _COLOUR,
+    4: cv2.IMREAD_REDUCED_GRAYSCALE_4 | _COLOUR,
+    8: cv2.IMREAD_REDUCED_GRAYSCALE_8 | _COLOUR,
+}
+_MARGIN = 2
+"""A JPEG is not reduced below so many times the input's size: what its decoder averages away differs from what
+`fit_image` does by a quarter of a grey level then, and by ten times that without a margin."""
+
+
+class FrameMapper:
+    """Images as clients send them, onto one bundle's input. Shared by all streams of the bundle."""
+
+    __slots__ = ("_input", "_max_pixels")
+
+    def __init__(self, spec: BundleSpec, start: Start, max_pixels: int) -> None:
+        """Raises UnsupportedInput when the bundle takes no images, or `start` announces something else."""
+        if not isinstance(spec.input, FrameInput) or start.input != "frame":
+            raise UnsupportedInput(f"bundle {spec.name} takes input {spec.input.kind!r}, not {start.input!r}")
+        self._input = spec.input
+        self._max_pixels = max_pixels
+
+    def accept(self, frame: Picture) -> list[Picture]:
+        """The rows of a frame: one, not decoded yet. Raises BadImage (with `seq`) when it has too many pixels."""
+        if isinstance(frame, EncodedImage):
+            width, height = frame.width, frame.height
+        elif isinstance(frame.image, np.ndarray):
+            height, width = frame.image.shape[:2]
+        else:
+            return [frame]
+        if width * height > self._max_pixels:
+            error = BadImage(f"{width} x {height} pixels are more than the {self._max_pixels} that are taken")
+            raise about(frame.seq, error)
+        return [frame]
+
+    def decode(self, frame: Picture) -> Pixels:
+        """uint8 (height, width, 3) of the bundle's input. Any thread. Raises BadImage, with `seq`."""
+        try:
+            return fitted(frame, self._input.height, self._input.width, self._input.fit)
+        except (BadImage, VideoError) as error:
+            raise about(frame.seq, BadImage(str(error))) from None
+
+    def prepare(self, batch: NDArray[Any]) -> NDArray[Any]:
+        """Decoded rows (B, height, width, 3) are the step's input as they are."""
+        return batch
+
+
+def fitted(frame: Picture, height: int, width: int, fit: FitPolicy) -> Pixels:
+    """The frame upright, as contiguous uint8 RGB (height, width, 3). Raises BadImage when it cannot be decoded."""
+    if isinstance(frame, ImageFrame):
+        image = frame.image if isinstance(frame.image, np.ndarray) else frame.image()
+    elif frame.format == FILE:
+        image = _read_file(frame, height, width, fit)
+    elif frame.format == RGB:
+        image = np.frombuffer(frame.data, np.uint8).reshape(frame.height, frame.width, 3)
+    else:
+        assert frame.format == NV12  # noqa: S101 -- no other was unpacked
+        planes = np.frombuffer(frame.data, np.uint8).reshape(frame.height * 3 // 2, frame.width)
+        image = _pixels(cv2.cvtColor(planes, cv2.COLOR_YUV2RGB_NV12))
+    if isinstance(frame, EncodedImage) and frame.orientation > 1:
+        image = upright(image, frame.orientation)
+    return fit_image(image, height, width, fit)
+
+
+def upright(image: Pixels, orientation: int) -> Pixels:
+    """Undo an EXIF orientation, 1 to 8."""
+    if orientation in (5, 6, 7, 8):
+        image = image.transpose(1, 0, 2)
+    if orientation in (3, 4, 7, 8):
+        image = image[::-1]
+    if orientation in (2, 3, 6, 7):
+        image = image[:, ::-1]
+    return np.ascontiguousarray(image)
+
+
+def reduction(image_height: int, image_width: int, height: int, width: int, fit: FitPolicy) -> int:
+    """By how much (1, 2, 4 or 8) a JPEG may be reduced while it is decoded, whichever way up it is."""
+    pick = max if fit == "letterbox" else min
+    scale = min(
+        pick(image_height / height, image_width / width),
+        pick(image_width / height, image_height / width),
+    )
+    return next((factor for factor in (8, 4, 2) if scale >= factor * _MARGIN), 1)
+
+
+def _read_file(frame: EncodedImage, height: int, width: int, fit: FitPolicy) -> Pixels:
+    flags = _COLOUR
+    if bytes(frame.data[:2]) == b"\xff\xd8":
+        flags = _REDUCED.get(reduction(frame.height, frame.width, height, width, fit), flags)
+    if frame.orientation:
+        flags |= cv2.IMREAD_IGNORE_ORIENTATION
+    try:
+        image = cv2.imdecode(np.frombuffer(frame.data, np.uint8), flags)
+    except cv2.error as error:
+        raise BadImage(f"the image cannot be decoded: {error.err}") from None
+    if image is None:
+        raise BadImage("the image cannot be decoded: it is broken, or of a kind that is not read here")
+    return _pixels(image)
+
+
+def _pixels(image: Any) -> Pixels:
+    return np.asarray(image, np.uint8)

@@ -1,0 +1,244 @@
+"""The messages of `/v1/stream`, as pydantic models, and nothing else: no sockets, no clocks, no state.
+
+`inkling.service.protocol.codec` reads and writes them; import them from there.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Seq = Annotated[int, Field(ge=0, lt=2**53)]
+Track = Annotated[int, Field(ge=0, lt=2**31)]
+Keypoint = tuple[float, ...] | None
+"""(x, y, confidence) or (x, y, z, confidence), or without confidence (taken as 1); null or confidence 0: missing."""
+
+
+RESETS = ("gap", "backward", "requested", "evicted")
+"""Why a track's state was set back to its initial value."""
+
+
+class Message(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+# -- from the client ----------------------------------------------------------------------------------------------
+class Start(Message):
+    """The first message of a stream. skeleton: that of the poses to come; without it the bundle's own.
+
+    version: the newest loaded one by default. policy: what a full inbox means, see README. error_rate: how many of the
+    `decision` messages may be wrong, one of the rates that `/v1/bundles` lists; without it there are none. resume:
+    reserved.
+    """
+
+    type: Literal["start"] = "start"
+    bundle: str
+    version: str | None = None
+    input: Literal["pose", "frame"] = "pose"
+    skeleton: str | None = None
+    width: Annotated[int, Field(gt=0)] | None = None
+    height: Annotated[int, Field(gt=0)] | None = None
+    top_k: Annotated[int, Field(gt=0)] | None = None
+    policy: Literal["drop_oldest", "block"] = "drop_oldest"
+    error_rate: Annotated[float, Field(gt=0, lt=1)] | None = None
+    results: Literal["json", "packed"] = "json"
+    resume: str | None = None
+
+
+class Person(Message):
+    track: Track
+    keypoints: list[Keypoint]
+
+
+class Pose(Message):
+    """One frame's people. Without `pts_s` the frame is stamped on arrival."""
+
+    type: Literal["pose"] = "pose"
+    seq: Seq
+    pts_s: float | None = None
+    people: list[Person]
+
+
+class Reset(Message):
+    """Set a track's state (or every track's) to its initial value; the next result says so."""
+
+    type: Literal["reset"] = "reset"
+    track: Track | None = None
+
+
+class Flush(Message):
+    """Ask for `flushed` after everything sent before it has been answered."""
+
+    type: Literal["flush"] = "flush"
+    id: int
+
+
+class End(Message):
+    """Finish: everything pending is answered, then `summary`, then close 1000."""
+
+    type: Literal["end"] = "end"
+
+
+Incoming = Annotated[Start | Pose | Reset | Flush | End, Field(discriminator="type")]
+
+
+# -- from the server ----------------------------------------------------------------------------------------------
+class Ready(Message):
+    """The stream is admitted. `credits`: frames that may be unanswered at a time.
+
+    image_size: width and height of what the model sees of an image; sending much more than that is a waste.
+    """
+
+    type: Literal["ready"] = "ready"
+    stream: str
+    bundle: str
+    version: str
+    labels: tuple[str, ...]
+    rate_hz: float
+    credits: int
+    image_size: tuple[int, int] | None = None
+
+
+class Prediction(Message):
+    """Running probabilities of one track after one frame. Every frame up to `seq` is settled.
+
+    probabilities: in the order of `labels`, to 6 decimals; with `top_k` the best k first, and `classes` their indices.
+    epoch: counts the resets of the track; reset: why it was just reset (`gap`, `backward`, `requested`; `evicted`: its
+    slot went to another person of the stream). skipped, dropped: frames of this stream so far. backlog: frames of this
+    stream that wait.
+    """
+
+    type: Literal["prediction"] = "prediction"
+    seq: int
+    pts_s: float
+    track: int
+    label: str
+    probabilities: list[float]
+    classes: list[int] | None = None
+    epoch: int
+    reset: str | None = None
+    skipped: int
+    dropped: int
+    backlog: int
+
+    @classmethod
+    def unchecked(
+        cls,
+        seq: int,
+        pts_s: float,
+        track: int,
+        label: str,
+        probabilities: list[float],
+        classes: list[int] | None,
+        epoch: int,
+        reset: str | None,
+        skipped: int,
+        dropped: int,
+        backlog: int,
+    ) -> Self:
+        """The same message without validation, for the path that every result takes (`model_construct` is slower)."""
+        message = cls.__new__(cls)
+        values = {
+            "type": "prediction",
+            "seq": seq,
+            "pts_s": pts_s,
+            "track": track,
+            "label": label,
+            "probabilities": probabilities,
+            "classes": classes,
+            "epoch": epoch,
+            "reset": reset,
+            "skipped": skipped,
+            "dropped": dropped,
+            "backlog": backlog,
+        }
+        object.__setattr__(message, "__dict__", values)
+        object.__setattr__(message, "__pydantic_fields_set__", _PREDICTION_FIELDS)
+        object.__setattr__(message, "__pydantic_extra__", None)
+        object.__setattr__(message, "__pydantic_private__", None)
+        return message
+
+
+_PREDICTION_FIELDS = set(Prediction.model_fields)
+
+
+class Credit(Message):
+    """Every frame up to `seq` is settled without further predictions (skipped or dropped), so more may be sent."""
+
+    type: Literal["credit"] = "credit"
+    seq: int
+    skipped: int
+    dropped: int
+
+
+class Event(Message):
+    """A calibrated, debounced decision: the action began or ended."""
+
+    type: Literal["event"] = "event"
+    seq: int
+    pts_s: float
+    track: int
+    label: str
+    phase: Literal["begin", "end"]
+    probability: float
+
+
+class DecisionMessage(Message):
+    """The stream commits itself to an action, early, at most once an action; only where `start` had an `error_rate`.
+
+    elapsed_s: since the first result of the epoch, or since the last decided action ended. error_rate: at most so many
+    of such decisions are wrong. first: of its epoch; the promise is of these, see README.
+    """
+
+    type: Literal["decision"] = "decision"
+    seq: int
+    pts_s: float
+    track: int
+    label: str
+    probability: float
+    elapsed_s: float
+    error_rate: float
+    epoch: int
+    first: bool
+
+
+class Flushed(Message):
+    """Everything sent before the flush of this id has been answered."""
+
+    type: Literal["flushed"] = "flushed"
+    id: int
+
+
+class ErrorMessage(Message):
+    """What went wrong, see `/v1/protocol` for the codes. `seq`: the frame that it is about, which is settled by it."""
+
+    type: Literal["error"] = "error"
+    code: str
+    message: str
+    retryable: bool
+    seq: int | None = None
+
+
+class Summary(Message):
+    """The last message of a stream that ended in order.
+
+    Frames: received = stepped (at least one prediction) + skipped (nobody due for a step) + dropped + refused (an error
+    was sent). tracks: people ever seen. resets: by reason. duration_s: since start.
+    """
+
+    type: Literal["summary"] = "summary"
+    received: int
+    stepped: int
+    skipped: int
+    dropped: int
+    refused: int
+    tracks: int
+    resets: dict[str, int]
+    duration_s: float
+
+
+Outgoing = Annotated[
+    Ready | Prediction | Credit | Event | DecisionMessage | Flushed | ErrorMessage | Summary,
+    Field(discriminator="type"),
+]

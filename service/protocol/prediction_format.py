@@ -1,0 +1,186 @@
+"""Predictions as they leave for a client: as JSON text, or packed when its `start` asks for that. Pure.
+
+Packed results are binary messages, little-endian, less than half of their JSON; all other messages stay JSON.
+
+    offset  size  field
+         0     4  magic, the bytes "INKL"
+         4     1  version of this layout, 1
+         5     1  kind, 3: a prediction
+         6     2  how many probabilities follow, u16
+         8     8  seq, u64
+        16     8  pts_s, f64
+        24     4  track, u32
+        28     4  epoch, u32
+        32     8  skipped, u64
+        40     8  dropped, u64
+        48     4  backlog, u32
+        52     2  label, u16: the index of the most probable one in `ready.labels`
+        54     1  reset, u8: 0 none, 1 gap, 2 backward, 3 requested, 4 evicted
+        55     1  flags, u8: 1: with `top_k`, the best first, and the indices of their labels follow
+        56        probabilities, each f32; in the order of `ready.labels` unless flags say otherwise
+                  then, with flag 1, as many indices of labels, each u16
+
+The fields mean what they mean in JSON. Rounded to 6 decimals, the probabilities are those of JSON.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Sequence
+from heapq import nlargest
+
+from pydantic_core import to_json
+
+from inkling.service.protocol.errors import BadMessage
+from inkling.service.protocol.messages import RESETS, Prediction
+from inkling.service.protocol.pose_binary import MAGIC, VERSION
+
+PREDICTION = 3
+TOP = 1
+HEADER = struct.Struct("<4sBBHQdIIQQIHBB")
+DECIMALS = 6
+
+_RESET: dict[str | None, int] = {None: 0} | {reason: i for i, reason in enumerate(RESETS, 1)}
+_REASON: list[str | None] = [None, *RESETS]
+
+
+class Messages:
+    """Results as `Prediction` messages. The other two take the same arguments."""
+
+    __slots__ = ("_labels", "_top_k")
+
+    def __init__(self, labels: Sequence[str], top_k: int | None) -> None:
+        self._labels = labels
+        self._top_k = top_k if top_k is not None and top_k < len(labels) else None
+
+    def __call__(
+        self,
+        seq: int,
+        pts_s: float,
+        track: int,
+        best: int,
+        probabilities: list[float],
+        row: bytes,
+        epoch: int,
+        reset: str | None,
+        skipped: int,
+        dropped: int,
+        backlog: int,
+    ) -> Prediction:
+        """best: index of the largest of `probabilities`; row: the same as f32, or empty where nobody did that."""
+        label = self._labels[best]
+        if self._top_k is None:
+            return Prediction.unchecked(
+                seq, pts_s, track, label, probabilities, None, epoch, reset, skipped, dropped, backlog
+            )
+        classes = top(probabilities, self._top_k)
+        shown = [probabilities[k] for k in classes]
+        return Prediction.unchecked(seq, pts_s, track, label, shown, classes, epoch, reset, skipped, dropped, backlog)
+
+
+class JsonResults:
+    """Results as the JSON text that pydantic makes of `Prediction`, several times as fast."""
+
+    __slots__ = ("_labels", "_top_k")
+
+    def __init__(self, labels: Sequence[str], top_k: int | None) -> None:
+        self._labels = [to_json(label).decode() for label in labels]
+        self._top_k = top_k if top_k is not None and top_k < len(labels) else None
+
+    def __call__(
+        self,
+        seq: int,
+        pts_s: float,
+        track: int,
+        best: int,
+        probabilities: list[float],
+        row: bytes,
+        epoch: int,
+        reset: str | None,
+        skipped: int,
+        dropped: int,
+        backlog: int,
+    ) -> str:
+        more = ""
+        if self._top_k is not None:
+            classes = top(probabilities, self._top_k)
+            probabilities = [probabilities[k] for k in classes]
+            more = f',"classes":[{",".join(map(str, classes))}]'
+        why = "" if reset is None else f',"reset":"{reset}"'
+        return (
+            f'{{"type":"prediction","seq":{seq},"pts_s":{_number(pts_s)},"track":{track},"label":{self._labels[best]},'
+            f'"probabilities":{to_json(probabilities).decode()}{more},"epoch":{epoch}{why},"skipped":{skipped},'
+            f'"dropped":{dropped},"backlog":{backlog}}}'
+        )
+
+
+class PackedResults:
+    """Results as packed bytes."""
+
+    __slots__ = ("_floats", "_top_k")
+
+    def __init__(self, labels: Sequence[str], top_k: int | None) -> None:
+        self._top_k = top_k if top_k is not None and top_k < len(labels) else None
+        self._floats = struct.Struct(f"<{len(labels)}f")
+
+    def __call__(
+        self,
+        seq: int,
+        pts_s: float,
+        track: int,
+        best: int,
+        probabilities: list[float],
+        row: bytes,
+        epoch: int,
+        reset: str | None,
+        skipped: int,
+        dropped: int,
+        backlog: int,
+    ) -> bytes:
+        count, flags = len(probabilities), 0
+        if self._top_k is not None:
+            classes = top(probabilities, self._top_k)
+            count, flags = len(classes), TOP
+            row = struct.pack(f"<{count}f{count}H", *(probabilities[k] for k in classes), *classes)
+        elif not row:
+            row = self._floats.pack(*probabilities)
+        return (
+            HEADER.pack(
+                MAGIC, VERSION, PREDICTION, count, seq, pts_s, track, epoch, skipped, dropped, backlog, best,
+                _RESET[reset], flags,
+            )
+            + row
+        )  # fmt: skip
+
+
+Format = Callable[[int, float, int, int, list[float], bytes, int, str | None, int, int, int], str | bytes]
+
+
+def unpack_prediction(data: bytes, labels: Sequence[str]) -> Prediction:
+    """The prediction in a packed result; `labels`: those of `ready`. Raises BadMessage when it is none."""
+    if len(data) < HEADER.size or data[:4] != MAGIC:
+        raise BadMessage("packed results start with a 56-byte header and the bytes 'INKL', see /v1/protocol")
+    _, version, kind, count, seq, pts_s, track, epoch, skipped, dropped, backlog, best, reset, flags = (
+        HEADER.unpack_from(data)
+    )
+    if version != VERSION or kind != PREDICTION or flags & ~TOP or best >= len(labels) or reset >= len(_REASON):
+        raise BadMessage(f"binary version {version}, kind {kind} is no packed result, see /v1/protocol")
+    wanted = HEADER.size + count * (6 if flags else 4)
+    if len(data) != wanted:
+        raise BadMessage(f"a packed result of {count} probabilities takes {wanted} bytes, not {len(data)}")
+    numbers = struct.unpack_from(f"<{count}f", data, HEADER.size)
+    classes = list(struct.unpack_from(f"<{count}H", data, HEADER.size + 4 * count)) if flags else None
+    shown = [round(number, DECIMALS) for number in numbers]
+    return Prediction.unchecked(
+        seq, pts_s, track, labels[best], shown, classes, epoch, _REASON[reset], skipped, dropped, backlog
+    )
+
+
+def top(probabilities: list[float], k: int) -> list[int]:
+    """Indices of the k largest, the largest first."""
+    return nlargest(k, range(len(probabilities)), key=probabilities.__getitem__)
+
+
+def _number(value: float) -> str:
+    """A float as pydantic writes it, which is how Python does where neither takes an exponent."""
+    return repr(value) if 1e-4 <= value < 1e15 else to_json(value).decode()

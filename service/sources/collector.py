@@ -1,0 +1,30 @@
+"""What Prometheus is told of the sources: states and counts, no addresses."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from inkling.service.sources.manager import Sources
+
+
+class SourceMetrics(Collector):
+    """Read at each scrape, on the event loop's thread."""
+
+    def __init__(self, sources: Sources) -> None:
+        self._sources = sources
+
+    def collect(self) -> Iterator[Metric]:
+        states = GaugeMetricFamily("inkling_sources", "Sources, by state.", labels=["state"])
+        for state, count in self._sources.states().items():
+            states.add_metric([state], count)
+        tally = self._sources.tally()
+        lost = CounterMetricFamily("inkling_source_losses", "Connections to sources lost, by cause.", labels=["cause"])
+        for cause, count in tally.lost.items():
+            lost.add_metric([cause], count)
+        yield states
+        yield lost
+        yield CounterMetricFamily("inkling_source_connects", "Connections to sources begun.", tally.connects)
+        yield CounterMetricFamily("inkling_source_frames", "Frames fetched from sources.", tally.frames)

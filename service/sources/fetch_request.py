@@ -1,0 +1,34 @@
+"""What the process that fetches a source is asked to do, as JSON on its standard input (never its command line, which
+every user of the machine can read)."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from inkling.models.resize import FitPolicy
+from inkling.models.video import MAX_PIXELS
+from inkling.service.sources.policy import Policy
+
+
+class Job(BaseModel):
+    """One connection. height, width, fit: of the bundle's input, to which frames are brought at once.
+
+    open_s, read_s: seconds to an answer, and between two; max_pixels: of a frame as it comes. policy: what the address
+    must hold to.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    url: Annotated[str, Field(repr=False)]
+    height: int
+    width: int
+    fit: FitPolicy = "letterbox"
+    transport: Literal["tcp", "udp"] = "tcp"
+    pace: Literal["real", "fast"] = "real"
+    loop: bool = False
+    open_s: float = 10.0
+    read_s: float = 10.0
+    max_pixels: int = MAX_PIXELS
+    policy: Policy = Policy()

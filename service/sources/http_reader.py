@@ -1,0 +1,165 @@
+"""HTTP for sources: every connection, also after a redirect or for a playlist's segment, is checked by the policy.
+
+ffmpeg's own client would follow a server anywhere. Here a name is looked up, an allowed one of its addresses is taken,
+and the connection goes to that address; certificates are checked against the name.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ssl
+from collections.abc import Callable, Iterator
+from urllib.parse import urljoin
+
+import certifi
+import httpx
+
+from inkling.service.protocol.errors import ServiceError
+from inkling.service.sources.address import PORTS, Address
+from inkling.service.sources.failure import Failure
+from inkling.service.sources.lifecycle import Cause
+from inkling.service.sources.policy import Policy
+from inkling.service.version import version
+
+Resolve = Callable[[str, int], list[str]]
+"""Host and port -> IP addresses. Raises Failure."""
+
+MAX_REDIRECTS = 5
+_STATUS = {
+    401: Cause.UNAUTHORISED,
+    403: Cause.UNAUTHORISED,
+    407: Cause.UNAUTHORISED,
+    404: Cause.NOT_FOUND,
+    410: Cause.NOT_FOUND,
+}
+
+
+class Body:
+    """A response's body as ffmpeg reads it: forward only. name: its URL, against which ffmpeg resolves others."""
+
+    def __init__(self, response: httpx.Response, name: str) -> None:
+        self.name = name
+        self.type = response.headers.get("content-type", "").partition(";")[0].strip().lower()
+        self._response = response
+        self._chunks: Iterator[bytes] = response.iter_raw()
+        self._rest = b""
+
+    def read(self, size: int) -> bytes:
+        """At least one byte and at most `size` of them; none at the end. Raises Failure."""
+        while not self._rest:
+            try:
+                self._rest = next(self._chunks)
+            except StopIteration:
+                return b""
+            except httpx.HTTPError as error:
+                raise failure(error) from None
+        data, self._rest = self._rest[:size], self._rest[size:]
+        return data
+
+    def close(self) -> None:
+        self._response.close()
+
+
+class Web:
+    """A client for one source and whatever its playlists name."""
+
+    def __init__(self, root: Address, policy: Policy, resolve: Resolve, timeout_s: float) -> None:
+        """root: the source; its credentials go to its own scheme, host and port only."""
+        self._root = root
+        self._policy = policy
+        self._resolve = resolve
+        self._client = httpx.Client(
+            timeout=timeout_s,
+            trust_env=False,
+            verify=_context(policy),
+            headers={"user-agent": f"inkling/{version()}", "accept-encoding": "identity"},
+        )
+
+    def open(self, url: str) -> Body:
+        """GET. Raises Failure."""
+        for _ in range(MAX_REDIRECTS + 1):
+            address = self._parse(url)
+            response = self._get(address)
+            where = response.headers.get("location")
+            if not (response.is_redirect and where):
+                return self._checked(response, address)
+            response.close()
+            url = urljoin(address.at(address.host, credentials=False), where)
+        raise Failure(Cause.UNREADABLE, f"more than {MAX_REDIRECTS} redirects")
+
+    def close(self) -> None:
+        self._client.close()
+
+    def _parse(self, url: str) -> Address:
+        try:
+            address = self._root if url == self._root.url else Address.parse(url)
+            if address.scheme not in ("http", "https"):
+                raise Failure(Cause.REFUSED, "it leads from HTTP to another protocol")
+            self._policy.admit(address)
+        except ServiceError as error:
+            raise Failure(Cause.REFUSED, str(error)) from None
+        return address
+
+    def _get(self, address: Address) -> httpx.Response:
+        port = address.port or PORTS[address.scheme]
+        try:
+            ip = self._policy.choose(address.host, self._resolve(address.host, port))
+        except ServiceError as error:
+            raise Failure(Cause.REFUSED, str(error)) from None
+        request = self._client.build_request(
+            "GET",
+            address.at(ip, credentials=False),
+            headers={"host": address.host_header},
+            extensions={"sni_hostname": address.host},
+        )
+        try:
+            response = self._client.send(request, stream=True)
+            if response.status_code == 401 and (auth := self._auth(address, response)):
+                response.close()
+                response = self._client.send(request, stream=True, auth=auth)
+        except httpx.HTTPError as error:
+            raise failure(error) from None
+        return response
+
+    def _auth(self, address: Address, response: httpx.Response) -> httpx.Auth | None:
+        owner, root = address, self._root
+        if address.user is None and (address.scheme, address.host_header) == (root.scheme, root.host_header):
+            owner = root
+        if owner.user is None:
+            return None
+        digest = "digest" in response.headers.get("www-authenticate", "").lower()
+        return (httpx.DigestAuth if digest else httpx.BasicAuth)(owner.user, owner.password or "")
+
+    def _checked(self, response: httpx.Response, address: Address) -> Body:
+        if response.is_success:
+            return Body(response, address.at(address.host, credentials=False))
+        with contextlib.suppress(httpx.HTTPError):
+            response.close()
+        status = response.status_code
+        cause = _STATUS.get(status, Cause.UNREACHABLE if status >= 500 or status == 429 else Cause.UNREADABLE)
+        raise Failure(cause, f"HTTP status {status}")
+
+
+def _context(policy: Policy) -> ssl.SSLContext:
+    """How TLS is spoken. Raises Failure when the setting's file cannot be read."""
+    try:
+        context = ssl.create_default_context(cafile=str(policy.ca_file or certifi.where()))
+    except OSError as error:  # ssl.SSLError too
+        raise Failure(Cause.REFUSED, f"the setting source_ca_file cannot be used: {error.strerror}") from None
+    if not policy.verify_tls:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+def failure(error: httpx.HTTPError) -> Failure:
+    """Why a connection failed, in words that hold no URL."""
+    match error:
+        case httpx.TimeoutException():
+            return Failure(Cause.TIMEOUT, "no answer in time")
+        case httpx.ConnectError() if "CERTIFICATE" in str(error):
+            return Failure(Cause.UNREADABLE, "the certificate of the server cannot be verified")
+        case httpx.ConnectError():
+            return Failure(Cause.UNREACHABLE, "cannot connect")
+        case _:
+            return Failure(Cause.CLOSED, "the connection broke")

@@ -1,0 +1,173 @@
+"""Open a live source with ffmpeg: RTSP, HTTP (MJPEG, HLS, files) and devices. Runs in the process that fetches."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+import av
+import certifi
+from av.container import InputContainer
+from av.stream import Discard
+
+from inkling.models.video import CONTAINERS
+from inkling.service.protocol.errors import ServiceError
+from inkling.service.sources.address import PORTS, Address
+from inkling.service.sources.failure import Failure, from_av, resolve
+from inkling.service.sources.fetch_request import Job
+from inkling.service.sources.http_reader import Body, Web
+from inkling.service.sources.lifecycle import Cause
+
+_HLS_TYPES = ("application/vnd.apple.mpegurl", "application/x-mpegurl", "audio/mpegurl", "audio/x-mpegurl")
+_CLOCKLESS = ("mpjpeg", "mjpeg")
+"""Formats whose times ffmpeg makes up from a frame rate: arrival is better."""
+_MANY_ERRORS = 100
+"""Packets in a row that cannot be decoded before the connection is given up."""
+
+
+@dataclass(slots=True)
+class Live:
+    """An open source. paced: it delivers ahead of time, in pieces, and is to be shown in its own."""
+
+    container: InputContainer
+    stream: Any
+    max_pixels: int
+    paced: bool
+    web: Web | None = None
+
+    @property
+    def format(self) -> str:
+        return self.container.format.name
+
+    @property
+    def finite(self) -> bool:
+        """Whether its end is an end, and not a loss."""
+        return self.paced and self.container.duration is not None
+
+    def frames(self) -> Iterator[tuple[float | None, av.VideoFrame]]:
+        """(media_s or None, frame) until it ends. Raises Failure."""
+        clockless = self.format in _CLOCKLESS
+        bad = 0
+        packets = self.container.demux(self.stream)
+        while True:
+            try:
+                packet = next(packets)
+                frames = self.stream.codec_context.decode(packet)
+                bad = 0
+            except (StopIteration, EOFError):
+                return
+            except (av.error.InvalidDataError, av.error.PatchWelcomeError, ValueError):
+                frames, bad = [], bad + 1
+                if bad >= _MANY_ERRORS:
+                    raise Failure(Cause.UNREADABLE, "the video cannot be decoded") from None
+            except (av.FFmpegError, OSError) as error:
+                raise from_av(error) from None
+            for frame in frames:
+                if frame.width * frame.height > self.max_pixels:
+                    raise Failure(Cause.UNREADABLE, f"frames of {frame.width} x {frame.height} pixels are too large")
+                base: Fraction | None = frame.time_base or self.stream.time_base
+                known = not clockless and frame.pts is not None and base is not None
+                yield (float(frame.pts * base) if known else None), frame
+
+    def close(self) -> None:
+        self.container.close()
+        if self.web is not None:
+            self.web.close()
+
+
+def open_live(job: Job, address: Address) -> Live:
+    """Connect, and find the video. Raises Failure."""
+    try:
+        job.policy.admit(address)
+        if address.scheme in ("http", "https"):
+            return _web(job, address)
+        if address.scheme == "device":
+            path = str(job.policy.device(address))
+            return _live(job, _open(path, job, format="v4l2"), paced=False)
+        url = address.at(job.policy.choose(address.host, resolve(address.host, address.port or PORTS[address.scheme])))
+    except ServiceError as error:
+        raise Failure(Cause.REFUSED, str(error)) from None
+    options = {
+        "rtsp_transport": job.transport,
+        "allowed_media_types": "video",
+        "timeout": str(round(job.read_s * 1e6)),
+        "protocol_whitelist": "rtsp,rtsps,tcp,tls,udp,rtp,srtp,crypto",
+        "analyzeduration": "500000",  # frames that are looked at first come late, all at once
+        "fpsprobesize": "0",
+    }
+    if address.scheme == "rtsps" and job.policy.verify_tls:
+        options |= {
+            "tls_verify": "1",
+            "ca_file": str(job.policy.ca_file or certifi.where()),
+            "verifyhost": address.host,
+        }
+    return _live(job, _open(url, job, options=options), paced=False)
+
+
+def _web(job: Job, address: Address) -> Live:
+    web = Web(address, job.policy, resolve, job.read_s)
+    try:
+        body = web.open(address.url)
+        playlist = body.type in _HLS_TYPES or body.name.partition("?")[0].lower().endswith((".m3u8", ".m3u"))
+        options = {"protocol_whitelist": "http,https,tcp,tls,crypto,data", "analyzeduration": "1000000"}
+        if playlist:  # all of ffmpeg's own connections are replaced by ours, so it must not keep any
+            options |= {"http_persistent": "0", "http_multiple": "0", "extension_picky": "0"}
+            container = _open(body, job, format="hls", options=options, io_open=lambda url, *_: _segment(web, url))
+        else:
+            options |= {"format_whitelist": f"{CONTAINERS},mpjpeg"}
+            container = _open(body, job, options=options, io_open=_nothing)
+        return _live(job, container, paced=container.format.name not in _CLOCKLESS, web=web)
+    except BaseException:
+        web.close()
+        raise
+
+
+def _segment(web: Web, url: str) -> Body:
+    return web.open(url)
+
+
+def _nothing(url: str, *_: object) -> Body:
+    raise Failure(Cause.REFUSED, "the file names another one")
+
+
+def _open(what: str | Body, job: Job, *, options: dict[str, str] | None = None, **more: Any) -> InputContainer:
+    options = {"max_pixels": str(job.max_pixels), **(options or {})}
+    times = (job.open_s, job.read_s)
+    try:
+        container: InputContainer = av.open(what, options=options, timeout=times, metadata_errors="replace", **more)
+    except (av.FFmpegError, OSError, ValueError, Failure) as error:
+        raise from_av(error) from None
+    return container
+
+
+def _choose(job: Job, container: InputContainer) -> Any:
+    """The video stream to watch, None: there is none. Of a playlist's variants the smallest that is large enough."""
+    chosen: Any = container.streams.best("video")
+    variants = [stream for stream in container.streams.video if stream.codec_context is not None]
+    if container.format.name == "hls" and len(variants) > 1:
+        enough = [one for one in variants if one.height >= job.height and one.width >= job.width]
+        chosen = min(enough, key=_pixels) if enough else max(variants, key=_pixels)
+    for stream in container.streams:
+        if stream is not chosen:
+            stream.discard = Discard.all  # else they would be fetched too
+    return chosen
+
+
+def _pixels(stream: Any) -> int:
+    return int(stream.width * stream.height)
+
+
+def _live(job: Job, container: InputContainer, *, paced: bool, web: Web | None = None) -> Live:
+    stream = _choose(job, container)
+    if stream is None or stream.codec_context is None:
+        container.close()
+        raise Failure(Cause.UNREADABLE, "there is no video in it, or of a kind that is not known here")
+    codec = stream.codec_context
+    if codec.width * codec.height > job.max_pixels:
+        container.close()
+        raise Failure(Cause.UNREADABLE, f"frames of {codec.width} x {codec.height} pixels are too large")
+    codec.thread_count = 1  # more would hold frames back
+    codec.options = {"max_pixels": str(job.max_pixels)}
+    return Live(container, stream, job.max_pixels, paced, web)

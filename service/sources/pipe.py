@@ -1,0 +1,122 @@
+"""What the process that fetches a source tells the server, as bytes in a pipe.
+
+A message is a header (kind u8, media_s f64, arrived_s f64, then two u32), then its body. An image's numbers are its
+height and width, its body is RGB; of any other kind the first number is the length of the body, which is JSON. The
+server believes none of it: whoever has taken over a decoder must not take over the server.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import struct
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inkling.service.sources.lifecycle import Cause
+
+HEADER = struct.Struct("<BddII")
+IMAGE, OPENED, LOOPED, ENDED, FAILED = range(1, 6)
+MAX_SIDE = 4096
+MAX_TEXT = 4096
+
+
+class BadWire(ValueError):
+    """The other end of the pipe speaks nonsense."""
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A frame. media_s: its presentation time, None when it has none. arrived_s: `time.monotonic()`."""
+
+    media_s: float | None
+    arrived_s: float
+    image: NDArray[np.uint8]  # RGB (height, width, 3)
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """Connected. live: frames come when they happen, so that arrival says when; else the media's clock does."""
+
+    width: int
+    height: int
+    format: str
+    live: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Looped:
+    """A file begins again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """Played to its end. warnings: what was wrong with the file."""
+
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The connection is over, or never was."""
+
+    cause: Cause
+    message: str
+
+
+Message = Picture | Opened | Looped | Ended | Failed
+_KINDS: dict[type, int] = {Opened: OPENED, Looped: LOOPED, Ended: ENDED, Failed: FAILED}
+
+
+def pack(message: Message) -> list[bytes | memoryview]:
+    """Header and body."""
+    if isinstance(message, Picture):
+        media_s = math.nan if message.media_s is None else message.media_s
+        height, width, _ = message.image.shape
+        image = np.ascontiguousarray(message.image)
+        return [HEADER.pack(IMAGE, media_s, message.arrived_s, height, width), image.data.cast("B")]
+    fields = {name: getattr(message, name) for name in message.__slots__}
+    body = json.dumps(fields).encode()
+    return [HEADER.pack(_KINDS[type(message)], 0.0, 0.0, len(body), 0), body]
+
+
+def body_length(header: bytes) -> int:
+    """How many bytes follow a header. Raises BadWire."""
+    kind, _, arrived_s, first, second = HEADER.unpack(header)
+    if not math.isfinite(arrived_s):
+        raise BadWire("an arrival that is no time")
+    if kind == IMAGE and 0 < first <= MAX_SIDE and 0 < second <= MAX_SIDE:
+        return int(first * second * 3)
+    if OPENED <= kind <= FAILED and first <= MAX_TEXT:
+        return int(first)
+    raise BadWire(f"a message of kind {kind} and size {first}, {second}")
+
+
+def unpack(header: bytes, body: bytes) -> Message:
+    """The message of a header and its body. Raises BadWire."""
+    kind, media_s, arrived_s, height, width = HEADER.unpack(header)
+    if kind == IMAGE:
+        image = np.frombuffer(body, np.uint8).reshape(height, width, 3)
+        return Picture(media_s if math.isfinite(media_s) else None, arrived_s, image)
+    try:
+        fields: Any = json.loads(body)
+        match kind:
+            case _ if kind == OPENED:
+                width, height = int(fields["width"]), int(fields["height"])
+                return Opened(width, height, _text(fields["format"]), bool(fields["live"]))
+            case _ if kind == LOOPED:
+                return Looped()
+            case _ if kind == ENDED:
+                return Ended(tuple(_text(warning) for warning in fields["warnings"]))
+            case _:
+                return Failed(Cause(fields["cause"]), _text(fields["message"]))
+    except (ValueError, TypeError, KeyError, OverflowError) as error:
+        raise BadWire(f"a message of kind {kind} that cannot be read") from error
+
+
+def _text(value: object) -> str:
+    """For people, on one line."""
+    return "".join(character if character.isprintable() else " " for character in str(value))[:500]

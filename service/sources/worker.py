@@ -1,0 +1,160 @@
+"""The process that fetches one source (`python -m inkling.service.sources.worker`): a job in, pictures out.
+
+A process of its own, because a connect, a read or a decoder that hangs can only be killed, and because what a
+stranger's video does to a decoder must not happen to the server. It ends with the connection, and when the server does.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import resource
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+
+import av.logging
+import cv2
+
+from inkling.models.errors import VideoError
+from inkling.models.resize import fit_image
+from inkling.models.video import VideoReader, to_rgb
+from inkling.service.protocol.errors import ServiceError
+from inkling.service.sources.address import Address
+from inkling.service.sources.failure import Failure
+from inkling.service.sources.fetch_request import Job
+from inkling.service.sources.lifecycle import Cause
+from inkling.service.sources.live_input import open_live
+from inkling.service.sources.pace import Pacer
+from inkling.service.sources.pipe import Ended, Failed, Looped, Message, Opened, Picture, pack
+from inkling.service.sources.timestamps import USUAL_S
+
+MEMORY_BYTES = 2**30
+"""More, and what is being decoded is no video but a weapon."""
+WARNINGS = 5
+
+Send = Callable[[Message], None]
+
+
+def fetch(job: Job, send: Send) -> None:
+    """Fetch until it ends or fails; everything is said through `send`, which blocks while the server is not ready."""
+    address: Address | None = None
+    try:
+        address = Address.parse(job.url)
+        (_play if address.scheme == "file" else _watch)(job, address, send)
+    except BrokenPipeError:  # the server has no more use for it
+        raise
+    except Failure as error:
+        send(Failed(error.cause, address.scrub(str(error)) if address else str(error)))
+    except VideoError as error:
+        send(Failed(Cause.UNREADABLE, str(error)))
+    except ServiceError as error:
+        send(Failed(Cause.REFUSED, str(error)))
+    except MemoryError:
+        send(Failed(Cause.UNREADABLE, "decoding it takes too much memory"))
+
+
+def _watch(job: Job, address: Address, send: Send) -> None:
+    if address.scheme in ("rtsp", "rtsps"):
+        _NoRedirect.watch(send)
+    live = open_live(job, address)
+    try:
+        codec = live.stream.codec_context
+        send(Opened(codec.width, codec.height, live.format, live=True))
+        pacer = Pacer() if live.paced else None
+        for media_s, frame in live.frames():
+            if pacer is not None and media_s is not None:
+                time.sleep(pacer.wait_s(media_s, time.monotonic()))
+            arrived_s = time.monotonic()
+            send(Picture(media_s, arrived_s, fit_image(to_rgb(frame), job.height, job.width, job.fit)))
+        if not live.finite:
+            raise Failure(Cause.CLOSED, "the other side ended the stream")
+        send(Ended())
+    finally:
+        live.close()
+
+
+def _play(job: Job, address: Address, send: Send) -> None:
+    path = job.policy.file(address)
+    pacer = Pacer() if job.pace == "real" else None
+    began_s = 0.0  # this round, on the line of all of them
+    while True:
+        last_s, interval_s = 0.0, USUAL_S
+        with VideoReader(path, max_pixels=job.max_pixels, threads=1, timeout_s=job.read_s) as video:
+            for number, (pts_s, frame) in enumerate(video):
+                if not number:
+                    send(Opened(frame.width, frame.height, address.scheme, live=False))
+                else:
+                    last_s, interval_s = pts_s, pts_s - last_s
+                if pacer is not None:
+                    time.sleep(pacer.wait_s(began_s + pts_s, time.monotonic()))
+                arrived_s = time.monotonic()
+                send(Picture(pts_s, arrived_s, fit_image(to_rgb(frame), job.height, job.width, job.fit)))
+        if not job.loop:
+            send(Ended(tuple(video.warnings[:WARNINGS])))
+            return
+        began_s += last_s + interval_s  # the last frame is shown for as long as the one before it
+        send(Looped())
+
+
+class _NoRedirect(logging.Handler):
+    """Ends the process where ffmpeg is about to follow an RTSP redirect.
+
+    It would, to whatever host, and has no option against that; but it says so first, from within the call that then
+    connects. What is raised here it would not see.
+    """
+
+    def __init__(self, send: Send) -> None:
+        super().__init__()
+        self._send = send
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if "Redirecting to" in record.getMessage():
+            with contextlib.suppress(BrokenPipeError):
+                self._send(Failed(Cause.REFUSED, "the camera sends on to another address; give that one as the source"))
+            _end_at_once()
+
+    @classmethod
+    def watch(cls, send: Send) -> None:
+        """Listen to what ffmpeg says of RTSP, from now on."""
+        logger = logging.getLogger("libav.rtsp")
+        logger.setLevel(logging.INFO)
+        logger.addHandler(cls(send))
+        logging.getLogger("libav").propagate = False
+        av.logging.set_level(av.logging.INFO)
+
+
+def _end_with_server() -> None:
+    """Wait for the server to end or let go, then end at once, whatever else hangs."""
+    while os.read(0, 4096):
+        pass
+    _end_at_once()
+
+
+def _end_at_once() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def main() -> None:
+    """Run the one job of this process."""
+    resource.setrlimit(resource.RLIMIT_DATA, (MEMORY_BYTES, MEMORY_BYTES))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    cv2.setNumThreads(1)
+    job = Job.model_validate_json(sys.stdin.buffer.readline())
+    threading.Thread(target=_end_with_server, daemon=True).start()
+    with contextlib.suppress(BrokenPipeError), os.fdopen(os.dup(1), "wb") as out:
+        os.dup2(2, 1)  # what a library prints must not get between the pictures
+
+        def send(message: Message) -> None:
+            for part in pack(message):
+                out.write(part)
+            out.flush()
+
+        fetch(job, send)
+
+
+if __name__ == "__main__":
+    main()

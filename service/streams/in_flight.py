@@ -1,0 +1,81 @@
+"""A frame on its way through a session: its people's steps, and the place that it keeps among the others."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from inkling.service.engine.scheduler import Lane, Step
+from inkling.service.protocol.errors import ServiceError
+from inkling.service.streams.event_detector import Change
+from inkling.service.streams.tracks import Track
+
+
+class Settles(Protocol):
+    """Whoever waits for steps: the session."""
+
+    def settle(self, work: Work, now_s: float, /) -> None: ...
+
+    def fail(self, error: ServiceError, /) -> None: ...
+
+
+class Work(Step):
+    """One person's step, and then its result."""
+
+    __slots__ = ("best", "error", "frame", "probabilities", "reason", "row", "track")
+
+    def __init__(self, lane: Lane, x: Any, repeats: int, frame: Frame, track: Track) -> None:
+        self.lane = lane  # as Step does it, spared a call
+        self.x = x
+        self.epoch = track.epoch
+        self.repeats = repeats
+        self.submitted_s = frame.received_s
+        self.frame = frame
+        self.track = track
+        self.reason = track.reason
+        self.probabilities: list[float] | None = None
+        self.best = 0
+        self.row = b""
+        self.error: ServiceError | None = None
+
+    def answered(self, probabilities: list[float], best: int, now_s: float, row: bytes = b"") -> None:
+        self.probabilities = probabilities
+        self.best = best
+        self.row = row
+        self.frame.session.settle(self, now_s)
+
+    def failed(self, now_s: float) -> None:
+        self.frame.session.settle(self, now_s)
+
+    def refused(self, error: ServiceError, now_s: float) -> None:
+        """What the step should have seen cannot be decoded. On the event loop."""
+        self.error = error
+        self.frame.session.settle(self, now_s)
+
+
+class Frame:
+    """A frame that is not settled, or waits for those before it. left: people without an answer.
+
+    One without works stands for `frames` in a row that need none.
+    """
+
+    __slots__ = ("ended", "frames", "left", "pts_s", "received_s", "seq", "session", "works")
+
+    def __init__(self, session: Settles, seq: int, pts_s: float, received_s: float) -> None:
+        self.session = session
+        self.seq = seq
+        self.pts_s = pts_s
+        self.received_s = received_s
+        self.left = 0
+        self.frames = 1
+        self.works: list[Work] = []
+        self.ended: list[tuple[Track, Change]] | None = None  # of tracks that gave their slot back at this frame
+
+
+class Marker:
+    """A flush, in its place among the frames."""
+
+    __slots__ = ("id",)
+    left = 0
+
+    def __init__(self, flush_id: int) -> None:
+        self.id = flush_id

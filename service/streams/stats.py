@@ -1,0 +1,71 @@
+"""What a stream and a bundle count. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from inkling.models.bundle.schema import BundleSpec
+from inkling.service.protocol.messages import RESETS
+
+DROPS = ("overflow", "failed", "no_slot", "closed")
+"""Why a frame was dropped."""
+
+
+@dataclass(slots=True)
+class Counts:
+    """Frames and resets since the start, of a stream or a bundle; they only rise.
+
+    received = stepped + skipped + refused + sum(dropped) + those that wait. stepped: with a prediction. skipped: nobody
+    in it was due for a step. refused: an error was sent instead. dropped: by cause, `overflow` (of the inbox), `failed`
+    (the engine), `no_slot`, `closed` (the stream was, before the answer). resets: by reason. errors: sent, by code.
+    """
+
+    received: int = 0
+    stepped: int = 0
+    skipped: int = 0
+    refused: int = 0
+    dropped: dict[str, int] = field(default_factory=lambda: dict.fromkeys(DROPS, 0))
+    resets: dict[str, int] = field(default_factory=lambda: dict.fromkeys(RESETS, 0))
+    errors: dict[str, int] = field(default_factory=dict)
+    tracks: int = 0
+    """Tracks ever seen."""
+
+    def add(self, other: Counts) -> None:
+        self.received += other.received
+        self.stepped += other.stepped
+        self.skipped += other.skipped
+        self.refused += other.refused
+        self.tracks += other.tracks
+        for mine, others in ((self.dropped, other.dropped), (self.resets, other.resets), (self.errors, other.errors)):
+            for key, count in others.items():
+                mine[key] = mine.get(key, 0) + count
+
+
+@dataclass(frozen=True, slots=True)
+class BundleStats:
+    """A loaded bundle's figures now, for /metrics and /v1/bundles. counts: of open and closed streams together.
+
+    canary: steps that were also taken alone, and the largest difference of a logit; None: the canary is off.
+    """
+
+    spec: BundleSpec
+    streams: int
+    tracks: int
+    slots_used: int
+    slots_free: int
+    counts: Counts
+    canary: tuple[int, float] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StreamInfo:
+    """One open stream, for /v1/streams. since_s: seconds that it has been open. waiting: frames."""
+
+    stream: str
+    bundle: str
+    version: str
+    policy: str
+    since_s: float
+    tracks: int
+    waiting: int
+    counts: Counts

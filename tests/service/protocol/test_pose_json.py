@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from inkling.service.protocol.codec import decode
+from inkling.service.protocol.errors import ServiceError
+from inkling.service.protocol.pose_binary import PackedPose
+from inkling.service.protocol.pose_json import read_pose
+
+NUMBERS = st.one_of(
+    st.floats(-1e6, 1e6),
+    st.integers(-1000, 1000),
+    st.sampled_from([None, True, "1", 1e300, 1e7, 10**400, float("nan")]),
+)
+JOINTS = st.one_of(st.lists(st.floats(0, 1000), min_size=3, max_size=3), st.lists(NUMBERS, max_size=4), st.none())
+PEOPLE = st.lists(st.tuples(st.integers(-1, 3), st.lists(JOINTS, max_size=3)), max_size=3)
+
+
+def message(people: list[tuple[int, Any]], **fields: Any) -> str:
+    rows = [{"track": track, "keypoints": keypoints} for track, keypoints in people]
+    return json.dumps({"type": "pose", "seq": 1, "people": rows} | fields)
+
+
+@given(PEOPLE, st.sampled_from([{}, {"pts_s": 0.5}, {"pts_s": 2}, {"pts_s": -1.0}, {"pts_s": None}, {"seq": 1.0}]))
+def test_the_short_way_answers_only_as_the_full_one_does(people: list[tuple[int, Any]], fields: Any) -> None:
+    text = message(people, **fields)
+    found = read_pose(text)
+    if found is None:
+        return
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("inkling.service.protocol.codec.read_pose", lambda text: None)
+        expected = decode(text)
+    assert isinstance(expected, PackedPose)
+    assert (found.seq, found.pts_s, list(found.tracks)) == (expected.seq, expected.pts_s, list(expected.tracks))
+    np.testing.assert_array_equal(found.keypoints, expected.keypoints)
+    assert found.keypoints.dtype == expected.keypoints.dtype
+
+
+def test_a_usual_frame_takes_the_short_way() -> None:
+    frame = read_pose(message([(4, [[1.5, 2, 0.5]] * 17), (9, [[3, 4, 1.0]] * 17)], pts_s=0.25))
+    assert frame is not None
+    assert (frame.seq, frame.pts_s, frame.tracks, frame.keypoints.shape) == (1, 0.25, [4, 9], (2, 17, 3))
+    np.testing.assert_array_equal(frame.keypoints[0, 3], [1.5, 2, 0.5])
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "[]", "nonsense", '{"type":"flush","id":1}', message([]), message([(1, [[1, 2, 3]])], colour="red"),
+     message([(1, [[1, 2, None]])]), message([(1, [None])]), message([(1, [[1, 2], [1, 2, 3]])]),
+     message([(1, "text")]), message([(1, [[1e7, 0, 0]])]), message([(1, [[1, 2, 3]])] * 2), '"\ud800"'],
+)  # fmt: skip
+def test_everything_else_is_left_to_the_full_validation(text: str) -> None:
+    assert read_pose(text) is None
+
+
+def test_a_refusal_is_that_of_the_full_validation() -> None:
+    with pytest.raises(ServiceError, match="at most 1e6"):
+        decode(message([(1, [[1e7, 0, 0]])]))

@@ -1,0 +1,112 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from inkling.training.data.corpus import Corpus, Example, load_corpus
+from inkling.training.data.loader import Batch, Drawing, Joining, collate, plain_batches, training_batches
+from inkling.training.labels import UNLABELLED
+from tests.training.support import tiny_recipe, write_stick_set
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
+    root = tmp_path_factory.mktemp("data")
+    write_stick_set(root / "sticks", unlabelled=6)
+    return load_corpus(tiny_recipe(), root)
+
+
+def test_padding_is_zero_and_has_no_weight() -> None:
+    examples = [Example(torch.ones(length, 2, 3), target, "s", "train", "") for length, target in ((2, 1), (4, -1))]
+    batch = collate(examples)
+    assert batch.x.shape == (2, 4, 2, 3)
+    assert batch.x[0, 2:].abs().sum() == 0
+    assert batch.weight.tolist() == [[1, 1, 0, 0], [1, 1, 1, 1]]
+    assert batch.step_targets.tolist() == [[1, 1, -1, -1], [-1, -1, -1, -1]]
+
+
+JOINING = Joining(chance=0.5, longest=5, passage=2)
+
+
+def drawn(corpus: Corpus, seed: int, epoch: int, joining: Joining | None = JOINING) -> list[Batch]:
+    def augment(clips: Sequence[Tensor], random: torch.Generator) -> Sequence[Tensor]:
+        return [pose + torch.rand((), generator=random) for pose in clips]
+
+    examples = [e for e in corpus.examples if e.split == "train"]
+    batches: list[Any] = list(training_batches(examples, Drawing(augment, joining, seed), 8, epoch))
+    return batches
+
+
+def test_an_epoch_is_drawn_from_seed_and_epoch_alone(corpus: Corpus) -> None:
+    torch.manual_seed(0)
+    one = drawn(corpus, 1, 2)
+    torch.manual_seed(1)
+    for a, b in zip(one, drawn(corpus, 1, 2), strict=True):
+        assert torch.equal(a.x, b.x)
+        assert torch.equal(a.targets, b.targets)
+
+
+@pytest.mark.parametrize(("seed", "epoch"), [(1, 3), (2, 2)])
+def test_other_epochs_and_seeds_are_drawn_otherwise(corpus: Corpus, seed: int, epoch: int) -> None:
+    assert [b.targets.tolist() for b in drawn(corpus, 1, 2)] != [b.targets.tolist() for b in drawn(corpus, seed, epoch)]
+
+
+def test_an_epoch_sees_every_clip_once_with_little_padding(corpus: Corpus) -> None:
+    examples = [e for e in corpus.examples if e.split == "train"]
+    batches = drawn(corpus, 0, 0, joining=None)
+    sizes = [len(b.lengths) for b in batches]
+    assert sum(sizes) == len(examples)
+    assert max(sizes) == 8
+    steps = sum(b.x.shape[1] * len(b.lengths) for b in batches)
+    assert steps <= 1.1 * sum(len(e.pose) for e in examples)
+
+
+def test_some_clips_follow_the_end_of_another_one(corpus: Corpus) -> None:
+    batches = drawn(corpus, 0, 0)
+    joined = 0
+    for batch in batches:
+        for targets, length, target in zip(batch.step_targets, batch.lengths, batch.targets, strict=True):
+            of_clip = targets[: int(length)]
+            assert of_clip[-1] == target
+            joined += int((of_clip == UNLABELLED).sum() == JOINING.passage and target != UNLABELLED)
+    clips = sum(len(batch.lengths) for batch in batches)
+    assert 0.2 * clips < joined < 0.7 * clips
+
+
+def test_plain_batches_name_their_examples(corpus: Corpus) -> None:
+    seen = []
+    for indices, batch in plain_batches(corpus.examples, batch_size=10):
+        for row, i in enumerate(indices):
+            seen.append(i)
+            assert torch.equal(batch.x[row, : batch.lengths[row]], corpus.examples[i].pose)
+    assert sorted(seen) == list(range(len(corpus.examples)))
+
+
+def test_batches_of_labelled_clips_only_are_as_many_and_as_large(corpus: Corpus) -> None:
+    examples = [e for e in corpus.examples if e.split == "train"]
+    drawing = Drawing(lambda clips, random: clips, None, 0)
+    whole: list[Any] = list(training_batches(examples, drawing, 2, 0))
+    found: list[Any] = list(training_batches(examples, drawing, 2, 0, labelled_only=True))
+    assert len(found) == len(whole)
+    assert sum(len(batch.targets) for batch in found) == len(examples)
+    assert all((batch.targets != UNLABELLED).all() for batch in found)
+
+
+def test_a_joined_clip_keeps_the_answers_of_both(corpus: Corpus) -> None:
+    examples = [replace(e, answer=i) for i, e in enumerate(e for e in corpus.examples if e.split == "train")]
+    batches: list[Any] = list(training_batches(examples, Drawing(lambda clips, random: clips, JOINING, 0), 8, 0))
+    joined = 0
+    for batch in batches:
+        for answers, targets, length in zip(batch.step_answers, batch.step_targets, batch.lengths, strict=True):
+            found = answers[:length].unique_consecutive().tolist()
+            joined += len(found) > 1
+            assert (answers[length:] == UNLABELLED).all()
+            for answer, target in zip(answers[:length].tolist(), targets[:length].tolist(), strict=True):
+                assert target == (examples[answer].target if answer != UNLABELLED else UNLABELLED)
+    assert joined
+    assert collate([e for e in corpus.examples if e.split == "test"]).step_answers is None

@@ -1,0 +1,125 @@
+"""What validation clips say of a student's answers: how sure to be of them, and when to commit to one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+
+from inkling.models.bundle.schema import Calibration, StoppingRule, TimedTemperature
+from inkling.models.calibration import probabilities
+from inkling.training.calibrate.stopping_rule import Watched, fit_rule
+from inkling.training.calibrate.temperature import fit_calibration
+from inkling.training.data.corpus import Example, load_corpus
+from inkling.training.data.folds import Fold, cross_folds, draw_fold, parted
+from inkling.training.data.synthetic_idle import SYNTHETIC
+from inkling.training.files import write_text
+from inkling.training.recipe.recipe import Recipe
+from inkling.training.run import RESULT_FILE, Run
+from inkling.training.scores import Floats, Predict, accuracy, auc, ratio_steps, step_logits, targets_of
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """Validation clips, and to each the logits (T, K) of a student that was not trained on it."""
+
+    clips: tuple[Example, ...]
+    steps: tuple[Floats, ...]
+
+    @classmethod
+    def by(cls, student: Predict, fold: Fold, others: Sequence[tuple[Predict, Fold]] = ()) -> Self:
+        """What a student says of its validation clips, and others, trained in folds (`cross_folds`), of theirs."""
+        clips: list[Example] = []
+        steps: list[Floats] = []
+        for predict, part in ((student, fold), *others):
+            if part.val:
+                clips += part.val
+                steps += step_logits(predict, part.val)
+        return cls(tuple(clips), tuple(steps))
+
+    def part(self, clips: Sequence[Example]) -> Self:
+        """Of some of the clips only."""
+        found = {id(clip): steps for clip, steps in zip(self.clips, self.steps, strict=True)}
+        return type(self)(tuple(clips), tuple(found[id(clip)] for clip in clips))
+
+    @property
+    def at_ratios(self) -> Floats:
+        """(N, 10, K) logits at the ten observation ratios."""
+        return np.stack([clip[rows] for clip, rows in zip(self.steps, ratio_steps(self.clips), strict=True)])
+
+    @property
+    def auc(self) -> float:
+        return auc(accuracy(self.at_ratios, targets_of(self.clips)))
+
+
+def fit_promises(
+    answered: Answered, recipe: Recipe, labels: Sequence[str], seed: int
+) -> tuple[Calibration, StoppingRule | None]:
+    """The calibration on one part of the validation clips, the stopping rule on the rest, whole groups in either.
+
+    None: there are too few groups for a part of its own.
+    """
+    wish = recipe.stopping
+    first, second = parted(answered.clips, wish.share, seed)
+    others, kept = answered.part(first or answered.clips), answered.part(second if first else ())
+    elapsed_s = ratio_steps(others.clips) / recipe.rate_hz
+    sources = [e.source for e in others.clips]
+    calibration = fit_calibration(others.at_ratios, targets_of(others.clips), elapsed_s, sources)
+    if not kept.clips:
+        return calibration, None
+    rule = fit_rule(
+        watched(others.steps, others.clips, calibration, recipe.rate_hz),
+        watched(kept.steps, kept.clips, calibration, recipe.rate_hz),
+        wish.error_rates,
+        delta=wish.delta,
+        min_steps=wish.min_steps,
+        background=background_of(recipe, labels),
+    )
+    return calibration, rule
+
+
+def recalibrate(run: Run, data: Path | str, report: Callable[[str], None]) -> None:
+    """Fit calibration and rule of every finished seed again, as `fit` would have. Raises TrainingError."""
+    corpus = load_corpus(run.recipe, data)
+    Run.begin(run.directory, run.recipe, corpus.digest())  # refuses other clips
+    for seed, result in run.results().items():
+        fold = draw_fold(corpus, run.recipe, seed)
+        parts = enumerate(cross_folds(fold, run.recipe.validation.folds, seed))
+        others = [(run.student(result, number), part) for number, part in parts]
+        answered = Answered.by(run.student(result), fold, others)
+        calibration, stopping = fit_promises(answered, run.recipe, corpus.labels, seed)
+        result = result.model_copy(update={"calibration": calibration, "stopping": stopping})
+        write_text(run.seed_directory(seed) / RESULT_FILE, result.model_dump_json(indent=2) + "\n")
+        report(f"seed {seed}: {told(calibration, stopping)}")
+
+
+def watched(
+    steps: Sequence[Floats], examples: Sequence[Example], calibration: Calibration, rate_hz: float
+) -> list[Watched]:
+    """Calibrated probabilities of whole clips, from logits (T, K) of their steps; without what leads them in."""
+    found = []
+    for clip, example in zip(steps, examples, strict=True):
+        shares = probabilities(clip, calibration, np.arange(len(clip)) / rate_hz)
+        source = "" if example.source == SYNTHETIC else example.source
+        found.append(Watched(shares[example.lead :], example.target, example.group, source))
+    return found
+
+
+def background_of(recipe: Recipe, labels: Sequence[str]) -> int | None:
+    """Index of the label that means that nothing is happening."""
+    return None if recipe.background_label is None else list(labels).index(recipe.background_label)
+
+
+def told(calibration: Calibration, stopping: StoppingRule | None) -> str:
+    """Both, in a line."""
+    if isinstance(calibration, TimedTemperature):
+        heat = f"temperature {calibration.first:.2f} to {calibration.later:.2f}"
+    else:
+        heat = f"temperature {calibration.temperature:.2f}"
+    if stopping is None:
+        return f"{heat}, no promises"
+    kept = [f"{promise.error_rate:.0%}" for promise in stopping.promises if promise.threshold is not None]
+    return f"{heat}, promises {', '.join(kept) or 'nothing'}"

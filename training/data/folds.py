@@ -1,0 +1,158 @@
+"""What one seed trains and validates on: groups kept out, labels hidden, clips repeated, background made up."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from inkling.training.data.corpus import Corpus, Example, segments
+from inkling.training.data.pose_dataset import CLIPS_FILE
+from inkling.training.data.synthetic_idle import SYNTHETIC, idle_clips
+from inkling.training.errors import DataError, Problem
+from inkling.training.labels import UNLABELLED
+from inkling.training.recipe.recipe import Recipe
+from inkling.training.seeds import mixed_seed
+
+
+@dataclass(frozen=True, slots=True)
+class Fold:
+    """What one seed trains and validates on."""
+
+    train: tuple[Example, ...]
+    val: tuple[Example, ...]
+
+
+def draw_fold(corpus: Corpus, recipe: Recipe, seed: int) -> Fold:
+    """Split the training clips by group, hide the labels that the recipe hides, add synthetic background.
+
+    Nothing is kept out for validation where the recipe's share is 0 and no rows are given for it (`cross_folds`).
+
+    Raises DataError when no group can be kept out without losing a whole class, SkeletonError when background is made
+    for a skeleton that it cannot be made for.
+    """
+    rng = np.random.default_rng((seed, 0))
+    given = [e for e in corpus.examples if e.split == "val"]
+    with_val = {e.source for e in given}
+    train = [e for e in corpus.examples if e.split == "train"]
+    open_to_draw = [e for e in train if e.source not in with_val]
+    kept_out = _draw_groups(open_to_draw, recipe.validation.share, rng)
+    val = given + [e for e in open_to_draw if e.group in kept_out and e.target != UNLABELLED]
+    train = [e for e in train if e.group not in kept_out]
+    if not val and recipe.validation.share > 0:
+        reason = "no group can be kept out for validation: every class needs clips of two groups, or rows of split val"
+        raise DataError([Problem(Path(next(iter(corpus.own_labels))) / CLIPS_FILE, None, reason)])
+    if recipe.labelled < 1:
+        train = _hide_labels(train, recipe.labelled, rng)
+    val = [segment for e in val for segment in segments(e)]
+    train = [e for e in train for _ in range(corpus.repeats[e.source])]
+    if recipe.frames is not None:  # an epoch sees as many windows of a recording as it is long
+        steps = recipe.windows.steps(recipe.rate_hz)
+        train = [e for e in train for _ in range(max(1, round(len(e.pose) / steps)))]
+    if recipe.background and recipe.background.clips:
+        target = corpus.labels.index(recipe.background.label)
+        share = recipe.validation.share
+        counts = (recipe.background.clips, max(1, round(recipe.background.clips * share / (1 - share))) if val else 0)
+        for stream, (examples, count) in enumerate(zip((train, val), counts, strict=True)):
+            generator = torch.Generator().manual_seed(mixed_seed(seed, 1, stream))
+            for pose in idle_clips(count, corpus.skeleton, corpus.rate_hz, generator):
+                examples.append(Example(pose, target, SYNTHETIC, "train", ""))
+    return Fold(tuple(train), tuple(val))
+
+
+def cross_folds(fold: Fold, parts: int, seed: int) -> list[Fold]:
+    """The training clips in `parts` parts, whole groups at a time, each of which validates what the others train.
+
+    Each part has about as many clips of every label of a data set as the others. A part's clips without a label are
+    left out of its fold. Never kept out are clips of a label that would have none left to train on. No parts give no
+    folds. Raises DataError where a part has no clips to validate.
+    """
+    if not parts:
+        return []
+    rng = np.random.default_rng((seed, 4))
+    clips = list({id(e): e for e in fold.train}.values())  # repeated ones once
+    groups: dict[str, list[Example]] = defaultdict(list)
+    for i, clip in enumerate(clips):
+        groups[f"made up {i}" if clip.source == SYNTHETIC else clip.group].append(clip)
+    counts: list[Counter[tuple[str, int]]] = [Counter() for _ in range(parts)]
+    held: list[list[Example]] = [[] for _ in range(parts)]
+    names = sorted(groups)
+    for i in rng.permutation(len(names)):
+        group = groups[names[i]]
+        of = Counter((e.source, e.target) for e in group)
+        fullness = [(sum(n * count[key] for key, n in of.items()), count.total()) for count in counts]
+        emptiest = min(range(parts), key=fullness.__getitem__)
+        counts[emptiest] += of
+        held[emptiest] += group
+    everywhere, found = Counter(e.target for e in clips), []
+    for part in held:
+        there = Counter(e.target for e in part)
+        val = [e for e in part if e.target != UNLABELLED and there[e.target] < everywhere[e.target]]
+        if not val:
+            reason = f"cannot be validated in {parts} parts: every class needs clips of two groups, every part one"
+            raise DataError([Problem(Path(clips[0].source) / CLIPS_FILE, None, reason)])
+        out = {id(e) for e in (*val, *(e for e in part if e.target == UNLABELLED))}
+        segmented = tuple(segment for e in val for segment in segments(e))
+        found.append(Fold(tuple(e for e in fold.train if id(e) not in out), segmented))
+    return found
+
+
+def parted(clips: Sequence[Example], share: float, seed: int) -> tuple[list[Example], list[Example]]:
+    """Clips in two parts, the second with about `share` of each data set's; whole groups at random.
+
+    What is drawn does not depend on labels: either part is like the whole. Made-up clips are groups of their own.
+    """
+    rng = np.random.default_rng((seed, 3))
+    groups: dict[str, dict[str, list[int]]] = defaultdict(lambda: defaultdict(list))
+    for i, clip in enumerate(clips):
+        groups[clip.source][f"made up {i}" if clip.source == SYNTHETIC else clip.group].append(i)
+    second: set[int] = set()
+    for source in sorted(groups):
+        members = [groups[source][name] for name in sorted(groups[source])]
+        wanted, taken = share * sum(map(len, members)), 0
+        for which in rng.permutation(len(members)):
+            if abs(wanted - taken - len(members[which])) < abs(wanted - taken):
+                second.update(members[which])
+                taken += len(members[which])
+    return (
+        [clip for i, clip in enumerate(clips) if i not in second],
+        [clip for i, clip in enumerate(clips) if i in second],
+    )
+
+
+def _draw_groups(examples: Sequence[Example], share: float, rng: np.random.Generator) -> set[str]:
+    """Groups whose clips make up about `share` of each label, and never all the clips of one.
+
+    Greedy over the groups in random order: one is taken when that brings the counts nearer to what is wanted.
+    """
+    groups: dict[str, Counter[int]] = defaultdict(Counter)
+    for example in examples:
+        groups[example.group][example.target] += example.target != UNLABELLED
+    total = sum(groups.values(), Counter())
+    taken: Counter[int] = Counter()
+    chosen: set[str] = set()
+    names = sorted(groups)
+    for i in rng.permutation(len(names)):
+        group = +groups[names[i]]
+        gain = sum(abs(share * total[t] - taken[t]) - abs(share * total[t] - taken[t] - n) for t, n in group.items())
+        if gain > 0 and all(taken[t] + n < total[t] for t, n in group.items()):
+            chosen.add(names[i])
+            taken += group
+    return chosen
+
+
+def _hide_labels(examples: Sequence[Example], share: float, rng: np.random.Generator) -> list[Example]:
+    """Keep the labels of `share` of the clips of each class (at least one), hide the others'."""
+    by_target: dict[int, list[int]] = defaultdict(list)
+    for i, example in enumerate(examples):
+        if example.target != UNLABELLED:
+            by_target[example.target].append(i)
+    shown: set[int] = set()
+    for target in sorted(by_target):
+        indices = by_target[target]
+        shown.update(rng.permutation(indices)[: max(1, round(share * len(indices)))].tolist())
+    return [e if i in shown else replace(e, target=UNLABELLED) for i, e in enumerate(examples)]

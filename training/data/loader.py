@@ -1,0 +1,213 @@
+"""Clips in batches: for an epoch of training each drawn anew (augmented, joined or cut), for measuring as they are.
+
+What is drawn follows from (seed, epoch, clip), so that a resumed run draws what an uninterrupted one would have drawn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from inkling.training.augment.joining import join
+from inkling.training.data.corpus import Example
+from inkling.training.labels import UNLABELLED
+from inkling.training.seeds import mixed_seed
+
+Augment = Callable[[Sequence[Tensor], torch.Generator], Sequence[Tensor]]
+"""Clips (T, J, C) and a source of randomness -> other clips that could have been, (T', J, C), T' >= 1.
+
+Frames (T, H, W, 3) keep their number: their windows have been cut before.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Joining:
+    """How often a training clip follows the end of another one, in steps of the model (see `augment.joining`)."""
+
+    chance: float
+    longest: int
+    passage: int
+
+
+@dataclass(frozen=True, slots=True)
+class Windows:
+    """Training on windows of recordings, `steps` long, played at 1 / speed to speed times their speed."""
+
+    steps: int
+    speed: float
+
+    def cut(self, example: Example, random: torch.Generator) -> Example:
+        """A window from anywhere in a recording; where that ends too early its last frame is held, without a label."""
+        draws = torch.rand(2, generator=random).tolist()
+        pace, last = self.speed ** (2 * draws[0] - 1), len(example.pose) - 1
+        start = draws[1] * max(0.0, last - (self.steps - 1) * pace)
+        places = start + pace * torch.arange(self.steps)
+        rows = places.round().long().clamp(max=last)
+        targets = torch.full((len(example.pose),), example.target)
+        if example.step_targets is not None:
+            targets = example.step_targets
+        targets = torch.where(places < last + 0.5, targets[rows], UNLABELLED)
+        return replace(example, pose=example.pose[rows], step_targets=targets)
+
+
+@dataclass(frozen=True, slots=True)
+class Drawing:
+    """How training clips are drawn. joining: poses may follow each other, recordings are cut into windows."""
+
+    augment: Augment
+    joining: Joining | Windows | None
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """x: (B, T, J, C) float32, zero beyond each clip's length. lengths, targets: (B,) int64.
+
+    step_targets: (B, T) int64, each clip's target at each of its steps, UNLABELLED where it has none.
+    leads: (B,) int64, steps before each clip itself; None where there are none at all.
+    step_answers: (B, T) int64, which of the teachers' answers is to each step; None where there are none.
+    """
+
+    x: Tensor
+    lengths: Tensor
+    targets: Tensor
+    step_targets: Tensor
+    leads: Tensor | None = None
+    step_answers: Tensor | None = None
+
+    @property
+    def weight(self) -> Tensor:
+        """(B, T): 1 within a clip, 0 in its padding."""
+        steps = torch.arange(self.x.shape[1], device=self.lengths.device)
+        return (steps < self.lengths[:, None]).to(torch.float32)
+
+    def to(self, device: torch.device) -> Batch:
+        values: dict[str, Tensor | None] = {f.name: getattr(self, f.name) for f in fields(self)}
+        return replace(self, **{name: value.to(device) for name, value in values.items() if value is not None})
+
+
+class Cut(Dataset[Example]):
+    """An epoch's windows of frames, augmented, each drawn from its (seed, epoch, index) when it is wanted."""
+
+    def __init__(self, examples: Sequence[Example], drawing: Drawing, windows: Windows, epoch: int) -> None:
+        self.examples, self.drawing, self.windows, self.epoch = examples, drawing, windows, epoch
+
+    def __len__(self) -> int:
+        return len(self.examples)
+
+    def __getitem__(self, index: int) -> Example:
+        generator = torch.Generator().manual_seed(mixed_seed(self.drawing.seed, self.epoch, index))
+        example = self.windows.cut(self.examples[index], generator)
+        return replace(example, pose=self.drawing.augment([example.pose], generator)[0])
+
+
+def drawn(examples: Sequence[Example], drawing: Drawing, joining: Joining | None, epoch: int) -> list[Example]:
+    """An epoch's clips of poses, augmented, some joined to another, all drawn at once from (seed, epoch)."""
+    generator = torch.Generator().manual_seed(mixed_seed(drawing.seed, epoch, 4))
+    clips = drawing.augment([e.pose for e in examples], generator)
+    found = [replace(example, pose=pose) for example, pose in zip(examples, clips, strict=True)]
+    if joining is None:
+        return found
+    count = len(found)
+    joined = torch.rand(count, generator=generator) < joining.chance
+    others = torch.randint(count, (count,), generator=generator)
+    kept = 1 + torch.randint(joining.longest, (count,), generator=generator)
+    for i in joined.nonzero().flatten().tolist():
+        before, example = examples[int(others[i])], found[i]
+        earlier = clips[int(others[i])][-int(kept[i]) :]
+        pose, targets = join(earlier, before.target, example.pose, example.target, joining.passage)
+        answers = torch.full_like(targets, UNLABELLED)
+        answers[: len(earlier)], answers[-len(example.pose) :] = before.answer, example.answer
+        found[i] = replace(example, pose=pose, step_targets=targets, step_answers=answers)
+    return found
+
+
+class Bucketed(Sampler[list[int]]):
+    """Random batches of clips of like length: little padding, and still other companions in every epoch."""
+
+    WINDOW = 32
+    """Batches that are sorted by length together."""
+    JITTER = 0.1
+    """Share by which a clip may count as longer or shorter: the same clips should not always meet."""
+
+    def __init__(self, lengths: Sequence[int], batch_size: int, seed: int, epoch: int) -> None:
+        rng = np.random.default_rng((seed, epoch, 2))
+        order = rng.permutation(len(lengths)).tolist()
+        counted = np.asarray(lengths) * rng.uniform(1 - self.JITTER, 1 + self.JITTER, len(lengths))
+        batches: list[list[int]] = []
+        for start in range(0, len(order), batch_size * self.WINDOW):
+            window = sorted(order[start : start + batch_size * self.WINDOW], key=lambda i: float(counted[i]))
+            batches += [window[i : i + batch_size] for i in range(0, len(window), batch_size)]
+        self.batches = [batches[i] for i in rng.permutation(len(batches))]
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+    def __iter__(self) -> Iterator[list[int]]:
+        return iter(self.batches)
+
+
+def collate(examples: Sequence[Example]) -> Batch:
+    """Pad to the longest clip."""
+    lengths = torch.tensor([len(e.pose) for e in examples])
+    targets = torch.tensor([e.target for e in examples])
+    answered = any(e.answer != UNLABELLED for e in examples)
+    return Batch(
+        pad_sequence([e.pose for e in examples], batch_first=True),
+        lengths,
+        targets,
+        _by_step([(len(e.pose), e.target, e.step_targets) for e in examples]),
+        torch.tensor([e.lead for e in examples]) if any(e.lead for e in examples) else None,
+        _by_step([(len(e.pose), e.answer, e.step_answers) for e in examples]) if answered else None,
+    )
+
+
+def _by_step(clips: Sequence[tuple[int, int, Tensor | None]]) -> Tensor:
+    """(B, T) of clips that have a value for all their steps, or one for each; UNLABELLED in the padding."""
+    steps = [torch.full((length,), one) if each is None else each for length, one, each in clips]
+    return pad_sequence(steps, batch_first=True, padding_value=UNLABELLED)
+
+
+def training_batches(
+    examples: Sequence[Example], drawing: Drawing, batch_size: int, epoch: int, labelled_only: bool = False
+) -> DataLoader[Example]:
+    """One epoch's batches; the same arguments give the same batches.
+
+    labelled_only: for a loss that unlabelled clips add nothing to. The labelled ones come as often as it takes to fill
+    as many batches as there would be with all clips, so that runs with and without them are trained equally long.
+    """
+    if labelled_only:
+        labelled = [e for e in examples if _labelled(e)]
+        examples = [labelled[i % len(labelled)] for i in range(len(examples))] if labelled else examples
+    clips: Any
+    if isinstance(drawing.joining, Windows):
+        clips, known = Cut(examples, drawing, drawing.joining, epoch), examples
+    else:
+        clips = known = drawn(examples, drawing, drawing.joining, epoch)
+    # lengths as drawn: a short clip that follows another one is long
+    sampler = Bucketed([len(e.pose) for e in known], batch_size, drawing.seed, epoch)
+    return DataLoader(clips, batch_sampler=sampler, collate_fn=collate)
+
+
+def _labelled(example: Example) -> bool:
+    """Whether any step has a label."""
+    if example.step_targets is None:
+        return example.target != UNLABELLED
+    return bool((example.step_targets != UNLABELLED).any())
+
+
+def plain_batches(examples: Sequence[Example], batch_size: int | None = None) -> Iterator[tuple[list[int], Batch]]:
+    """Batches for measuring, by length, as they are: (indices into `examples`, batch). By default 32, of frames 4."""
+    if batch_size is None:
+        batch_size = 4 if examples and examples[0].pose.dtype == torch.uint8 else 32
+    order = sorted(range(len(examples)), key=lambda i: len(examples[i].pose))
+    for start in range(0, len(order), batch_size):
+        indices = order[start : start + batch_size]
+        yield indices, collate([examples[i] for i in indices])

@@ -1,0 +1,84 @@
+"""One pose file: read it without pickle, check it, and mark its missing joints."""
+
+from __future__ import annotations
+
+import zipfile
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inkling.models.skeletons import Skeleton
+from inkling.training.recipe.sections import Occluded
+
+Array = NDArray[np.float32]
+Times = NDArray[np.float64]
+
+LARGEST_COORDINATE = 1e6
+"""The service refuses poses beyond it, so training does too."""
+
+
+def load(path: Path, skeleton: Skeleton, fps: float, occluded: Occluded = "missing") -> tuple[Array, Times]:
+    """Keypoints (T, J, D + 1), missing joints all zero, and presentation times (T,) in seconds, never decreasing.
+
+    occluded: as in `inkling.training.data.pose_dataset.read`. Raises FileNotFoundError, or ValueError with a sentence.
+    """
+    try:
+        with path.open("rb") as file:  # np.load leaves files open that it cannot read
+            arrays = np.load(file, allow_pickle=False)
+            if not isinstance(arrays, np.lib.npyio.NpzFile):
+                raise ValueError("is not an .npz file")
+            if "keypoints" not in arrays.files:
+                raise ValueError("has no array 'keypoints'")
+            keypoints: NDArray[Any] = arrays["keypoints"]
+            pts_s = arrays["pts_s"] if "pts_s" in arrays.files else np.arange(keypoints.shape[0]) / fps
+    except FileNotFoundError:
+        raise
+    except (
+        AttributeError, EOFError, IndexError, NotImplementedError, OSError, SyntaxError, TypeError,
+        zipfile.BadZipFile, zlib.error,
+    ) as error:  # fmt: skip
+        raise ValueError(f"cannot be read: {error}") from error
+    poses = _marked(keypoints, skeleton, occluded)
+    if pts_s.shape != (len(poses),) or pts_s.dtype.kind not in "fiu":
+        raise ValueError(f"pts_s are {pts_s.dtype} {pts_s.shape}, keypoints have {len(poses)} frames")
+    times = pts_s.astype(np.float64)
+    if not np.isfinite(times).all() or (np.diff(times) < 0).any():
+        raise ValueError("pts_s must be finite and never decrease")
+    return poses, times
+
+
+def _marked(keypoints: NDArray[Any], skeleton: Skeleton, occluded: Occluded) -> Array:
+    """(T, J, D or D + 1) as found in a file -> (T, J, D + 1) with missing joints at zero."""
+    joints, dimensions = len(skeleton.joints), skeleton.dimensions
+    shape = keypoints.shape
+    if keypoints.dtype.kind not in "fiu":
+        raise ValueError(f"keypoints are {keypoints.dtype}, not numbers")
+    if len(shape) != 3 or shape[1] != joints or shape[2] not in (dimensions, dimensions + 1):
+        wanted = f"(T, {joints}, {dimensions}) or (T, {joints}, {dimensions + 1})"
+        raise ValueError(f"keypoints have shape {shape}; skeleton {skeleton.name} asks for {wanted}")
+    points: NDArray[np.float64] = keypoints[..., :dimensions].astype(np.float64)
+    confidence: NDArray[np.float64]
+    if shape[2] == dimensions:
+        confidence = np.asarray(~np.isnan(points).all(-1), np.float64)
+    else:
+        confidence = keypoints[..., dimensions].astype(np.float64)
+    _refuse(skeleton, ~(np.isfinite(confidence) & (confidence >= 0)), "its confidence must be 0 or more")
+    finite: NDArray[np.bool_] = np.asarray(np.isfinite(points).all(-1))
+    present = np.asarray(confidence > 0)
+    _refuse(skeleton, present & ~finite, "not finite, and not marked as missing")
+    far = np.asarray((np.abs(points) > LARGEST_COORDINATE).any(-1))
+    _refuse(skeleton, present & far, f"beyond {LARGEST_COORDINATE:g}")
+    if occluded == "keep":
+        guessed = ~present & finite & ~far & np.asarray((points != 0).any(-1))
+        confidence = np.asarray(np.where(guessed, 1.0, confidence))
+    poses = np.concatenate([points, confidence[..., None]], -1)
+    return np.asarray(np.where(confidence[..., None] > 0, poses, 0.0), np.float32)
+
+
+def _refuse(skeleton: Skeleton, wrong: NDArray[np.bool_], what: str) -> None:
+    if wrong.any():
+        frame, joint = (int(i) for i in np.argwhere(wrong)[0])
+        raise ValueError(f"frame {frame}, joint {skeleton.joints[joint]}: {what}")

@@ -1,0 +1,52 @@
+"""`step.onnx` in onnxruntime, for training: parity, verification, evaluation of finished bundles."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from inkling.models.bundle import Bundle, run_vector
+from inkling.models.bundle.verify import TensorInfo
+from inkling.training.errors import ExportError
+
+DTYPES = {"tensor(float)": "float32", "tensor(int64)": "int64", "tensor(uint8)": "uint8"}
+
+
+class OnnxGraph:
+    """A `inkling.models.bundle.StepGraph` on the CPU. Raises ExportError when onnxruntime is not installed."""
+
+    def __init__(self, step: bytes) -> None:
+        try:
+            import onnxruntime
+        except ImportError as error:
+            raise ExportError("onnxruntime is not installed; install inkling[cpu] beside inkling[train]") from error
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = len(os.sched_getaffinity(0))
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        self._session = onnxruntime.InferenceSession(step, options, providers=["CPUExecutionProvider"])
+        self.inputs = {node.name: _info(node) for node in self._session.get_inputs()}
+        self.outputs = {node.name: _info(node) for node in self._session.get_outputs()}
+
+    def run(self, feeds: Mapping[str, NDArray[Any]], /) -> dict[str, NDArray[Any]]:
+        names = list(self.outputs)
+        return dict(zip(names, self._session.run(names, dict(feeds)), strict=True))
+
+
+def bundle_predictor(bundle: Bundle, graph: OnnxGraph) -> Callable[[Tensor], Tensor]:
+    """A `inkling.training.scores.Predict` that steps a bundle as the service would."""
+
+    def predict(x: Tensor) -> Tensor:
+        steps = np.ascontiguousarray(x.transpose(0, 1).numpy())
+        return torch.from_numpy(run_vector(bundle.spec, graph, steps)).transpose(0, 1)
+
+    return predict
+
+
+def _info(node: Any) -> TensorInfo:
+    return DTYPES.get(node.type, node.type), tuple(size if isinstance(size, int) else None for size in node.shape)

@@ -1,0 +1,3 @@
+"""What stands for a label that nobody gave."""
+
+UNLABELLED = -1

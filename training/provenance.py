@@ -1,0 +1,31 @@
+"""What a fit was made by: the commit of the project and the versions of its libraries."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+import subprocess
+from pathlib import Path
+
+
+def git_commit() -> str:
+    """The commit of the checkout that this file lies in, marked when files differ from it; empty outside of one."""
+    git = ["git", "-C", str(Path(__file__).parent)]
+    try:
+        commit = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
+        changed = subprocess.run([*git, "status", "--porcelain", "-uno"], capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+    return commit + ("+changes" if changed.stdout.strip() else "")
+
+
+def libraries() -> dict[str, str]:
+    """The versions of what a fit depends on, as installed."""
+    names = ("inkling", "torch", "lightning", "numpy", "onnx")
+    found = {"python": platform.python_version()}
+    for name in names:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found

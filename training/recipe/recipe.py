@@ -1,0 +1,208 @@
+"""A recipe: everything that decides what a fit learns, in one TOML file.
+
+    name = "my-actions"
+    rate_hz = 15.0
+    [[datasets]]
+    path = "my-clips"
+
+is a whole one; every other key has a default. Relative data set paths start at the directory given to `fit`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tomllib
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, ValidationError, model_validator
+
+from inkling.models.bundle.schema import Name, Positive
+from inkling.models.networks import FrameConfig, PoseConfig, StudentConfig, TeacherConfig
+from inkling.training.augment.frames import PixelAugmentation
+from inkling.training.augment.poses import Augmentation
+from inkling.training.errors import ConfigError
+from inkling.training.recipe.sections import (
+    Background,
+    Count,
+    Distillation,
+    Fit,
+    Pretraining,
+    Section,
+    Shipping,
+    Source,
+    Stopping,
+    Streaming,
+    Validation,
+    WindowSection,
+)
+
+RECIPES = Path(__file__).parent / "recipes"
+
+_ADDED = {
+    "pretraining": None,
+    "stopping": Stopping(),
+    "student": {"prototypes": False, "standardised": False},
+    "teacher": {"standardised": False},
+    "fit": {"late": 0.0},
+    "fit_teacher": {"late": 0.0},
+    "augmentation": {"short": 0.0},
+    "validation": {"folds": 0},
+}
+"""Sections and keys that there were not always, and what was done before: in digests only where they say something
+else, so that runs that were begun before go on."""
+
+
+class Recipe(Section):
+    """The whole file."""
+
+    name: Name
+    datasets: Annotated[tuple[Source, ...], Field(min_length=1)]
+    pretraining: Pretraining | None = None
+    """What is learned first, of other data sets."""
+    rate_hz: Positive
+    """Steps of the model in a second. On the progress clock, how many levels its features take for a second."""
+    clock: Literal["rate", "progress"] = "rate"
+    """What a step is: a tick of `rate_hz`, as it is served, or one of `levels` equal parts of a clip, as in paper A."""
+    levels: Count = 10
+    """Steps of every clip on the progress clock: step n sees the pose at which n / levels of the clip have passed."""
+    skeleton: str | None = None
+    """A skeleton that Inkling knows; by default that of the first data set."""
+    poses: PoseConfig = PoseConfig()
+    """What is known of poses at each step."""
+    frames: FrameConfig | None = None
+    """How frames become features; without it the clips are poses."""
+    seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)] = (0,)
+    labelled: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Share of the labelled training clips whose label is used, drawn per seed and class; the rest is unlabelled."""
+    student: StudentConfig = StudentConfig()
+    teacher: TeacherConfig = TeacherConfig()
+    distillation: Distillation = Distillation()
+    fit: Fit = Fit()
+    fit_teacher: Fit | None = None
+    """By default as `fit`."""
+    augmentation: Augmentation = Augmentation()
+    streaming: Streaming = Streaming()
+    pixels: PixelAugmentation = PixelAugmentation()
+    """What `augmentation` is to poses, to frames."""
+    windows: WindowSection = WindowSection()
+    validation: Validation = Validation()
+    stopping: Stopping = Stopping()
+    background: Background | None = None
+    bundle: Shipping = Shipping()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        names = [source.name for source in self.datasets]
+        if len(set(names)) != len(names):
+            raise ValueError("two data sets have the same folder name; results are reported by it")
+        if len(set(self.seeds)) != len(self.seeds):
+            raise ValueError("seeds must be different")
+        if self.frames is not None and (self.skeleton or (self.background and self.background.clips)):
+            raise ValueError("a recipe on frames has no skeleton and no synthetic background clips")
+        if self.frames is not None and self.distillation.teachers > 1:
+            raise ValueError("several teachers need poses: each would bring an eye of its own for frames")
+        if self.frames is not None and self.distillation.target == "neighbours":
+            raise ValueError("neighbours are found among poses")
+        if self.pretraining is not None:
+            self._begun_before(self.pretraining)
+        if self.clock == "progress":
+            self._progress()
+        elif self.distillation.tau_levels is not None:
+            raise ValueError('tau_levels belongs to clock = "progress"; the rate clock has tau_s')
+        return self
+
+    def _begun_before(self, pretraining: Pretraining) -> None:
+        """Raise ValueError where other clips cannot be learned first."""
+        if self.frames is not None:
+            raise ValueError("pretraining is for clips of poses; a recipe on frames begins from [frames] weights")
+        if self.clock == "progress":
+            raise ValueError('pretraining needs clock = "rate": levels of other clips last for other times')
+        own = {os.path.normpath(source.path) for source in self.datasets}
+        for source in pretraining.datasets:
+            if os.path.normpath(source.path) in own:
+                raise ValueError(f"{source.path} is a data set of the recipe itself; pretraining is on others")
+
+    def _progress(self) -> None:
+        """Raise ValueError where something would change the number of a clip's levels, or what they mean."""
+        if self.frames is not None or self.background is not None:
+            raise ValueError('clock = "progress" is for clips of poses without background')
+        changed = self.augmentation
+        if changed.speed > 1 or changed.crop > 0 or changed.short > 0 or self.streaming.chance > 0:
+            raise ValueError(
+                'clock = "progress" gives every clip the same number of levels: '
+                "it needs speed = 1, crop = 0 and short = 0 in augmentation, and streaming.chance = 0"
+            )
+
+    @property
+    def lead(self) -> int:
+        """Steps of the model between an output and its self-distillation target."""
+        levels = self.distillation.tau_levels
+        return levels if levels is not None else max(1, round(self.distillation.tau_s * self.rate_hz))
+
+    @property
+    def first(self) -> Recipe | None:
+        """What is learned first, as a recipe of its own; None without pretraining."""
+        if self.pretraining is None:
+            return None
+        epochs = {"epochs": self.pretraining.epochs}
+        return self.model_copy(
+            update={
+                "datasets": self.pretraining.datasets,
+                "pretraining": None,
+                "labelled": 1.0,
+                "distillation": Distillation(alpha=0, beta=0),
+                "fit": self.fit.model_copy(update=epochs),
+                "fit_teacher": (self.fit_teacher or self.fit).model_copy(update=epochs),
+                "validation": Validation(share=0, select="last"),
+                "stopping": Stopping(),
+                "background": None,
+            }
+        )
+
+    @property
+    def background_label(self) -> str | None:
+        return self.background.label if self.background else None
+
+    def digest(self) -> str:
+        """sha256 over what decides the result of one seed: all but the list of seeds and what only the bundle says."""
+        ignored: dict[str, bool | set[str]] = {"seeds": True, "bundle": {"title", "limits", "decision"}}
+        if self.frames is None:
+            ignored |= {"frames": True, "pixels": True, "windows": True}
+        for name, before in _ADDED.items():
+            section = getattr(self, name)
+            if section == before:
+                ignored[name] = True
+            elif isinstance(before, dict) and section is not None:
+                ignored[name] = {key for key, value in before.items() if getattr(section, key) == value}
+        return hashlib.sha256(self.model_dump_json(exclude=ignored).encode()).hexdigest()
+
+
+def recipe_file(path: Path | str) -> Path:
+    """The file of a recipe or study, which a bare name means among the shipped ones. Raises ConfigError."""
+    path = Path(path)
+    if path.suffix or path.is_file():
+        return path
+    shipped = RECIPES / f"{path}.toml"
+    if not shipped.exists():
+        names = ", ".join(sorted(recipe.stem for recipe in RECIPES.glob("*.toml")))
+        raise ConfigError(f"{path}: no such file, and no shipped recipe ({names})")
+    return shipped
+
+
+def read_recipe(path: Path | str) -> Recipe:
+    """Read a recipe file, or one of the shipped recipes by its bare name. Raises ConfigError with all problems."""
+    path = recipe_file(path)
+    try:
+        fields = tomllib.loads(path.read_text(encoding="utf-8"))
+        if "base" in fields:
+            raise ConfigError(f"{path} is a study of several fits: inkling train reproduce runs it")
+        return Recipe.model_validate(fields)
+    except ValidationError as error:
+        problems = [f"{'.'.join(str(part) for part in e['loc'])}: {e['msg']}" for e in error.errors()]
+        raise ConfigError("\n".join(f"{path}: {problem.removeprefix(': ')}" for problem in problems)) from error
+    except FileNotFoundError as error:
+        raise ConfigError(f"{path}: no such file") from error
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError(f"{path}: {error}") from error
