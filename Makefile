@@ -57,11 +57,11 @@ datasets/jhmdb14/clips.csv: | $(EVERYTHING)
 # -- the environment ---------------------------------------------------------------------------------------------
 # Each stamp says that pyproject.toml was installed as it is now.
 $(SERVICE): pyproject.toml | $(BIN)/pip
-	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[$(ENGINE)]'
+	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[serve,$(ENGINE)]'
 	@touch $@
 
 $(EVERYTHING): pyproject.toml | $(BIN)/pip
-	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[$(ENGINE),train,dev]'
+	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[serve,$(ENGINE),train,docs,dev]'
 	@touch $@ $(SERVICE)
 
 $(BIN)/pip:

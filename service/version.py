@@ -16,7 +16,7 @@ COMMIT_VARIABLE = "INKLING_COMMIT"
 def version() -> str:
     """The installed distribution's version; `0+unknown` when the source runs without being installed."""
     try:
-        return installed_version("inkling")
+        return installed_version("inkling-vision")
     except PackageNotFoundError:
         return "0+unknown"
 

@@ -21,11 +21,11 @@ def git_commit() -> str:
 
 def libraries() -> dict[str, str]:
     """The versions of what a fit depends on, as installed."""
-    names = ("inkling", "torch", "lightning", "numpy", "onnx")
+    names = {"inkling": "inkling-vision"} | {name: name for name in ("torch", "lightning", "numpy", "onnx")}
     found = {"python": platform.python_version()}
-    for name in names:
+    for name, distribution in names.items():
         try:
-            found[name] = importlib.metadata.version(name)
+            found[name] = importlib.metadata.version(distribution)
         except importlib.metadata.PackageNotFoundError:
             continue
     return found

@@ -39,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ModuleNotFoundError as error:
         if error.name != "onnxruntime":
             raise
-        print("inkling: no engine; install inkling[gpu] (NVIDIA) or inkling[cpu], not both", file=sys.stderr)
+        print("inkling: no engine; install the extra gpu (NVIDIA) or cpu, not both", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 130
@@ -139,7 +139,8 @@ def _run_plugin(entry: EntryPoint, argv: list[str]) -> int:
         code: int = entry.load()(argv)
     except ModuleNotFoundError as error:
         print(
-            f"inkling: {entry.name} needs the package {error.name!r}; install it with pip install 'inkling[train]'",
+            f"inkling: {entry.name} needs the package {error.name!r}, which comes with the extra train; "
+            "in a checkout: pip install '.[train]'",
             file=sys.stderr,
         )
         return 2

@@ -22,7 +22,8 @@ try:
     import onnxruntime
 except ImportError as missing:
     raise InklingError(
-        "the service needs onnxruntime: pip install 'inkling[cpu]', or 'inkling[gpu]' with an NVIDIA driver"
+        "the service needs onnxruntime: the extra cpu brings it, or gpu with an NVIDIA driver; "
+        "in a checkout: pip install '.[serve,cpu]'"
     ) from missing
 
 runtime: Any = onnxruntime
@@ -58,12 +59,12 @@ def resolve_device(device: Literal["auto", "cpu", "cuda"]) -> Device:
 
 def _missing_for_cuda() -> str | None:
     if _CUDA not in onnxruntime.get_available_providers():
-        return "this onnxruntime is without CUDA; install inkling[gpu] in place of inkling[cpu]"
+        return "this onnxruntime is without CUDA; install the extra gpu in place of cpu"
     if missing := missing_driver():
         return missing
     _preload()
     if library := missing_library(Path(onnxruntime.__file__).parent / "capi"):
-        return f"onnxruntime needs {library}, which cannot be loaded; install inkling[gpu], which brings it"
+        return f"onnxruntime needs {library}, which cannot be loaded; the extra gpu brings it"
     return None
 
 

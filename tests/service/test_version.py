@@ -76,7 +76,7 @@ def test_without_git_the_commit_is_unknown(tmp_path: Path, monkeypatch: pytest.M
 
 def test_the_server_tells_version_commit_device_and_bundles(server: Running) -> None:
     assert httpx.get(f"{server.url}/v1/version").json() == {
-        "version": installed("inkling"),
+        "version": installed("inkling-vision"),
         "commit": version.commit(),
         "device": server.core.hub.device,
         "bundles": ["tiny/1"],
@@ -91,6 +91,6 @@ def test_the_command_names_version_commit_and_the_bundles_that_it_would_find(tmp
         env={**os.environ, "INKLING_BUNDLES": str(tmp_path), "INKLING_COMMIT": "abc123"},
     )  # fmt: skip
     first, second = done.stdout.splitlines()
-    assert first == f"inkling {installed('inkling')}, commit abc123"
+    assert first == f"inkling {installed('inkling-vision')}, commit abc123"
     assert second.startswith("bundles: ")
     assert "tiny/7" in second.removeprefix("bundles: ").split(", ")

@@ -108,10 +108,8 @@ def test_a_verb_of_another_package_gets_its_arguments_and_gives_the_exit_code(tm
 def test_a_verb_whose_packages_are_missing_says_which_extra_to_install(tmp_path: Path) -> None:
     done = run("dance", path=plugin(tmp_path, "import no_such_torch\n"))
     assert done.returncode == 2
-    assert (
-        done.stderr
-        == "inkling: dance needs the package 'no_such_torch'; install it with pip install 'inkling[train]'\n"
-    )
+    assert "dance needs the package 'no_such_torch'" in done.stderr
+    assert "pip install '.[train]'" in done.stderr
 
 
 def test_a_typed_error_of_another_package_is_one_sentence(tmp_path: Path) -> None:
@@ -124,7 +122,7 @@ def test_the_server_without_an_engine_says_what_to_install(tmp_path: Path) -> No
     (tmp_path / "onnxruntime.py").write_text("raise ModuleNotFoundError(\"No module\", name='onnxruntime')\n")
     done = run("serve", path=tmp_path)
     assert done.returncode in (1, 2)
-    assert "inkling[cpu]" in done.stderr
+    assert "extra cpu" in done.stderr
     assert "Traceback" not in done.stderr
 
 
