@@ -117,9 +117,9 @@ class Gaps(Part):
     """
 
     policy: GapPolicy = "hold"
-    """`hold` or `skip`."""
+    """`hold` repeats the last frame, `skip` lets the model's time stand still."""
     max_gap_s: Positive = 1.0
-    """The longest gap, in seconds, that keeps the state."""
+    """Longest gap in seconds; a longer one sets the state back to its initial value."""
 
 
 class Temperature(Part):
@@ -167,7 +167,7 @@ class DecisionRule(Part):
     off: Share = 0.4
     """Probability below which it ends."""
     min_steps: Annotated[int, Field(ge=1)] = 3
-    """Steps in a row that must reach `on`."""
+    """Steps in a row at `on` or more before it begins."""
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:

@@ -198,8 +198,8 @@ def _text(figures: dict[str, Any], rate_hz: float) -> str:
         table(
             ("segments", "AUC", *(f"{ratio:.0%}" for ratio in RATIOS)),
             [
-                (name, *(f"{100 * share:.1f}" for share in (float(np.mean(found)), *found)))
-                for name, found in rows.items()
+                (name, *(f"{100 * share:.1f}" for share in (float(np.mean(accuracies)), *accuracies)))
+                for name, accuracies in rows.items()
             ],
         ),
     ]
@@ -224,15 +224,15 @@ def _text(figures: dict[str, Any], rate_hz: float) -> str:
     return "\n".join(lines)
 
 
-def _warned(name: str, found: dict[str, Any]) -> tuple[str, ...]:
+def _warned(name: str, counts: dict[str, Any]) -> tuple[str, ...]:
     """A row: what came of thresholds that were set on the time called `name`."""
     return (
         name,
-        f"{found['warned_in_time']} of {found['events']}",
-        "-" if found["warning_s_median"] is None else f"{found['warning_s_median']:.2f}",
-        str(found["late"]),
-        str(found["missed"]),
-        f"{found['false_alarms']} in {found['quiet_minutes']:.1f} min",
-        f"{found['false_alarms_before_events']} in {found['quiet_minutes_before_events']:.1f} min",
-        ", ".join(f"{t:g}" for t in found["thresholds"]),
+        f"{counts['warned_in_time']} of {counts['events']}",
+        "-" if counts["warning_s_median"] is None else f"{counts['warning_s_median']:.2f}",
+        str(counts["late"]),
+        str(counts["missed"]),
+        f"{counts['false_alarms']} in {counts['quiet_minutes']:.1f} min",
+        f"{counts['false_alarms_before_events']} in {counts['quiet_minutes_before_events']:.1f} min",
+        ", ".join(f"{t:g}" for t in counts["thresholds"]),
     )
