@@ -218,13 +218,16 @@ def _text(figures: dict[str, Any], rate_hz: float) -> str:
                 *("warned in time", "median s before the end", "later", "not at all"),
                 *("false alarms without event", "false alarms before events", "thresholds"),
             ),
-            [_warned("recordings without event", warned), _warned("all quiet time", figures["strict_warning"])],
+            [
+                _warning_row("recordings without event", warned),
+                _warning_row("all quiet time", figures["strict_warning"]),
+            ],
         ),
     ]
     return "\n".join(lines)
 
 
-def _warned(name: str, counts: dict[str, Any]) -> tuple[str, ...]:
+def _warning_row(name: str, counts: dict[str, Any]) -> tuple[str, ...]:
     """A row: what came of thresholds that were set on the time called `name`."""
     return (
         name,
