@@ -40,9 +40,9 @@ bench: $(EVERYTHING)
 train-default: $(EVERYTHING) datasets/penn/clips.csv datasets/jhmdb14/clips.csv datasets/urfall/clips.csv
 	$(BIN)/inkling train fit body-actions --data datasets
 	$(BIN)/inkling train evaluate runs/body-actions --data datasets
-	$(BIN)/inkling train export runs/body-actions bundles --version 4
+	$(BIN)/inkling train export runs/body-actions bundles --version 4.1
 	$(BIN)/inkling train fit fall-watch --data datasets
-	$(BIN)/inkling train export runs/fall-watch bundles --version 1
+	$(BIN)/inkling train export runs/fall-watch bundles --version 1.1
 
 # clips.csv is written last: a folder that has one is complete.
 datasets/penn/clips.csv: | $(EVERYTHING)

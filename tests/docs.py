@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,16 +16,10 @@ from inkling.models.bundle import Registry, load, zoo_directory
 from inkling.service.metrics import Metrics
 from inkling.service.protocol.errors import ServiceError
 from inkling.service.settings import Settings
+from inkling.training.markdown import table
 from tests.benchmarks import report
 
 README = Path(__file__).parent.parent / "README.md"
-
-
-def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A Markdown table."""
-    lines = ["| " + " | ".join(row) + " |" for row in (head, *rows)]
-    lines.insert(1, "|" + "---|" * len(head))
-    return "\n".join(lines)
 
 
 def settings() -> str:

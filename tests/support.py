@@ -17,12 +17,13 @@ import pytest
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
+from inkling.models.arrays import Array
 from inkling.models.bundle import TensorInfo, TestVector, write
 from inkling.models.bundle.schema import SPEC_FILE, FrameInput, PoseInput, StateTensor
 from inkling.models.resize import FitPolicy
 from inkling.models.skeletons import BODY13, Skeleton
+from inkling.training.export.row_graph import rows_onnx
 
-Array = NDArray[Any]
 Floats = NDArray[np.float32]
 
 HIDDEN = 8
@@ -241,12 +242,13 @@ def make_bundle(
     skeleton: Skeleton | None = None,
     seed: int = 0,
     opset: int = 20,
+    rows: bool = True,
     **spec: Any,
 ) -> Path:
     """Write the bundle of `TinyReference(labels, joints, channels, seed)` to `root/name/version`; returns that path.
 
     13 joints are body13; any other number is a skeleton of its own named `stick<joints>`, 2D unless `skeleton` says
-    otherwise. `spec`: further fields of bundle.json, or other values for them.
+    otherwise. rows: with `rows.onnx`. `spec`: further fields of bundle.json, or other values for them.
     """
     if skeleton is None:
         stick = Skeleton(name=f"stick{joints}", joints=tuple(f"joint{i}" for i in range(joints)), root=(0,))
@@ -269,7 +271,9 @@ def make_bundle(
         **spec,
     }  # fmt: skip
     card = f"# {name}\n\nRandom weights, for tests.\n"
-    return write(root, fields, tiny.onnx(name, version, opset), TestVector(inputs, tiny.run(inputs)), card)
+    step = tiny.onnx(name, version, opset)
+    over_rows = rows_onnx(step, "logits", tiny.state_tensors) if rows else None
+    return write(root, fields, step, TestVector(inputs, tiny.run(inputs)), card, over_rows)
 
 
 def make_frame_bundle(
@@ -283,11 +287,12 @@ def make_frame_bundle(
     *,
     fit: FitPolicy = "letterbox",
     seed: int = 0,
+    rows: bool = True,
     **spec: Any,
 ) -> Path:
     """Write the bundle of `TinyFrameReference(labels, height, width, seed)` to `root/name/version`; returns that path.
 
-    It takes images, uint8. `spec`: further fields of bundle.json, or other values for them.
+    It takes images, uint8. rows: with `rows.onnx`. `spec`: further fields of bundle.json, or other values for them.
     """
     tiny = TinyFrameReference(labels, height, width, seed)
     inputs = np.random.default_rng(seed + 1).integers(0, 256, (4, 2, height, width, 3)).astype(np.uint8)
@@ -307,7 +312,16 @@ def make_frame_bundle(
         **spec,
     }  # fmt: skip
     card = f"# {name}\n\nRandom weights, for tests.\n"
-    return write(root, fields, tiny.onnx(name, version), TestVector(inputs, tiny.run(inputs)), card)
+    step = tiny.onnx(name, version)
+    over_rows = rows_onnx(step, "logits", tiny.state_tensors) if rows else None
+    return write(root, fields, step, TestVector(inputs, tiny.run(inputs)), card, over_rows)
+
+
+def make_older_bundle(root: Path) -> Path:
+    """Write the bundle of `make_bundle` as releases before schema 2 did; returns its path."""
+    path = make_bundle(root, rows=False)
+    edit_spec(path, schema_version=1, kind=None)
+    return path
 
 
 def picture(height: int, width: int, seed: int = 0) -> NDArray[np.uint8]:

@@ -50,13 +50,13 @@ ROOMS = {
         "data": {"recipe", "networks", "augment", "labels", "seeds", "errors"},
         "distill": {"data", "recipe", "networks", "augment", "labels", "seeds", "scores"},
         "calibrate": {"data", "recipe", "run", "files", "scores"},
-        "evaluate": {"calibrate", "data", "recipe", "augment", "run", "files", "scores", "seeds", "errors"},
+        "evaluate": {"calibrate", "data", "recipe", "augment", "run", "files", "scores", "seeds", "markdown", "errors"},
         "export": {"evaluate", "recipe", "run", "errors"},
         "prepare": {"data", "networks", "files", "errors"},
         "recipes": set(),
         "study": {
             *("distill", "data", "recipe", "augment", "fit", "run", "files"),
-            *("provenance", "labels", "scores", "errors"),
+            *("provenance", "labels", "scores", "markdown", "errors"),
         },
     },
 }

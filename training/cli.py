@@ -114,6 +114,12 @@ def _parser() -> argparse.ArgumentParser:
     export.add_argument("--figures", type=Path, help="further figures for the card, as `warnings --out` writes them")
     export.set_defaults(run=_export)
 
+    upgrade = verbs.add_parser("upgrade", help="a new version of a bundle of an earlier release, for GPUs")
+    upgrade.add_argument("bundle", type=Path, metavar="BUNDLE", help="a bundle NAME/VERSION; it stays as it is")
+    upgrade.add_argument("out", type=Path, metavar="BUNDLES", help="the new bundle becomes BUNDLES/NAME/VERSION")
+    upgrade.add_argument("--version", required=True, help="of the new bundle: higher than the old one's")
+    upgrade.set_defaults(run=_upgrade)
+
     for verb in (fit, study, evaluate, calibrate):
         verb.add_argument("--data", type=Path, default=Path(), help="where data set paths start (default: here)")
     for verb in (evaluate, export):
@@ -283,6 +289,12 @@ def _export(arguments: argparse.Namespace, console: Console) -> None:
         precision=arguments.precision,
     )  # fmt: skip
     console.print(f"verified bundle in {path}")
+
+
+def _upgrade(arguments: argparse.Namespace, console: Console) -> None:
+    from inkling.training.export.upgrade import upgrade
+
+    console.print(f"verified bundle in {upgrade(arguments.bundle, arguments.out, arguments.version)}")
 
 
 if __name__ == "__main__":

@@ -4,19 +4,13 @@ from __future__ import annotations
 
 import importlib.metadata
 import platform
-import subprocess
-from pathlib import Path
+
+from inkling.models.checkout import checkout_commit
 
 
 def git_commit() -> str:
     """The commit of the checkout that this file lies in, marked when files differ from it; empty outside of one."""
-    git = ["git", "-C", str(Path(__file__).parent)]
-    try:
-        commit = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
-        changed = subprocess.run([*git, "status", "--porcelain", "-uno"], capture_output=True, text=True, check=True)
-    except (OSError, subprocess.CalledProcessError):
-        return ""
-    return commit + ("+changes" if changed.stdout.strip() else "")
+    return checkout_commit(__file__, changes=True) or ""
 
 
 def libraries() -> dict[str, str]:

@@ -6,11 +6,12 @@ import io
 import zipfile
 import zlib
 from dataclasses import dataclass
-from typing import Any, ClassVar, Self
+from typing import ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from inkling.models.arrays import Array
 from inkling.models.bundle.schema import BundleSpec
 
 MIN_STEPS, MIN_BATCH = 3, 2
@@ -26,7 +27,7 @@ class TestVector:
 
     __test__: ClassVar[bool] = False  # a name that pytest would collect
 
-    inputs: NDArray[Any]
+    inputs: Array
     logits: NDArray[np.float32]
 
     def to_npz(self) -> bytes:

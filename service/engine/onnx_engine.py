@@ -97,8 +97,8 @@ class Engine:
         """
         self.spec = bundle.spec
         self._session = session(bundle, bundle.step, threads, device)
-        self.inputs: dict[str, TensorInfo] = {arg.name: _info(arg) for arg in self._session.get_inputs()}
-        self.outputs: dict[str, TensorInfo] = {arg.name: _info(arg) for arg in self._session.get_outputs()}
+        self.inputs: dict[str, TensorInfo] = tensors(self._session.get_inputs())
+        self.outputs: dict[str, TensorInfo] = tensors(self._session.get_outputs())
         self._names = list(self.outputs)
         verify_graph(bundle, self)
 
@@ -198,6 +198,12 @@ def _options(threads: int | None) -> Any:
     return options
 
 
-def _info(arg: Any) -> TensorInfo:
-    shape = tuple(size if isinstance(size, int) else None for size in arg.shape)
-    return _DTYPES.get(arg.type, arg.type), shape
+def tensors(args: Iterable[Any]) -> dict[str, TensorInfo]:
+    """What onnxruntime says of a session's inputs or outputs, by name."""
+    return {
+        arg.name: (
+            _DTYPES.get(arg.type, arg.type),
+            tuple(size if isinstance(size, int) else None for size in arg.shape),
+        )
+        for arg in args
+    }

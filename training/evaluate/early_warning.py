@@ -23,6 +23,7 @@ from inkling.training.data.corpus import Example, load_corpus
 from inkling.training.data.frame_dataset import Recording
 from inkling.training.errors import ConfigError
 from inkling.training.evaluate.figures import Figures
+from inkling.training.markdown import table
 from inkling.training.run import Run
 from inkling.training.scores import RATIOS, Floats, Ints, accuracy, ratio_logits
 
@@ -194,12 +195,14 @@ def _text(figures: dict[str, Any], rate_hz: float) -> str:
         f"event; accuracy (%) by observed share of the segment, {figures['clips']} segments, AUC "
         f"{100 * overall['auc']:.1f}:",
         "",
-        "| segments | AUC | " + " | ".join(f"{ratio:.0%}" for ratio in RATIOS) + " |",
-        "|---|---|" + "---|" * len(RATIOS),
+        table(
+            ("segments", "AUC", *(f"{ratio:.0%}" for ratio in RATIOS)),
+            [
+                (name, *(f"{100 * share:.1f}" for share in (float(np.mean(accuracies)), *accuracies)))
+                for name, accuracies in rows.items()
+            ],
+        ),
     ]
-    for name, found in rows.items():
-        cells = [f"{100 * share:.1f}" for share in (float(np.mean(found)), *found)]
-        lines.append(f"| {name} | " + " | ".join(cells) + " |")
     where = f" in recordings named {warned['only']}" if warned["only"] else ""
     lines += [
         "",
@@ -209,17 +212,30 @@ def _text(figures: dict[str, Any], rate_hz: float) -> str:
         "an event alone, once of the time before events too. An alarm that was on already when the event began is no "
         "warning.",
         "",
-        "| threshold set on | warned in time | median s before the end | later | not at all "
-        "| false alarms without event | false alarms before events | thresholds |",
-        "|---|---|---|---|---|---|---|---|",
+        table(
+            (
+                "threshold set on",
+                *("warned in time", "median s before the end", "later", "not at all"),
+                *("false alarms without event", "false alarms before events", "thresholds"),
+            ),
+            [
+                _warning_row("recordings without event", warned),
+                _warning_row("all quiet time", figures["strict_warning"]),
+            ],
+        ),
     ]
-    for name, found in (("recordings without event", warned), ("all quiet time", figures["strict_warning"])):
-        seconds = "-" if found["warning_s_median"] is None else f"{found['warning_s_median']:.2f}"
-        lines.append(
-            f"| {name} | {found['warned_in_time']} of {found['events']} | {seconds} "
-            f"| {found['late']} | {found['missed']} "
-            f"| {found['false_alarms']} in {found['quiet_minutes']:.1f} min "
-            f"| {found['false_alarms_before_events']} in {found['quiet_minutes_before_events']:.1f} min "
-            f"| {', '.join(f'{t:g}' for t in found['thresholds'])} |"
-        )
     return "\n".join(lines)
+
+
+def _warning_row(name: str, counts: dict[str, Any]) -> tuple[str, ...]:
+    """A row: what came of thresholds that were set on the time called `name`."""
+    return (
+        name,
+        f"{counts['warned_in_time']} of {counts['events']}",
+        "-" if counts["warning_s_median"] is None else f"{counts['warning_s_median']:.2f}",
+        str(counts["late"]),
+        str(counts["missed"]),
+        f"{counts['false_alarms']} in {counts['quiet_minutes']:.1f} min",
+        f"{counts['false_alarms_before_events']} in {counts['quiet_minutes_before_events']:.1f} min",
+        ", ".join(f"{t:g}" for t in counts["thresholds"]),
+    )

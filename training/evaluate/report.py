@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
+from inkling.training import markdown
 from inkling.training.evaluate.evaluation import Evaluation, PromiseScores, SetReport
 from inkling.training.files import write_text
 
@@ -19,30 +20,27 @@ Promises = Mapping[str, Sequence[PromiseScores]]
 def table(evaluation: Evaluation) -> str:
     """Accuracy in percent, one line per data set, condition and set of possible answers."""
     shares = [f"{ratio:.0%}" for ratio in evaluation.ratios]
-    lines = [
-        "| data set | clips | condition | answers | AUC | " + " | ".join(shares) + " |",
-        "|---|---|---|---|---|" + "---|" * len(shares),
-    ]
+    rows = []
     for name, report in evaluation.sets.items():
-        for condition, found in report.conditions.items():
-            for answers, scores in ((f"all {len(evaluation.labels)}", found.joint), ("its own", found.own)):
+        for condition, both in report.conditions.items():
+            for answers, scores in ((f"all {len(evaluation.labels)}", both.joint), ("its own", both.own)):
                 cells = [f"{100 * share:.1f}" for share in (scores.auc, *scores.accuracy)]
-                lines.append(f"| {name} | {report.clips} | {condition} | {answers} | " + " | ".join(cells) + " |")
-    return "\n".join(lines) + "\n"
+                rows.append((name, str(report.clips), condition, answers, *cells))
+    return markdown.table(("data set", "clips", "condition", "answers", "AUC", *shares), rows) + "\n"
 
 
 def calibration_table(evaluation: Evaluation) -> str:
     """Expected calibration error and Brier score of clean clips, before and after calibration, by observed share."""
     shares = [f"{ratio:.0%}" for ratio in evaluation.ratios]
-    lines = ["| data set | | all | " + " | ".join(shares) + " |", "|---|---|---|" + "---|" * len(shares)]
+    rows = []
     for name, report in evaluation.sets.items():
         for when, scores in (("before", report.raw), ("after", report.calibrated)):
             for what, values in (
                 ("calibration error", (scores.error, *scores.error_at)),
                 ("Brier score", (scores.brier, *scores.brier_at)),
             ):
-                lines.append(f"| {name} | {what} {when} | " + " | ".join(f"{value:.3f}" for value in values) + " |")
-    return "\n".join(lines) + "\n"
+                rows.append((name, f"{what} {when}", *(f"{value:.3f}" for value in values)))
+    return markdown.table(("data set", "", "all", *shares), rows) + "\n"
 
 
 def promises_table(evaluation: Evaluation) -> str:
@@ -51,7 +49,7 @@ def promises_table(evaluation: Evaluation) -> str:
     if len(told) > 1:
         told.insert(0, ("all", _together(list(evaluation.sets.values()))))
     rows = [
-        f"| {name} | {condition} | {_promise(scores)} |"
+        (name, condition, *_promise(scores))
         for name, promises in told
         for condition, found in promises.items()
         for scores in found
@@ -59,11 +57,8 @@ def promises_table(evaluation: Evaluation) -> str:
     ]
     if not rows:
         return ""
-    lines = [
-        "| data set | condition | promised | wrong | decided | of the action needed | after | never decided |",
-        "|---|---|---|---|---|---|---|---|",
-    ]
-    return "\n".join([*lines, *rows]) + "\n"
+    head = ("data set", "condition", "promised", "wrong", "decided", "of the action needed", "after", "never decided")
+    return markdown.table(head, rows) + "\n"
 
 
 def _together(reports: Sequence[SetReport]) -> Promises:
@@ -88,12 +83,13 @@ def _together(reports: Sequence[SetReport]) -> Promises:
     return found
 
 
-def _promise(scores: PromiseScores) -> str:
+def _promise(scores: PromiseScores) -> tuple[str, ...]:
+    """Cells from 'promised' on."""
     promised, never = f"{scores.error_rate:.0%}", f"{scores.never or 0:.1%}"
     if scores.error is None or scores.share is None or scores.seconds is None:
-        return f"{promised} | - | 0 | - | - | {never}"
-    needed = f"{scores.share:.0%} | {scores.seconds:.2f} s"
-    return f"{promised} | {scores.error:.1%} | {scores.committed} | {needed} | {never}"
+        return promised, "-", "0", "-", "-", never
+    needed, after = f"{scores.share:.0%}", f"{scores.seconds:.2f} s"
+    return promised, f"{scores.error:.1%}", str(scores.committed), needed, after, never
 
 
 def uncertified(evaluation: Evaluation) -> str:

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from pydantic import BaseModel, ConfigDict
 
 from inkling.training.files import write_text
+from inkling.training.markdown import table
 from inkling.training.scores import RATIOS
 from inkling.training.study.runner import Outcome
 from inkling.training.study.statistics import Estimate, estimate, paired
@@ -141,14 +142,14 @@ def markdown(tables: Tables, study: Study) -> str:
     if tables.command:
         lines += [f"    {tables.command}", ""]
     lines += [HOW.format(baseline=study.baseline), ""]
-    lines.append("| set | labels | method | n | AUC | " + " | ".join(shares) + " | gain in AUC (95 %) | teacher |")
-    lines.append("|---|---|---|---|---|" + "---|" * len(shares) + "---|---|")
+    rows = []
     for row in tables.rows:
         where = row.set if row.split is None else f"- {row.split}"
         cells = [where, f"{row.labelled:.0%}", row.method, str(row.auc.n), _spread(row.auc)]
         cells += [_spread(row.accuracy[RATIOS.index(ratio)]) for ratio in SHOWN]
         cells += [_interval(row.gain), "" if row.teacher_accuracy is None else f"{100 * row.teacher_accuracy:.1f}"]
-        lines.append("| " + " | ".join(cells) + " |")
+        rows.append(cells)
+    lines.append(table(("set", "labels", "method", "n", "AUC", *shares, "gain in AUC (95 %)", "teacher"), rows))
     lines += ["", "Teacher: accuracy of the teacher's answer to whole test clips."]
     return "\n".join(lines) + "\n"
 
