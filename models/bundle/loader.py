@@ -14,6 +14,7 @@ from inkling.models.bundle.onnx_header import read_header
 from inkling.models.bundle.schema import OPSETS, SCHEMA_VERSION, SPEC_FILE, STEP_FILE, VECTOR_FILE, BundleSpec
 from inkling.models.bundle.vector import TestVector
 from inkling.models.errors import BundleCorrupt, BundleInvalid, BundleNotFound, BundleUnsupported
+from inkling.models.problems import first_problem
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -90,14 +91,6 @@ def read_files(path: Path, spec: BundleSpec) -> Bundle:
     except ValueError as error:
         raise BundleInvalid(path, f"{VECTOR_FILE}: {error}") from error
     return Bundle(spec, path, kept[STEP_FILE], vector)
-
-
-def first_problem(error: ValidationError) -> str:
-    """The first of pydantic's findings as one sentence: where, and what."""
-    problem = error.errors(include_url=False, include_input=False)[0]
-    where = ".".join(str(part) for part in problem["loc"])
-    what = problem["msg"].removeprefix("Value error, ")
-    return f"{where}: {what}" if where else what
 
 
 def _check_header(path: Path, spec: BundleSpec, step: bytes) -> None:

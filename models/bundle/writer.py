@@ -14,11 +14,12 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from inkling.models.bundle.loader import first_problem, read_files, read_spec
+from inkling.models.bundle.loader import read_files, read_spec
 from inkling.models.bundle.onnx_header import read_header
 from inkling.models.bundle.schema import CARD_FILE, SCHEMA_VERSION, SPEC_FILE, STEP_FILE, VECTOR_FILE, BundleSpec
 from inkling.models.bundle.vector import TestVector
 from inkling.models.errors import BundleInvalid
+from inkling.models.problems import first_problem
 
 
 def write(root: Path | str, fields: Mapping[str, Any], step_onnx: bytes, vector: TestVector, card: str) -> Path:

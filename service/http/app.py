@@ -13,6 +13,7 @@ from fastapi.responses import JSONResponse, PlainTextResponse, Response
 from pydantic import TypeAdapter
 from starlette.exceptions import HTTPException
 
+from inkling.models.problems import describe
 from inkling.service.bootstrap import Core, build
 from inkling.service.http.clips import clip_router
 from inkling.service.http.schemas import BundleInfo, ErrorAnswer, StreamRow, VersionInfo, bundle_info
@@ -132,8 +133,7 @@ def _add_errors(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> JSONResponse:
-        first = error.errors()[0]
-        message = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+        message = describe(error.errors()[0])
         _core(app).metrics.errors[BadMessage.code] += 1
         return answer(BadMessage.http, BadMessage.code, message, BadMessage.retryable)
 
