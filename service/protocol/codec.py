@@ -10,6 +10,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from inkling.models.problems import first_problem
 from inkling.service.protocol import image_binary, pose_binary, prediction_format
+from inkling.service.protocol.binary_header import IMAGES, kind_of
 from inkling.service.protocol.errors import BadMessage, BadPose, ServiceError
 from inkling.service.protocol.image_binary import EncodedImage, unpack_image
 from inkling.service.protocol.messages import (
@@ -66,7 +67,6 @@ __all__ = [
 
 _incoming: TypeAdapter[Incoming] = TypeAdapter(Incoming)
 _outgoing: TypeAdapter[Outgoing] = TypeAdapter(Outgoing)
-_IMAGES = bytes([image_binary.IMAGES])
 
 
 def decode(data: str | bytes) -> Start | PackedPose | EncodedImage | Reset | Flush | End:
@@ -76,7 +76,7 @@ def decode(data: str | bytes) -> Start | PackedPose | EncodedImage | Reset | Flu
     open.
     """
     if isinstance(data, bytes):
-        return unpack_image(data) if data[5:6] == _IMAGES else unpack_pose(data)
+        return unpack_image(data) if kind_of(data) == IMAGES else unpack_pose(data)
     if (frame := read_pose(data)) is not None:
         return frame
     try:
