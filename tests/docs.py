@@ -16,7 +16,7 @@ from typing import Any
 from inkling.models.bundle import Registry, load, zoo_directory
 from inkling.service.metrics import Metrics
 from inkling.service.protocol.errors import ServiceError
-from inkling.service.settings import Settings
+from inkling.service.settings import FIELDS
 from tests.benchmarks import report
 
 README = Path(__file__).parent.parent / "README.md"
@@ -31,7 +31,7 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 def settings() -> str:
     rows = []
-    for name, field in Settings.model_fields.items():
+    for name, field in FIELDS.items():
         default = field.default
         shown = ",".join(map(str, default)) if isinstance(default, tuple) else str("" if default is None else default)
         rows.append((f"`INKLING_{name.upper()}`", f"`{shown}`" if shown else "", field.description or ""))

@@ -57,13 +57,13 @@ def clip_router(core: Callable[[], Core]) -> APIRouter:
         if request.headers.get("content-type", "").startswith("multipart/"):
             raise BadMessage("send the file itself as the body, not a form: curl --data-binary @FILE")
         terms(served.hub.spec(bundle, version), error_rate)  # before anything large is sent in vain
-        head, body = await _peek(_timely(request.stream(), served.settings.idle_timeout_s))
+        head, body = await _peek(_timely(request.stream(), served.settings.sockets.idle_timeout_s))
         if head == b"PK" or head[:1] in (b"{", b""):
-            _check_length(request, served.settings.max_clip_bytes)
+            _check_length(request, served.settings.clips.max_bytes)
             start = Start(bundle=bundle, version=version, skeleton=skeleton, policy="block", error_rate=error_rate)
             timeline = await _score_poses(served, body, start, fps)
         else:
-            _check_length(request, served.settings.max_video_bytes)
+            _check_length(request, served.settings.clips.max_video_bytes)
             start = Start(bundle=bundle, version=version, input="frame", policy="block", error_rate=error_rate)
             job = await served.clips.receive(body, start, fps)
             if not wait:
@@ -99,7 +99,7 @@ async def _score_poses(
     start: Start,
     fps: float | None,
 ) -> Timeline:
-    limit, frames = core.settings.max_clip_bytes, core.settings.max_clip_frames
+    limit, frames = core.settings.clips.max_bytes, core.settings.clips.max_frames
     data = await _read(body, limit)
     # In a thread: a large clip must not hold up the streams.
     clip = (await asyncio.to_thread(parse_clip, data, max_bytes=limit, max_frames=frames)).at(fps)

@@ -12,8 +12,13 @@ Pure: time comes in, and what is to be done comes out.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
+from typing import Annotated
+
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+
+Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 class State(StrEnum):
@@ -63,16 +68,19 @@ class Do(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """Seconds. open_s: to the first answer. stall_s: without a frame until that is shown; read_s: until the connection
-    is given up. first_retry_s, retry_s: the first and the longest wait. steady_s: a connection live so long was good.
+    """The settings `source_*_s`, and their defaults. open_s: to the first answer. first_retry_s, retry_s: the first and
+    the longest wait. steady_s: a connection that was live for so long was good. Neither it nor the first wait is a
+    setting.
     """
 
-    open_s: float = 10.0
-    stall_s: float = 3.0
-    read_s: float = 10.0
-    first_retry_s: float = 1.0
-    retry_s: float = 30.0
-    steady_s: float = 10.0
+    open_s: Seconds = Field(default=10.0, description="seconds that a source gets to answer")
+    stall_s: Seconds = Field(default=3.0, description="seconds without a frame after which a source is stalled")
+    read_s: Seconds = Field(
+        default=10.0, description="seconds without a frame after which a source is connected to anew"
+    )
+    first_retry_s: Seconds = 1.0
+    retry_s: Seconds = Field(default=30.0, description="longest wait in seconds between two tries to connect")
+    steady_s: Seconds = 10.0
 
 
 class Machine:

@@ -7,7 +7,6 @@ import logging
 import secrets
 import time
 
-from inkling.models.video import MAX_PIXELS
 from inkling.service.protocol.codec import ErrorMessage, Outgoing, Start
 from inkling.service.protocol.errors import Draining, OverCapacity, ServiceError, UnknownSource
 from inkling.service.sources.definition import Definition
@@ -30,8 +29,9 @@ class Sources:
         store: Store,
         policy: Policy,
         timing: Timing,
-        max_sources: int = 32,
-        max_pixels: int = MAX_PIXELS,
+        *,
+        max_sources: int,
+        max_pixels: int,
     ) -> None:
         """max_pixels: of a frame as it comes. Raises StoreError."""
         self.store = store

@@ -11,7 +11,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from inkling.models.bundle.schema import FrameInput
-from inkling.models.video import MAX_PIXELS
 from inkling.service.logs import stream_context
 from inkling.service.protocol.codec import End, Reset, Start
 from inkling.service.protocol.errors import Draining, OverCapacity, ServiceError
@@ -65,7 +64,7 @@ class Source:
         timing: Timing,
         open_stream: Open,
         *,
-        max_pixels: int = MAX_PIXELS,
+        max_pixels: int,
         on_end: Callable[[Source], None] = lambda source: None,
         clock: Callable[[], float] = time.monotonic,
         chance: Callable[[], float] = random.random,

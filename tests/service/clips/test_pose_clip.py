@@ -332,7 +332,7 @@ def test_a_clip_gives_its_stream_and_slots_back(server: Running) -> None:
 
 
 def test_a_body_over_the_limit_is_refused_with_and_without_a_length(server: Running) -> None:
-    size = server.core.settings.max_clip_bytes + 1
+    size = server.core.settings.clips.max_bytes + 1
 
     def chunks() -> Any:
         for _ in range(size // 65536 + 1):

@@ -46,7 +46,13 @@ class Watch:
 
         wanted = Definition(**{"url": url, "bundle": "tiny-frames"} | options)
         return Source(
-            "door", wanted, self.policy, timing, open_stream, on_end=lambda source: self.ended.append(source.id)
+            "door",
+            wanted,
+            self.policy,
+            timing,
+            open_stream,
+            max_pixels=4096 * 4096,
+            on_end=lambda source: self.ended.append(source.id),
         )
 
     @property

@@ -31,6 +31,7 @@ from tests.service.sources.cameras import Camera, make_video, reply, serving, si
 def job(url: str, directory: Path | None = None, **more: Any) -> Job:
     policy = Policy(hosts=("127.0.0.1", "localhost"), directories=(directory,) if directory else ())
     fields: dict[str, Any] = {"height": 24, "width": 32, "pace": "fast", "open_s": 5.0, "read_s": 5.0, "policy": policy}
+    fields["max_pixels"] = 4096 * 4096
     return Job(url=url, **fields | more)
 
 
