@@ -11,14 +11,14 @@ from pathlib import Path
 
 from inkling.models.bundle import Found, Registry, load, zoo_directory
 from inkling.models.errors import BundleError, BundleNotFound
-from inkling.service.clips.jobs import Jobs, video_limits
+from inkling.service.clips.jobs import VideoJobs, video_limits
 from inkling.service.engine.onnx_engine import resolve_device
 from inkling.service.metrics import Metrics
 from inkling.service.protocol.errors import ServiceError
 from inkling.service.settings import Settings
 from inkling.service.sources.collector import SourceMetrics
-from inkling.service.sources.manager import Sources
-from inkling.service.sources.store import Store
+from inkling.service.sources.manager import SourceManager
+from inkling.service.sources.store import SourceStore
 from inkling.service.streams.hub import Hub
 from inkling.service.version import version
 from inkling.service.websocket.endpoint import SocketShell
@@ -36,8 +36,8 @@ class Core:
     hub: Hub
     metrics: Metrics
     sockets: SocketShell
-    sources: Sources
-    clips: Jobs
+    sources: SourceManager
+    clips: VideoJobs
 
     @property
     def ready(self) -> bool:
@@ -105,11 +105,11 @@ def build(settings: Settings) -> Core:
     return Core(settings, hub, metrics, sockets, _sources(settings, hub, metrics), _clips(settings, hub, metrics))
 
 
-def _clips(settings: Settings, hub: Hub, metrics: Metrics) -> Jobs:
+def _clips(settings: Settings, hub: Hub, metrics: Metrics) -> VideoJobs:
     def scored(bundle: str) -> None:
         metrics.clips[bundle] += 1
 
-    return Jobs(
+    return VideoJobs(
         hub,
         video_limits(settings.limits.max_pixels, settings.clips.max_frames),
         max_jobs=settings.clips.max_videos,
@@ -119,11 +119,11 @@ def _clips(settings: Settings, hub: Hub, metrics: Metrics) -> Jobs:
     )
 
 
-def _sources(settings: Settings, hub: Hub, metrics: Metrics) -> Sources:
+def _sources(settings: Settings, hub: Hub, metrics: Metrics) -> SourceManager:
     of_sources = settings.sources
-    sources = Sources(
+    sources = SourceManager(
         hub,
-        Store(settings.state_dir),
+        SourceStore(settings.state_dir),
         of_sources.policy,
         of_sources.timing,
         max_sources=of_sources.max_sources,

@@ -18,8 +18,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.fields import FieldInfo
 
 from inkling.models.errors import InklingError
-from inkling.service.sources.lifecycle import Timing
-from inkling.service.sources.policy import Policy
+from inkling.service.sources.lifecycle import SourceTiming
+from inkling.service.sources.policy import SourcePolicy
 from inkling.service.streams.limits import Limits
 
 PREFIX = "INKLING_"
@@ -91,8 +91,8 @@ class SourceSettings(_Group):
     """Videos that the server fetches itself."""
 
     max_sources: Count = Field(default=32, description="most sources (cameras, files) that the server fetches itself")
-    policy: Policy = Policy()
-    timing: Timing = Timing()
+    policy: SourcePolicy = SourcePolicy()
+    timing: SourceTiming = SourceTiming()
 
 
 class Settings(_Group):

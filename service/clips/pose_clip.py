@@ -117,16 +117,18 @@ def _parse_json(body: bytes, max_numbers: int) -> PoseClip:
     except ValueError as error:
         raise BadClip(f"not JSON: {error}") from None
     people: dict[int, NDArray[np.float32]] = {}
-    present: dict[int, NDArray[np.bool_]] = {}
     for person in message.people:
         if person.track in people:
             raise BadClip(f"track {person.track} is there twice")
-        present[person.track] = np.array([frame is not None for frame in person.keypoints], np.bool_)
         people[person.track] = _to_array(person, max_numbers)
         max_numbers -= people[person.track].size
-    if len({array.shape for array in people.values()}) > 1:
-        shapes = sorted(str(array.shape) for array in people.values())
-        raise BadClip(f"everybody must have equally many frames and joints, not {' and '.join(shapes)}")
+    if len(shapes := {array.shape for array in people.values()}) > 1:
+        raise BadClip(
+            f"everybody must have equally many frames and joints, not {' and '.join(sorted(map(str, shapes)))}"
+        )
+    present = {
+        person.track: np.array([frame is not None for frame in person.keypoints], np.bool_) for person in message.people
+    }
     pts_s = None if message.pts_s is None else np.array(message.pts_s)
     clip = PoseClip(people, present, pts_s, message.skeleton, message.width, message.height)
     return clip.at(message.fps) if message.fps is not None and pts_s is None else clip
@@ -136,16 +138,11 @@ def _to_array(person: _Person, max_numbers: int) -> NDArray[np.float32]:
     """Frames of joints of numbers, each of the first two perhaps null -> (T, J, C), NaN in place of null."""
     where = f"track {person.track}"
     frames = person.keypoints
-    first: Any = next((frame for frame in frames if frame is not None), [])
-    if not isinstance(first, list) or not first:
-        raise BadClip(f"{where}: keypoints are frames of joints of numbers, and at least one frame must have joints")
-    joint = next((j for frame in frames if isinstance(frame, list) for j in frame if isinstance(j, list)), [0.0])
-    if len(joint) > MAX_NUMBERS:
-        raise BadClip(f"{where}: a joint is at most {MAX_NUMBERS} numbers, not {len(joint)}")
-    if len(frames) * len(first) * len(joint) > max_numbers:
+    joints, numbers = _frame_shape(frames, where)
+    if len(frames) * joints * numbers > max_numbers:
         raise TooLarge(f"{where}: the clip unpacks to more numbers than this server takes")
-    nothing = [math.nan] * len(joint)
-    nobody = [nothing] * len(first)
+    nothing = [math.nan] * numbers
+    nobody = [nothing] * joints
     try:
         array = np.array(
             [nobody if frame is None else [nothing if j is None else j for j in frame] for frame in frames]
@@ -155,6 +152,17 @@ def _to_array(person: _Person, max_numbers: int) -> NDArray[np.float32]:
     if array.ndim != 3 or array.dtype.kind not in "iuf":
         raise BadClip(f"{where}: keypoints are frames of joints of numbers")
     return _to_float32(array)
+
+
+def _frame_shape(frames: list[Any], where: str) -> tuple[int, int]:
+    """Joints and numbers of a joint, from the first frame and the first joint that are not null. Raises BadClip."""
+    frame: Any = next((frame for frame in frames if frame is not None), [])
+    if not isinstance(frame, list) or not frame:
+        raise BadClip(f"{where}: keypoints are frames of joints of numbers, and at least one frame must have joints")
+    joint = next((j for frame in frames if isinstance(frame, list) for j in frame if isinstance(j, list)), [0.0])
+    if len(joint) > MAX_NUMBERS:
+        raise BadClip(f"{where}: a joint is at most {MAX_NUMBERS} numbers, not {len(joint)}")
+    return len(frame), len(joint)
 
 
 def _parse_npz(body: bytes, max_bytes: int) -> PoseClip:

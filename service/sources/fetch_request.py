@@ -8,10 +8,10 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from inkling.models.resize import FitPolicy
-from inkling.service.sources.policy import Policy
+from inkling.service.sources.policy import SourcePolicy
 
 
-class Job(BaseModel):
+class FetchRequest(BaseModel):
     """One connection. height, width, fit: of the bundle's input, to which frames are brought at once.
 
     open_s, read_s: seconds to an answer, and between two; max_pixels: of a frame as it comes. policy: what the address
@@ -30,4 +30,4 @@ class Job(BaseModel):
     open_s: float
     read_s: float
     max_pixels: int
-    policy: Policy
+    policy: SourcePolicy

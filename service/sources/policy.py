@@ -25,12 +25,12 @@ _METADATA = frozenset({ip_address("fd00:ec2::254"), ip_address("100.100.100.200"
 
 
 @dataclass(frozen=True, slots=True)
-class Policy:
+class SourcePolicy:
     """The settings `source_*` that say what may be fetched, and their defaults.
 
     hosts: names, patterns (`*.cameras.lan`), addresses and networks (`10.1.0.0/16`). Empty: every host but those of
-    this machine, link-local and the like; these must be named, and not by a pattern. ca_file: PEM, of those whose word
-    is taken for https and rtsps; None: the public authorities.
+    this machine, link-local and the like; these must be named, and not by a pattern. ca_file: PEM, of the
+    authorities whose certificates https and rtsps sources may have; None: the public ones.
     """
 
     schemes: tuple[str, ...] = Field(
