@@ -12,15 +12,15 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.fields import FieldInfo
 
 from inkling.models.errors import InklingError
-from inkling.service.sources.lifecycle import SourceTiming
+from inkling.service.sources.lifecycle import Seconds, SourceTiming
 from inkling.service.sources.policy import SourcePolicy
-from inkling.service.streams.limits import Limits
+from inkling.service.streams.limits import Count, Limits
 
 PREFIX = "INKLING_"
 CONFIG_VARIABLE = PREFIX + "CONFIG"
@@ -30,10 +30,6 @@ MIB = 1024 * 1024
 
 class SettingsError(InklingError):
     """A setting is unknown or has a value that cannot be used; names the setting and where it came from."""
-
-
-Count = Annotated[int, Field(ge=1)]
-Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 class _Group(BaseModel):

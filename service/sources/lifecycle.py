@@ -87,12 +87,12 @@ class SourceLifecycle:
     """One source's state. Methods take the time `now_s`, which never runs backward.
 
     cause, message: why it is not live, empty while it is. since_s: when the state began. failures: connections in a row
-    that did not last. connects: all that were begun. deadline_s: when `tick` is due, None: never.
+    that did not last. deadline_s: when `tick` is due, None: never.
     Raises ValueError for a transition that cannot be.
     """
 
     __slots__ = (
-        "_last_s", "_live_s", "_local", "_timing", "cause", "connects", "deadline_s", "failures", "message", "since_s",
+        "_last_s", "_live_s", "_local", "_timing", "cause", "deadline_s", "failures", "message", "since_s",
         "state",
     )  # fmt: skip
 
@@ -106,7 +106,6 @@ class SourceLifecycle:
         self.since_s = now_s
         self.deadline_s: float | None = now_s
         self.failures = 0
-        self.connects = 0
         self._live_s: float | None = None  # since when frames have come on this connection
         self._last_s = now_s  # the last sign of life
 
@@ -121,7 +120,6 @@ class SourceLifecycle:
     def connect(self, now_s: float) -> None:
         """A connection is begun."""
         self._from(SourceState.RETRYING)
-        self.connects += 1
         self._live_s = None
         # Until it is live, the last cause stays: it says why there are no frames.
         self._enter(SourceState.CONNECTING, now_s, self.cause, self.message)

@@ -180,7 +180,7 @@ def test_a_connect_that_hangs_is_given_up(bundles: list[Path]) -> None:
                 f"rtsp://127.0.0.1:{port}/x", SourceTiming(open_s=0.3, first_retry_s=0.05, retry_s=0.1)
             )
             source.start()
-            await until(lambda: source.lifecycle.connects >= 3)
+            await until(lambda: source.tally.connects >= 3)
             assert source.lifecycle.cause is Cause.TIMEOUT
             await source.remove()
 
