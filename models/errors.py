@@ -8,6 +8,7 @@ InklingError                     every error below; catch it at the outermost sh
 │   ├── BundleUnsupported        schema version, kind or opset outside what this release reads
 │   └── BundleDisagrees          a graph does not reproduce the stored test vector
 ├── SkeletonError                unknown skeleton, or one that cannot be mapped onto another
+├── inkling.models.npz.BadNpz    bytes that are no .npz file, or unpack to too much
 ├── VideoError                   a video file cannot be read, or not this part of it
 ├── inkling.service.protocol.errors.ServiceError  what goes over the wire; has a code and a close code
 └── inkling.training.errors.TrainingError  data, configuration and export

@@ -15,7 +15,7 @@ from typing import Any
 from inkling.models.bundle import Registry, load, zoo_directory
 from inkling.service.metrics import Metrics
 from inkling.service.protocol.errors import ServiceError
-from inkling.service.settings import Settings
+from inkling.service.settings import FIELDS
 from inkling.training.markdown import table
 from tests.benchmarks import report
 
@@ -24,7 +24,7 @@ README = Path(__file__).parent.parent / "README.md"
 
 def settings() -> str:
     rows = []
-    for name, field in Settings.model_fields.items():
+    for name, field in FIELDS.items():
         default = field.default
         shown = ",".join(map(str, default)) if isinstance(default, tuple) else str("" if default is None else default)
         rows.append((f"`INKLING_{name.upper()}`", f"`{shown}`" if shown else "", field.description or ""))

@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from inkling.models.bundle.schema import Calibration, FrameInput, PoseInput, StoppingRule
 from inkling.models.networks import Student
+from inkling.models.problems import first_problem
 from inkling.models.skeletons import Skeleton
 from inkling.training.errors import ConfigError
 from inkling.training.files import load_weights, write_text
@@ -134,8 +135,7 @@ class Run:
         except OSError as error:
             raise ConfigError(f"{directory} is no run directory: it has no readable {RUN_FILE}") from error
         except ValidationError as error:
-            reason = error.errors()[0]["msg"]
-            raise ConfigError(f"{directory / RUN_FILE} does not fit this release: {reason}") from error
+            raise ConfigError(f"{directory / RUN_FILE} does not fit this release: {first_problem(error)}") from error
 
     def seed_directory(self, seed: int) -> Path:
         return self.directory / f"seed-{seed}"

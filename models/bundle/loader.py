@@ -24,6 +24,7 @@ from inkling.models.bundle.schema import (
 )
 from inkling.models.bundle.vector import TestVector
 from inkling.models.errors import BundleCorrupt, BundleInvalid, BundleNotFound, BundleUnsupported
+from inkling.models.problems import first_problem
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -104,14 +105,6 @@ def read_files(path: Path, spec: BundleSpec) -> Bundle:
     except ValueError as error:
         raise BundleInvalid(path, f"{VECTOR_FILE}: {error}") from error
     return Bundle(spec, path, kept[STEP_FILE], vector, rows)
-
-
-def first_problem(error: ValidationError) -> str:
-    """The first of pydantic's findings as one sentence: where, and what."""
-    problem = error.errors(include_url=False, include_input=False)[0]
-    where = ".".join(str(part) for part in problem["loc"])
-    what = problem["msg"].removeprefix("Value error, ")
-    return f"{where}: {what}" if where else what
 
 
 def _check_release(path: Path, fields: dict[str, Any]) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from inkling.models.bundle.loader import Bundle, first_problem, read_files, read_spec
+from inkling.models.bundle.loader import Bundle, read_files, read_spec
 from inkling.models.bundle.onnx_header import read_header
 from inkling.models.bundle.schema import (
     CARD_FILE,
@@ -28,6 +28,7 @@ from inkling.models.bundle.schema import (
 )
 from inkling.models.bundle.vector import TestVector
 from inkling.models.errors import BundleInvalid
+from inkling.models.problems import first_problem
 
 
 def write(

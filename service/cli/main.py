@@ -18,7 +18,7 @@ from pathlib import Path
 from inkling.models.bundle import Registry, load, zoo_directory
 from inkling.models.errors import BundleError, InklingError
 from inkling.service.cli import client_verbs
-from inkling.service.settings import CONFIG_VARIABLE, PREFIX, Settings, load_settings
+from inkling.service.settings import CONFIG_VARIABLE, FIELDS, PREFIX, Settings, load_settings
 from inkling.service.version import described
 
 GROUP = "inkling.commands"
@@ -61,7 +61,7 @@ def build_parser(plugins: Sequence[str] | dict[str, EntryPoint] = ()) -> argpars
     serve.add_argument(
         "--config", type=Path, metavar="FILE", help=f"TOML file with settings (also {CONFIG_VARIABLE}; flags win)"
     )
-    for name, field in Settings.model_fields.items():
+    for name, field in FIELDS.items():
         default = "" if field.default in ((), None) else f"; default {field.default}"
         serve.add_argument(
             f"--{name.replace('_', '-')}",
@@ -96,7 +96,7 @@ class _Version(argparse.Action):
 
 
 def _serve(args: argparse.Namespace) -> int:
-    settings = load_settings({name: getattr(args, name) for name in Settings.model_fields}, args.config)
+    settings = load_settings({name: getattr(args, name) for name in FIELDS}, args.config)
     from inkling.service import (
         logs,  # the other verbs start faster without a web framework
         server,  # the other verbs start faster without a web framework

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import from_json, to_json
 
+from inkling.models.problems import first_problem
 from inkling.service.client.stream_state import TRACK, ClientError, RemoteError
 from inkling.service.protocol.codec import DecisionMessage
 
@@ -100,8 +101,7 @@ def read_timeline(status: int, body: bytes) -> Timeline:
     try:
         read = _Answer.model_validate(answer)
     except ValidationError as error:
-        first = error.errors()[0]
-        raise ClientError(f"the timeline is not one: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+        raise ClientError(f"the timeline is not one: {first_problem(error)}") from None
     labels, entries, warnings = tuple(read.labels), tuple(read.timeline), tuple(read.warnings)
     return Timeline(read.bundle, read.version, labels, read.rate_hz, entries, warnings, answer, tuple(read.decisions))
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 from websockets.exceptions import InvalidHandshake, InvalidMessage
 
+from inkling.models.problems import first_problem
 from inkling.service.client.clips import VIDEO
 from inkling.service.client.stream_state import ClientError, People, Unreachable
 from inkling.service.protocol.codec import Ready, Start
@@ -79,8 +80,7 @@ def start_message(bundle: str, options: Options) -> Start:
     try:
         return Start(bundle=bundle, **options)
     except ValidationError as error:
-        first = error.errors()[0]
-        raise ClientError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+        raise ClientError(first_problem(error)) from None
 
 
 def ready_image(image: bytes | NDArray[Any], ready: Ready, bgr: bool) -> bytes:

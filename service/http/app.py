@@ -13,10 +13,11 @@ from fastapi.responses import JSONResponse, PlainTextResponse, Response
 from pydantic import TypeAdapter
 from starlette.exceptions import HTTPException
 
+from inkling.models.problems import describe
 from inkling.service.bootstrap import Core, build
 from inkling.service.http.clips import clip_router
 from inkling.service.http.schemas import BundleInfo, ErrorAnswer, StreamRow, VersionInfo, bundle_info
-from inkling.service.http.sources import router
+from inkling.service.http.sources import source_router
 from inkling.service.http.sse import event_router
 from inkling.service.metrics import CONTENT_TYPE
 from inkling.service.protocol.codec import schema
@@ -55,7 +56,7 @@ def create_app(settings: Settings | None = None, core: Core | None = None) -> Fa
     _add_probes(app)
     _add_information(app)
     app.include_router(clip_router(lambda: _core(app)))
-    app.include_router(router(lambda: _core(app).sources))
+    app.include_router(source_router(lambda: _core(app).sources))
 
     app.include_router(event_router(lambda: _core(app)))
 
@@ -132,8 +133,7 @@ def _add_errors(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> JSONResponse:
-        first = error.errors()[0]
-        message = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+        message = describe(error.errors()[0])
         _core(app).metrics.errors[BadMessage.code] += 1
         return answer(BadMessage.http, BadMessage.code, message, BadMessage.retryable)
 

@@ -10,9 +10,9 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 
 from inkling.service.bootstrap import Core
-from inkling.service.clips.jobs import Job
+from inkling.service.clips.jobs import VideoJob
 from inkling.service.clips.pose_clip import parse_clip
-from inkling.service.clips.scoring import Timeline, score
+from inkling.service.clips.scoring import ScoredClip, score
 from inkling.service.http.schemas import ClipAnswer, ClipStatus, ErrorAnswer, clip_answer, clip_status
 from inkling.service.protocol.codec import Start
 from inkling.service.protocol.errors import BadMessage, Cancelled, IdleTimeout, TooLarge
@@ -57,19 +57,18 @@ def clip_router(core: Callable[[], Core]) -> APIRouter:
         if request.headers.get("content-type", "").startswith("multipart/"):
             raise BadMessage("send the file itself as the body, not a form: curl --data-binary @FILE")
         terms(served.hub.spec(bundle, version), error_rate)  # before anything large is sent in vain
-        head, body = await _peek(_timely(request.stream(), served.settings.idle_timeout_s))
+        head, body = await _peek(_timely(request.stream(), served.settings.sockets.idle_timeout_s))
+        start = Start(bundle=bundle, version=version, policy="block", error_rate=error_rate)
         if head == b"PK" or head[:1] in (b"{", b""):
-            _check_length(request, served.settings.max_clip_bytes)
-            start = Start(bundle=bundle, version=version, skeleton=skeleton, policy="block", error_rate=error_rate)
-            timeline = await _score_poses(served, body, start, fps)
+            _check_length(request, served.settings.clips.max_bytes)
+            scored = await _score_poses(served, body, start.model_copy(update={"skeleton": skeleton}), fps)
         else:
-            _check_length(request, served.settings.max_video_bytes)
-            start = Start(bundle=bundle, version=version, input="frame", policy="block", error_rate=error_rate)
-            job = await served.clips.receive(body, start, fps)
+            _check_length(request, served.settings.clips.max_video_bytes)
+            job = await served.clips.receive(body, start.model_copy(update={"input": "frame"}), fps)
             if not wait:
                 return _json(clip_status(job, result=False).model_dump_json(exclude_none=True), 202)
-            timeline = await _unless_gone(request, served, job)
-        return _json(await asyncio.to_thread(clip_answer, timeline))
+            scored = await _unless_gone(request, served, job)
+        return _json(await asyncio.to_thread(clip_answer, scored))
 
     @router.get("")
     async def listed() -> list[ClipStatus]:
@@ -98,8 +97,8 @@ async def _score_poses(
     body: AsyncIterator[bytes],
     start: Start,
     fps: float | None,
-) -> Timeline:
-    limit, frames = core.settings.max_clip_bytes, core.settings.max_clip_frames
+) -> ScoredClip:
+    limit, frames = core.settings.clips.max_bytes, core.settings.clips.max_frames
     data = await _read(body, limit)
     # In a thread: a large clip must not hold up the streams.
     clip = (await asyncio.to_thread(parse_clip, data, max_bytes=limit, max_frames=frames)).at(fps)
@@ -110,7 +109,7 @@ async def _score_poses(
     return timeline
 
 
-async def _unless_gone(request: Request, core: Core, job: Job) -> Timeline:
+async def _unless_gone(request: Request, core: Core, job: VideoJob) -> ScoredClip:
     """The job's timeline; a client that goes away takes its job along."""
 
     async def gone() -> None:

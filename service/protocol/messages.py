@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 Seq = Annotated[int, Field(ge=0, lt=2**53)]
 Track = Annotated[int, Field(ge=0, lt=2**31)]
@@ -28,8 +28,9 @@ class Start(Message):
     """The first message of a stream. skeleton: that of the poses to come; without it the bundle's own.
 
     version: the newest loaded one by default. policy: what a full inbox means, see README. error_rate: how many of the
-    `decision` messages may be wrong, one of the rates that `/v1/bundles` lists; without it there are none. resume:
-    reserved.
+    `decision` messages may be wrong, one of the rates that `/v1/bundles` lists; without it there are none.
+    width, height: of the picture in pixels; reserved, not read yet: keypoints are pixels, whatever they say.
+    resume: reserved; a stream cannot be resumed yet, so anything but null is refused.
     """
 
     type: Literal["start"] = "start"
@@ -44,6 +45,12 @@ class Start(Message):
     error_rate: Annotated[float, Field(gt=0, lt=1)] | None = None
     results: Literal["json", "packed"] = "json"
     resume: str | None = None
+
+    @field_validator("resume")
+    @classmethod
+    def _refuse_resume(cls, value: str | None) -> None:
+        if value is not None:
+            raise ValueError("a stream cannot be resumed yet: leave this out and start a new one")
 
 
 class Person(Message):

@@ -31,13 +31,12 @@ from heapq import nlargest
 
 from pydantic_core import to_json
 
+from inkling.service.protocol.binary_header import PREDICTION, Header
 from inkling.service.protocol.errors import BadMessage
 from inkling.service.protocol.messages import RESETS, Prediction
-from inkling.service.protocol.pose_binary import MAGIC, VERSION
 
-PREDICTION = 3
 TOP = 1
-HEADER = struct.Struct("<4sBBHQdIIQQIHBB")
+HEADER = Header(PREDICTION, "IIQQIHBB")
 DECIMALS = 6
 
 _RESET: dict[str | None, int] = {None: 0} | {reason: i for i, reason in enumerate(RESETS, 1)}
@@ -144,13 +143,7 @@ class PackedResults:
             row = struct.pack(f"<{count}f{count}H", *(probabilities[k] for k in classes), *classes)
         elif not row:
             row = self._floats.pack(*probabilities)
-        return (
-            HEADER.pack(
-                MAGIC, VERSION, PREDICTION, count, seq, pts_s, track, epoch, skipped, dropped, backlog, best,
-                _RESET[reset], flags,
-            )
-            + row
-        )  # fmt: skip
+        return HEADER.pack(count, seq, pts_s, track, epoch, skipped, dropped, backlog, best, _RESET[reset], flags) + row
 
 
 Format = Callable[[int, float, int, int, list[float], bytes, int, str | None, int, int, int], str | bytes]
@@ -158,13 +151,9 @@ Format = Callable[[int, float, int, int, list[float], bytes, int, str | None, in
 
 def unpack_prediction(data: bytes, labels: Sequence[str]) -> Prediction:
     """The prediction in a packed result; `labels`: those of `ready`. Raises BadMessage when it is none."""
-    if len(data) < HEADER.size or data[:4] != MAGIC:
-        raise BadMessage("packed results start with a 56-byte header and the bytes 'INKL', see /v1/protocol")
-    _, version, kind, count, seq, pts_s, track, epoch, skipped, dropped, backlog, best, reset, flags = (
-        HEADER.unpack_from(data)
-    )
-    if version != VERSION or kind != PREDICTION or flags & ~TOP or best >= len(labels) or reset >= len(_REASON):
-        raise BadMessage(f"binary version {version}, kind {kind} is no packed result, see /v1/protocol")
+    count, seq, pts_s, track, epoch, skipped, dropped, backlog, best, reset, flags = HEADER.unpack(data)
+    if flags & ~TOP or best >= len(labels) or reset >= len(_REASON):
+        raise BadMessage(f"label {best}, reset {reset} or flags {flags} of a packed result are not known")
     wanted = HEADER.size + count * (6 if flags else 4)
     if len(data) != wanted:
         raise BadMessage(f"a packed result of {count} probabilities takes {wanted} bytes, not {len(data)}")

@@ -16,8 +16,8 @@ from inkling.models.video import CONTAINERS
 from inkling.service.protocol.errors import ServiceError
 from inkling.service.sources.address import PORTS, Address
 from inkling.service.sources.failure import Failure, from_av, resolve
-from inkling.service.sources.fetch_request import Job
-from inkling.service.sources.http_reader import Body, Web
+from inkling.service.sources.fetch_request import FetchRequest
+from inkling.service.sources.http_reader import ResponseBody, SourceClient
 from inkling.service.sources.lifecycle import Cause
 
 _HLS_TYPES = ("application/vnd.apple.mpegurl", "application/x-mpegurl", "audio/mpegurl", "audio/x-mpegurl")
@@ -28,14 +28,14 @@ _MANY_ERRORS = 100
 
 
 @dataclass(slots=True)
-class Live:
+class LiveInput:
     """An open source. paced: it delivers ahead of time, in pieces, and is to be shown in its own."""
 
     container: InputContainer
     stream: Any
     max_pixels: int
     paced: bool
-    web: Web | None = None
+    web: SourceClient | None = None
 
     @property
     def format(self) -> str:
@@ -77,7 +77,7 @@ class Live:
             self.web.close()
 
 
-def open_live(job: Job, address: Address) -> Live:
+def open_live(job: FetchRequest, address: Address) -> LiveInput:
     """Connect, and find the video. Raises Failure."""
     try:
         job.policy.admit(address)
@@ -106,8 +106,8 @@ def open_live(job: Job, address: Address) -> Live:
     return _live(job, _open(url, job, options=options), paced=False)
 
 
-def _web(job: Job, address: Address) -> Live:
-    web = Web(address, job.policy, resolve, job.read_s)
+def _web(job: FetchRequest, address: Address) -> LiveInput:
+    web = SourceClient(address, job.policy, resolve, job.read_s)
     try:
         body = web.open(address.url)
         playlist = body.type in _HLS_TYPES or body.name.partition("?")[0].lower().endswith((".m3u8", ".m3u"))
@@ -124,15 +124,17 @@ def _web(job: Job, address: Address) -> Live:
         raise
 
 
-def _segment(web: Web, url: str) -> Body:
+def _segment(web: SourceClient, url: str) -> ResponseBody:
     return web.open(url)
 
 
-def _nothing(url: str, *_: object) -> Body:
+def _nothing(url: str, *_: object) -> ResponseBody:
     raise Failure(Cause.REFUSED, "the file names another one")
 
 
-def _open(what: str | Body, job: Job, *, options: dict[str, str] | None = None, **more: Any) -> InputContainer:
+def _open(
+    what: str | ResponseBody, job: FetchRequest, *, options: dict[str, str] | None = None, **more: Any
+) -> InputContainer:
     options = {"max_pixels": str(job.max_pixels), **(options or {})}
     times = (job.open_s, job.read_s)
     try:
@@ -142,7 +144,7 @@ def _open(what: str | Body, job: Job, *, options: dict[str, str] | None = None, 
     return container
 
 
-def _choose(job: Job, container: InputContainer) -> Any:
+def _choose(job: FetchRequest, container: InputContainer) -> Any:
     """The video stream to watch, None: there is none. Of a playlist's variants the smallest that is large enough."""
     chosen: Any = container.streams.best("video")
     variants = [stream for stream in container.streams.video if stream.codec_context is not None]
@@ -159,7 +161,7 @@ def _pixels(stream: Any) -> int:
     return int(stream.width * stream.height)
 
 
-def _live(job: Job, container: InputContainer, *, paced: bool, web: Web | None = None) -> Live:
+def _live(job: FetchRequest, container: InputContainer, *, paced: bool, web: SourceClient | None = None) -> LiveInput:
     stream = _choose(job, container)
     if stream is None or stream.codec_context is None:
         container.close()
@@ -170,4 +172,4 @@ def _live(job: Job, container: InputContainer, *, paced: bool, web: Web | None =
         raise Failure(Cause.UNREADABLE, f"frames of {codec.width} x {codec.height} pixels are too large")
     codec.thread_count = 1  # more would hold frames back
     codec.options = {"max_pixels": str(job.max_pixels)}
-    return Live(container, stream, job.max_pixels, paced, web)
+    return LiveInput(container, stream, job.max_pixels, paced, web)

@@ -44,7 +44,7 @@ _End = str | ServiceError
 class SocketShell:
     """Serves streams over WebSockets, and knows how many are at work."""
 
-    def __init__(self, hub: Hub, metrics: Metrics, idle_timeout_s: float = 60.0, outbox: int = 1024) -> None:
+    def __init__(self, hub: Hub, metrics: Metrics, idle_timeout_s: float, outbox: int) -> None:
         """outbox: messages that may wait for one client. idle_timeout_s: silence after which a stream ends."""
         self.hub = hub
         self.metrics = metrics

@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from inkling.models.bundle.schema import FrameInput, Positive
+from inkling.models.problems import first_problem
 from inkling.models.resize import FitPolicy
 from inkling.training.data.pose_dataset import CLIPS_FILE, COLUMNS, DATASET_FILE, REQUIRED_COLUMNS, Split
 from inkling.training.errors import DataError, Problem
@@ -98,9 +99,7 @@ def inspect(directory: Path | str) -> tuple[ClipDataset | None, list[Problem]]:
         text = (directory / DATASET_FILE).read_text(encoding="utf-8")
         about = ClipsFile.model_validate(tomllib.loads(text))
     except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
-        return None, [Problem(directory / DATASET_FILE, None, f"{key}: {first['msg']}" if key else first["msg"])]
+        return None, [Problem(directory / DATASET_FILE, None, first_problem(error))]
     except (OSError, ValueError) as error:
         return None, [Problem(directory / DATASET_FILE, None, str(error))]
     reader = _Reader(directory, about)
@@ -163,9 +162,7 @@ def read_rows(table: Path, required: tuple[str, ...] = REQUIRED_COLUMNS) -> tupl
                 try:
                     rows.append(Row.model_validate({"line": reader.line_num, **given}))
                 except ValidationError as error:
-                    first = error.errors()[0]
-                    key = ".".join(str(part) for part in first["loc"])
-                    problems.append(Problem(table, reader.line_num, f"{key}: {first['msg']}".removeprefix(": ")))
+                    problems.append(Problem(table, reader.line_num, first_problem(error)))
     except (OSError, csv.Error, UnicodeDecodeError) as error:
         return [], [Problem(table, None, "no such file" if isinstance(error, FileNotFoundError) else str(error))]
     if not rows and not problems:

@@ -31,6 +31,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from inkling.models import skeletons
 from inkling.models.errors import SkeletonError
+from inkling.models.problems import first_problem
 from inkling.models.skeletons import Skeleton
 from inkling.training.data.pose_file import Array, load
 from inkling.training.errors import DataError, Problem
@@ -142,9 +143,7 @@ def inspect(directory: Path | str, occluded: Occluded = "missing") -> tuple[Pose
         about = DatasetFile.model_validate(tomllib.loads((directory / DATASET_FILE).read_text(encoding="utf-8")))
         skeleton = about.body()
     except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
-        return None, [Problem(directory / DATASET_FILE, None, f"{key}: {first['msg']}" if key else first["msg"])]
+        return None, [Problem(directory / DATASET_FILE, None, first_problem(error))]
     except (OSError, SkeletonError, ValueError) as error:
         return None, [Problem(directory / DATASET_FILE, None, _sentence(error))]
     reader = _Reader(directory, skeleton, about.fps, occluded)

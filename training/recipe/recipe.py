@@ -20,6 +20,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from inkling.models.bundle.schema import Name, Positive
 from inkling.models.networks import FrameConfig, PoseConfig, StudentConfig, TeacherConfig
+from inkling.models.problems import all_problems
 from inkling.training.augment.frames import PixelAugmentation
 from inkling.training.augment.poses import Augmentation
 from inkling.training.errors import ConfigError
@@ -200,8 +201,7 @@ def read_recipe(path: Path | str) -> Recipe:
             raise ConfigError(f"{path} is a study of several fits: inkling train reproduce runs it")
         return Recipe.model_validate(fields)
     except ValidationError as error:
-        problems = [f"{'.'.join(str(part) for part in e['loc'])}: {e['msg']}" for e in error.errors()]
-        raise ConfigError("\n".join(f"{path}: {problem.removeprefix(': ')}" for problem in problems)) from error
+        raise ConfigError("\n".join(f"{path}: {problem}" for problem in all_problems(error))) from error
     except FileNotFoundError as error:
         raise ConfigError(f"{path}: no such file") from error
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:

@@ -27,6 +27,7 @@ from typing import Annotated, Any, Self
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from inkling.models.bundle.schema import Name
+from inkling.models.problems import all_problems, first_problem
 from inkling.training.errors import ConfigError
 from inkling.training.recipe.recipe import RECIPES, Recipe, recipe_file
 from inkling.training.recipe.sections import Occluded, Section
@@ -125,9 +126,7 @@ class Study(Section):
         try:
             return Recipe.model_validate(fields)
         except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(str(part) for part in first["loc"])
-            raise ConfigError(f"study {self.name}, {cell}: {where}: {first['msg']}") from error
+            raise ConfigError(f"study {self.name}, {cell}: {first_problem(error)}") from error
 
     def restricted(
         self,
@@ -182,8 +181,7 @@ def read_study(path: Path | str) -> tuple[Study, dict[str, Any]]:
             raise ConfigError(f"{file} is no study: it names no base recipe (inkling train fit takes recipes)")
         study = Study.model_validate(fields)
     except ValidationError as error:
-        problems = [f"{'.'.join(str(part) for part in e['loc'])}: {e['msg']}" for e in error.errors()]
-        raise ConfigError("\n".join(f"{file}: {problem}" for problem in problems)) from error
+        raise ConfigError("\n".join(f"{file}: {problem}" for problem in all_problems(error))) from error
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ConfigError(f"{file}: {error}") from error
     beside = file.parent / study.base

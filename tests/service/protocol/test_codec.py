@@ -43,6 +43,12 @@ def frame(text: str | bytes) -> PackedPose:
     return message
 
 
+def test_resuming_is_refused_in_a_sentence_until_it_works() -> None:
+    with pytest.raises(BadMessage, match=r"^start\.resume: a stream cannot be resumed yet: leave this out"):
+        decode('{"type":"start","bundle":"b","resume":"k3v"}')
+    assert decode('{"type":"start","bundle":"b","resume":null}') == Start(bundle="b")
+
+
 def test_the_messages_of_the_documented_example_are_understood() -> None:
     start = decode(
         '{"type":"start","bundle":"body-actions","input":"pose","skeleton":"coco17","width":1280,"height":720}'

@@ -37,7 +37,7 @@ def test_ready_says_what_the_stream_runs_on(server: Running) -> None:
         finish(socket)
     assert isinstance(ready, Ready)
     assert (ready.bundle, ready.version, ready.labels, ready.rate_hz) == ("tiny", "1", ("a", "b", "c"), 15.0)
-    assert ready.credits == server.core.settings.inbox
+    assert ready.credits == server.core.settings.limits.inbox
 
 
 def test_a_flush_is_answered_after_everything_before_it_and_before_anything_after_it(server: Running) -> None:
@@ -81,7 +81,7 @@ def test_policy_block_loses_nothing_however_fast_the_client_sends(server: Runnin
 
 
 def test_skipped_frames_are_credited_before_the_client_runs_out(server: Running) -> None:
-    credits = server.core.settings.inbox
+    credits = server.core.settings.limits.inbox
     with opened(server) as socket:
         say(socket, pose(0, 0.0, {1: body()}))
         assert isinstance(hear(socket), (Prediction))
