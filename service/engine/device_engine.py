@@ -24,12 +24,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from inkling.models.arrays import Array
 from inkling.models.bundle import Bundle
 from inkling.models.bundle.schema import BundleSpec
 from inkling.models.errors import BundleInvalid
-from inkling.service.engine.onnx_engine import Array, Device, Engine, runtime, session
+from inkling.service.engine.onnx_engine import Device, Engine, runtime, session
 from inkling.service.engine.row_graph import RESULT, ROWS, next_slab, row_graph, slab
-from inkling.service.engine.state_pool import Indices, Kept, StatePool
+from inkling.service.engine.state_pool import Indices, RowMask, StatePool
 
 log = logging.getLogger(__name__)
 
@@ -83,7 +84,7 @@ class DevicePool(StatePool):
         bucket.rows[:batch, 1] = holding ^ 1
         bucket.rows[batch:] = self._fill
 
-    def turn(self, rows: Indices, generations: Indices, epochs: Indices, keep: Kept | None) -> None:
+    def turn(self, rows: Indices, generations: Indices, epochs: Indices, keep: RowMask | None) -> None:
         """What the run wrote for these rows is their state now, where the tenant of `generations` is still theirs."""
         stored = self.stored(rows, generations, keep)
         if not stored.all():
@@ -167,7 +168,7 @@ class DeviceEngine(Engine):
 
     def advance(
         self, pool: StatePool, rows: Indices, generations: Indices, epochs: Indices, x: Array
-    ) -> tuple[NDArray[np.float32], Kept | None]:
+    ) -> tuple[NDArray[np.float32], RowMask | None]:
         if not isinstance(pool, DevicePool):
             raise TypeError("a pool of another engine")
         batch = len(rows)
@@ -184,7 +185,7 @@ class DeviceEngine(Engine):
         """(batch, K + 1) of the filled bucket."""
         return bucket.run()[:batch].copy()
 
-    def settle(self) -> None:
+    def prepare_thread(self) -> None:
         """Record CUDA graphs and keep those that pay. On the thread that will run steps: graphs belong to a thread."""
         if not self._graphs:
             return

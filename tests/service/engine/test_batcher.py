@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from inkling.models.bundle import Bundle
-from inkling.service.engine.batcher import TOGETHER_S, Batcher, Outcome
+from inkling.service.engine.batcher import TOGETHER_S, Batcher, BatchOutcome
 from inkling.service.engine.onnx_engine import Engine
 from inkling.service.engine.scheduler import Lane, Step
 from inkling.service.engine.state_pool import HostPool
@@ -32,7 +32,7 @@ class Bench:
     def __init__(self, bundle: Bundle, tracks: int = 3, max_batch: int = 8) -> None:
         self.engine = FaultyEngine(bundle, threads=1)
         self.pool = HostPool(bundle.spec.state, 8, max_batch)
-        self.outcomes: list[Outcome] = []
+        self.outcomes: list[BatchOutcome] = []
         self.now_s = 0.0
         self.batcher = Batcher(self.engine, self.pool, self.outcomes.append, max_batch, lambda: self.now_s)
         self.lanes = [self.lane() for _ in range(tracks)]
@@ -46,7 +46,7 @@ class Bench:
         self.batcher.submit([step])
         return step
 
-    def run(self) -> Outcome:
+    def run(self) -> BatchOutcome:
         assert self.batcher.run_once()
         return self.outcomes[-1]
 
@@ -201,7 +201,7 @@ def test_the_thread_outlives_a_post_that_raises(bundle: Bundle, caplog: pytest.L
     done = threading.Event()
     calls = []
 
-    def post(outcome: Outcome) -> None:
+    def post(outcome: BatchOutcome) -> None:
         calls.append(outcome)
         if len(calls) == 2:
             done.set()
@@ -225,7 +225,7 @@ def test_tracks_that_come_and_go_while_the_thread_runs_equal_the_plain_loop(bund
     answers: dict[Step, list[float]] = {}
     arrived = threading.Condition()
 
-    def post(outcome: Outcome) -> None:
+    def post(outcome: BatchOutcome) -> None:
         with arrived:
             answers.update(zip(outcome.answered, outcome.probabilities, strict=True))
             arrived.notify()

@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from inkling.models.arrays import Array
 from inkling.models.bundle import Bundle, Registry, load, zoo_directory
 from inkling.models.errors import BundleInvalid
 from inkling.service.engine import device_engine
 from inkling.service.engine.device_engine import DeviceEngine, DevicePool, buckets, choose_graphs, engine_for
-from inkling.service.engine.onnx_engine import Array, Engine
+from inkling.service.engine.onnx_engine import Engine
 from inkling.service.engine.onnx_engine import session as engine_session
 from inkling.service.engine.state_pool import HostPool, Slot, StatePool
 from tests.service.rig import FaultyDevice, body, tiny
@@ -221,7 +222,7 @@ def watched(engine: DeviceEngine) -> list[device_engine.Bucket]:
 
 def test_settling_changes_no_state(engine: DeviceEngine, pool: DevicePool) -> None:
     initial = {name: slab.numpy()[:-1].copy() for name, slab in pool.slabs.items()}
-    engine.settle()
+    engine.prepare_thread()
     for name, slab in pool.slabs.items():
         np.testing.assert_array_equal(slab.numpy()[:-1], initial[name])
 
@@ -262,7 +263,7 @@ def test_graphs_that_cannot_be_recorded_are_not_used(
         return run(bucket)
 
     monkeypatch.setattr(device_engine.Bucket, "run", fails)
-    engine.settle()
+    engine.prepare_thread()
     assert "CUDA graphs are not used: capture is not allowed" in caplog.text
     engine.advance(pool, *rows(pool.acquire()), epochs(0), bodies(1))
 
@@ -279,7 +280,7 @@ def test_a_session_that_refuses_graphs_is_made_without(
     with caplog.at_level(logging.WARNING):
         engine = DeviceEngine(bundle, 1, "cpu")
     assert "control flow" in caplog.text
-    engine.settle()
+    engine.prepare_thread()
     assert not any(bucket.replays for bucket in engine.pool(1, 2).buckets())
 
 

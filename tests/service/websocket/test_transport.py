@@ -40,7 +40,7 @@ from tests.service.conftest import (
 def test_a_client_that_closes_but_does_not_read_is_gone_after_the_linger_time(
     bundles: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("inkling.service.websocket.transport.LINGER_S", 0.2)
+    monkeypatch.setattr("inkling.service.websocket.uvicorn_repairs.LINGER_S", 0.2)
     # An outbox without end: it is the socket's buffers that must fill, not the patience with a slow reader.
     with running(tiny_settings(bundles, outbox=10**9)) as server:
         _close_without_reading(server)
