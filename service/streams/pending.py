@@ -89,7 +89,8 @@ class PendingFrames:
         entries = self._entries
         while entries and not entries[0].left:
             entry = entries.popleft()
-            self._markers -= isinstance(entry, FlushMarker)
+            if type(entry) is FlushMarker:
+                self._markers -= 1
             yield entry
 
     def clear(self) -> int:

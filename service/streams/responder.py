@@ -4,8 +4,18 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from inkling.models.bundle.schema import BundleSpec
-from inkling.service.protocol.codec import Credit, DecisionMessage, Event, Outgoing, Start, Summary, error_message
+from inkling.models.bundle.schema import BundleSpec, FrameInput
+from inkling.service.protocol.codec import (
+    Credit,
+    DecisionMessage,
+    Event,
+    Flushed,
+    Outgoing,
+    Ready,
+    Start,
+    Summary,
+    error_message,
+)
 from inkling.service.protocol.errors import ServiceError
 from inkling.service.protocol.prediction_value import PredictionValue
 from inkling.service.streams.early_decision import EarlyDecision
@@ -31,9 +41,10 @@ class Outlet(Protocol):
 class Responder:
     """Messages of one stream, with its counts in them."""
 
-    __slots__ = ("_counts", "_error_rate", "_labels", "_predict", "_send", "dropped")
+    __slots__ = ("_counts", "_error_rate", "_labels", "_predict", "_send", "_spec", "dropped")
 
     def __init__(self, spec: BundleSpec, start: Start, counts: Counts, outlet: Outlet) -> None:
+        self._spec = spec
         self._labels = spec.labels
         self._error_rate = start.error_rate or 0.0
         self._counts = counts
@@ -41,6 +52,21 @@ class Responder:
         self._predict = outlet.predict
         self.dropped = 0
         """Frames dropped so far, for whatever cause."""
+
+    def ready(self, stream: str, credits: int) -> None:
+        spec = self._spec
+        size = (spec.input.width, spec.input.height) if isinstance(spec.input, FrameInput) else None
+        self._send(
+            Ready(
+                stream=stream,
+                bundle=spec.name,
+                version=spec.version,
+                labels=spec.labels,
+                rate_hz=spec.rate_hz,
+                credits=credits,
+                image_size=size,
+            )
+        )
 
     def drop(self, cause: str) -> None:
         """Count a dropped frame."""
@@ -54,6 +80,9 @@ class Responder:
 
     def credit(self, seq: int) -> None:
         self._send(Credit(seq=seq, skipped=self._counts.skipped, dropped=self.dropped))
+
+    def flushed(self, id: int) -> None:
+        self._send(Flushed(id=id))
 
     def prediction(self, frame: FrameInFlight, step: PersonStep, probabilities: list[float], backlog: int) -> None:
         """One person's result, and the events and the early decision that follow from it."""

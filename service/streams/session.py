@@ -13,10 +13,10 @@ import math
 from collections.abc import Callable, Collection
 from typing import Any, Protocol
 
-from inkling.models.bundle.schema import BundleSpec, FrameInput
+from inkling.models.bundle.schema import BundleSpec
 from inkling.service.engine.scheduler import Lane, Prepare, StepQueue
 from inkling.service.engine.state_pool import StatePool
-from inkling.service.protocol.codec import End, Flush, Flushed, PackedPose, Ready, Reset, Start
+from inkling.service.protocol.codec import End, Flush, PackedPose, Reset, Start
 from inkling.service.protocol.errors import (
     BadTime,
     Draining,
@@ -89,7 +89,6 @@ class Session:
         self._limits = limits
         self._mapper = mapper
         self._pending = PendingFrames(limits.inbox, queue, drop_oldest=start.policy == "drop_oldest")
-        self._send = outlet.send
         self._responder = Responder(spec, start, self.counts, outlet)
         self._silent = 0  # frames settled since the client last heard of it
         self._last = (0, 0.0)  # seq and pts_s of the frame settled last
@@ -97,17 +96,7 @@ class Session:
         self._draining = False
         self._poses = start.input == "pose"
         self._patience = max(1, limits.inbox // 2)  # silent frames after which the client hears of them
-        self._send(
-            Ready(
-                stream=stream,
-                bundle=spec.name,
-                version=spec.version,
-                labels=spec.labels,
-                rate_hz=spec.rate_hz,
-                credits=limits.inbox,
-                image_size=image_size(spec),
-            )
-        )
+        self._responder.ready(stream, limits.inbox)
 
     @property
     def waiting(self) -> int:
@@ -276,7 +265,7 @@ class Session:
             if isinstance(entry, FrameInFlight):
                 self._answer(entry)
             else:
-                self._send(Flushed(id=entry.id))
+                self._responder.flushed(entry.id)
         if self._silent >= self._patience:
             self._silent = 0
             self._responder.credit(self._last[0])
@@ -302,7 +291,7 @@ class Session:
                 failed = True
             else:
                 predicted = True
-                self._responder.prediction(frame, step, step.probabilities, self.waiting)
+                self._responder.prediction(frame, step, step.probabilities, self._pending.waiting)
         if predicted:
             self.counts.stepped += 1
             self._silent = 0
@@ -325,8 +314,3 @@ class Session:
         self.tally()
         self._responder.summary(now_s - self.opened_s)
         self.close()
-
-
-def image_size(spec: BundleSpec) -> tuple[int, int] | None:
-    """(width, height) of what a bundle sees of an image; None for one that takes poses."""
-    return (spec.input.width, spec.input.height) if isinstance(spec.input, FrameInput) else None

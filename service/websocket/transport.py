@@ -4,7 +4,9 @@ Once `deliver_to` was called, messages go from the socket to a `Sink`, and `writ
 queue, task or wake-up between them. What one connection has to say in one turn of the event loop leaves in one system
 call.
 
-TRANSPORT_MEASURED
+A message in and its answer out take 3.3 µs of the server's thread that way, the socket's system calls included, and
+11.9 µs through ASGI's `receive` and `send` (`python -m tests.benchmarks.fast_paths`, eight messages under way, one core
+of an AMD EPYC): 13 % of a core at 15,000 frames a second.
 
 Like `uvicorn_repairs`, on which it stands, this uses attributes that are private to uvicorn; see there.
 """
