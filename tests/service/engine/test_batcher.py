@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -15,6 +14,7 @@ from inkling.service.engine.batcher import TOGETHER_S, Batcher, BatchOutcome
 from inkling.service.engine.onnx_engine import Engine
 from inkling.service.engine.scheduler import Lane, Step
 from inkling.service.engine.state_pool import HostPool
+from tests.service.conftest import wait_until
 from tests.service.rig import FaultyEngine, Floats, PlainTrack, body, tiny
 from tests.support import TinyReference
 
@@ -267,13 +267,13 @@ def test_what_one_turn_submits_is_one_batch_and_one_wake_up(bundle: Bundle) -> N
     bench = Bench(bundle)
     later: list[Callable[[], None]] = []
     bench.batcher.start(later.append)
-    assert wait_for(lambda: bench.batcher.asleep)
+    wait_until(lambda: bench.batcher.asleep)
     for lane in bench.lanes:
         bench.submit(lane, body(1))
     assert not bench.outcomes
     (rouse,) = later
     rouse()
-    assert wait_for(lambda: bool(bench.outcomes))
+    wait_until(lambda: bool(bench.outcomes))
     assert [outcome.size for outcome in bench.outcomes] == [3]
     assert bench.batcher.stop(timeout_s=30)
 
@@ -291,7 +291,7 @@ def test_results_of_batches_without_a_break_wait_for_each_other_a_moment_only(bu
 
     bench.engine.during = step
     bench.batcher.start()
-    assert wait_for(lambda: len(bench.outcomes) == 6)
+    wait_until(lambda: len(bench.outcomes) == 6)
     assert bench.batcher.stop(timeout_s=30)
     assert posted == [0, 0, 0, 3, 3, 3], "outcomes that were posted when each batch ran"
 
@@ -311,10 +311,3 @@ def test_rows_are_the_probabilities_as_float32(bundle: Bundle) -> None:
     assert [np.frombuffer(row, "<f4").tolist() for row in outcome.rows] == [
         np.array(row, np.float32).tolist() for row in outcome.probabilities
     ]
-
-
-def wait_for(done: Callable[[], bool]) -> bool:
-    deadline_s = time.monotonic() + 30
-    while not done() and time.monotonic() < deadline_s:
-        time.sleep(0.001)
-    return done()
