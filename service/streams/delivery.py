@@ -46,7 +46,7 @@ class Delivery:
         self._outcomes.append((bundle, outcome))
         if not self._waking:  # else the loop has yet to look, and finds this one too
             self._waking = True
-            self._call_on_loop(self._deliver_all)
+            self._call_on_loop(self._deliver)
 
     def refuse(self, step: Step, error: ServiceError) -> None:
         """What a step should have seen cannot be decoded. On a decoder's thread."""
@@ -57,12 +57,13 @@ class Delivery:
         if self._loop is not None and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(call)
 
-    def _deliver_all(self) -> None:
+    def _deliver(self) -> None:
+        """Every batch that is done."""
         self._waking = False
         while self._outcomes:
-            self._deliver(*self._outcomes.popleft())
+            self._deliver_batch(*self._outcomes.popleft())
 
-    def _deliver(self, bundle: LoadedBundle, outcome: BatchOutcome) -> None:
+    def _deliver_batch(self, bundle: LoadedBundle, outcome: BatchOutcome) -> None:
         now_s = self._clock()
         answers = zip(outcome.answered, outcome.probabilities, outcome.best, outcome.rows, strict=True)
         for step, probabilities, best, row in answers:

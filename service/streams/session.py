@@ -124,7 +124,7 @@ class Session:
                 raise UnsupportedInput(f"this stream was started with input {self.start.input!r}")
             self.counts.received += 1
             try:
-                self._frame(message, now_s)
+                self._take_frame(message, now_s)
             except ServiceError as error:
                 self.counts.refused += 1
                 self._responder.error(error, message.seq)
@@ -181,7 +181,7 @@ class Session:
         self.counts.tracks = self.tracks.seen
         return self.counts
 
-    def _frame(self, message: FrameMessage, now_s: float) -> None:
+    def _take_frame(self, message: FrameMessage, now_s: float) -> None:
         pts_s = max(now_s - self.opened_s, 0.0) if message.pts_s is None else message.pts_s
         people = message.tracks
         if not 0 <= pts_s < math.inf:

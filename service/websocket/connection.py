@@ -36,8 +36,8 @@ _End = str | ServiceError
 class StreamConnection:
     """One WebSocket. States: accepted -> (refused | open -> ended) -> closed.
 
-    While it is open it is a `Sink`: the transport calls it with each message, the hub with each answer, and its
-    coroutine does nothing but wait for the end.
+    While it is open it is a `Sink`: the transport calls it with each message, the stream writes its answers to the
+    transport, and the coroutine of the connection does nothing but wait for the end.
     """
 
     def __init__(self, endpoint: StreamEndpoint, websocket: WebSocket, transport: StreamTransport) -> None:
@@ -48,7 +48,7 @@ class StreamConnection:
         self._stream: OpenStream | None = None
         self._block = False
         self._close_code = NORMAL
-        self._last_of_all = False
+        self._nothing_follows = False
         """No message follows those that are on their way."""
         self._end: asyncio.Future[_End] = self._loop.create_future()
         self._sent: asyncio.Future[None] | None = None
@@ -65,9 +65,9 @@ class StreamConnection:
                 await self._refuse(error)
                 return
             with self._endpoint.busy():
-                self._transport.deliver_to(self)
+                self._transport.deliver_to(self, self._endpoint.outbox)
                 try:
-                    stream = self._endpoint.hub.open(start, self._post, write=self._write)
+                    stream = self._endpoint.hub.open(start, self._send, write=self._transport.write)
                 except ServiceError as error:
                     await self._refuse(error)
                     return
@@ -137,10 +137,10 @@ class StreamConnection:
                     raise
                 stream.refuse(error)
         except ServiceError as error:
-            self._ended(error)
+            self._end_with(error)
         except Exception:  # a defect in this stream's path: it ends, the others go on
             log.exception("a stream failed", extra={"stream": stream.stream})
-            self._ended(Internal("the server failed; the operator finds the cause in its log"))
+            self._end_with(Internal("the server failed; the operator finds the cause in its log"))
         if self._block and stream.full:
             stream.call_when_writable(self._read_on)
             return True
@@ -148,7 +148,7 @@ class StreamConnection:
 
     def gone(self) -> None:
         """The client went away (`Sink`)."""
-        self._ended("disconnected")
+        self._end_with("disconnected")
 
     def check_silence(self, now_s: float) -> None:
         """End a stream whose client has said nothing for too long."""
@@ -157,40 +157,39 @@ class StreamConnection:
         if stream is None or (self._block and stream.full):  # it waits for us
             return
         if now_s - max(stream.last_message_s, self._writable_s) >= limit_s:
-            self._ended(IdleTimeout(f"no message for {limit_s:g} s"))
+            self._end_with(IdleTimeout(f"no message for {limit_s:g} s"))
 
     def _read_on(self) -> None:
         self._writable_s = time.monotonic()
         self._transport.resume()
 
     # -- out --------------------------------------------------------------------------------------------------------
-    def _post(self, message: Outgoing) -> None:
-        """The stream's outbox, called by the hub: never blocks."""
+    def _send(self, message: Outgoing) -> None:
+        """The stream's outbox, for all but predictions, which go to the transport as they are."""
         if isinstance(message, ErrorMessage):
             if message.code == Draining.code:
                 self._close_code = RESTART
             elif message.code == Internal.code:  # a defect ended the stream: no summary follows
                 self._close_code = BROKEN
-                self._last_of_all = True
+                self._nothing_follows = True
         elif isinstance(message, Summary):
-            self._last_of_all = True
-        self._write(encode(message))
-        if self._last_of_all and not self._transport.unsent:
-            self._ended("summary")
-
-    def _write(self, data: str | bytes) -> None:
-        """Send one message, for predictions without the detour of `_post`."""
-        if self._transport.write(data) > self._endpoint.outbox:
-            self._ended(SlowReader(f"{self._endpoint.outbox} messages wait for this client to read them"))
+            self._nothing_follows = True
+        self._transport.write(encode(message))
+        if self._nothing_follows and not self._transport.unsent:
+            self._end_with("summary")
 
     def all_sent(self) -> None:
         """All that was said has gone to the socket (`Sink`)."""
-        if self._last_of_all:
-            self._ended("summary")
+        if self._nothing_follows:
+            self._end_with("summary")
         if self._sent is not None and not self._sent.done():
             self._sent.set_result(None)
 
-    def _ended(self, how: _End) -> None:
+    def too_slow(self) -> None:
+        """The client does not read (`Sink`)."""
+        self._end_with(SlowReader(f"{self._endpoint.outbox} messages wait for this client to read them"))
+
+    def _end_with(self, how: _End) -> None:
         """The stream ends in this way, if it has not ended in another."""
         if not self._end.done():
             self._end.set_result(how)

@@ -48,6 +48,9 @@ class Sink(Protocol):
     def all_sent(self) -> None:
         """What waited for the client to read has gone to the socket."""
 
+    def too_slow(self) -> None:
+        """More messages wait for the client to read than may."""
+
 
 class TurnEnd:
     """The connections of a server that have something to say when this turn of the event loop is over."""
@@ -78,6 +81,7 @@ class StreamTransport(MendedProtocol):
         self._held_up = False  # the sink takes nothing now
         self._backlog: deque[Piece] = deque()  # arrived, not taken
         self._unsent: deque[bytes] = deque()  # frames for which the socket has no room
+        self._most_unsent = 0
         self._out: list[bytes] = []  # frames of this turn
         # One for all connections of the server.
         self._turn_end: TurnEnd = vars(kwargs["server_state"]).setdefault("inkling_turn_end", TurnEnd(self.loop))
@@ -88,9 +92,13 @@ class StreamTransport(MendedProtocol):
         if not self.handshake_complete:  # else it was no WebSocket handshake, and is answered
             self.scope["extensions"][EXTENSION] = {"connection": self}
 
-    def deliver_to(self, sink: Sink) -> None:
-        """Give every message from now on to `sink`, beginning with `resume`. ASGI's receive gets none of them."""
+    def deliver_to(self, sink: Sink, most_unsent: int) -> None:
+        """Give every message from now on to `sink`, beginning with `resume`. ASGI's receive gets none of them.
+
+        most_unsent: messages that may wait for the client to read before the sink hears that it is too slow.
+        """
         self._sink = sink
+        self._most_unsent = most_unsent
         self._held_up = True
         while not self.queue.empty():
             event = cast(dict[str, Any], self.queue.get_nowait())
@@ -196,19 +204,19 @@ class StreamTransport(MendedProtocol):
         """Throw away what waits for the client to read."""
         self._unsent.clear()
 
-    def write(self, message: str | bytes) -> int:
-        """Send one message, or keep it while the client does not read. Returns how many are kept."""
+    def write(self, message: str | bytes) -> None:
+        """Send one message, or keep it while the client does not read."""
         frame = text_frame(message.encode()) if isinstance(message, str) else binary_frame(message)
         if self._unsent or not self.writable.is_set():
             self._unsent.append(frame)
+            if len(self._unsent) > self._most_unsent and self._sink is not None:
+                self._sink.too_slow()
         elif not (self.disconnected or self.close_sent):
             if not self._out:
                 self._turn_end.add(self)
             self._out.append(frame)
             if len(self._out) >= MANY:
                 self.flush()
-            return 0
-        return len(self._unsent)
 
     def flush(self) -> None:
         """Hand this turn's frames to the socket."""

@@ -98,6 +98,9 @@ class Echo:
     def all_sent(self) -> None:
         pass
 
+    def too_slow(self) -> None:
+        raise AssertionError("fewer messages are under way than may wait")
+
 
 def echoed(*, direct: bool) -> float:
     """Microseconds of the server's thread for each of `MESSAGES` echoed, through a sink or through ASGI."""
@@ -109,7 +112,7 @@ def echoed(*, direct: bool) -> float:
         begin_s = time.thread_time()
         if direct:
             echo = Echo(scope["extensions"][EXTENSION]["connection"])
-            echo.transport.deliver_to(echo)
+            echo.transport.deliver_to(echo, MESSAGES)
             echo.transport.resume()
             await echo.ended.wait()
         else:
