@@ -1,7 +1,7 @@
 """The engine's thread: continuous batching without a timer.
 
 It takes whatever is ready, runs it, hands all results over in one call, and repeats; it sleeps only when nothing is
-ready. Alone, a stream waits for nobody; under load, batches grow by themselves.
+ready. A stream that is alone waits for no other; under load, batches grow by themselves.
 
 Steps are handed over without a lock, so that the event loop never waits for the engine. This relies on the GIL twice:
 `deque.extend` of a list and `popleft` are each done in one piece, and each thread sees the other's writes in the order

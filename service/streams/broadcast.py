@@ -1,4 +1,4 @@
-"""From one stream's answers to those who get them: its own client, and whoever follows it. No sockets.
+"""From one stream's answers to those who get them: its own client and its followers. No sockets.
 
 A follower gets a copy of the predictions, events and decisions, and never holds the stream up.
 """

@@ -32,7 +32,7 @@ from inkling.service.streams.broadcast import Broadcast, Follower, FollowerPlace
 from inkling.service.streams.bundle_registry import BundleRegistry
 from inkling.service.streams.delivery import Delivery
 from inkling.service.streams.limits import Limits
-from inkling.service.streams.loaded_bundle import EngineOptions, LoadedBundle, prepare
+from inkling.service.streams.loaded_bundle import EngineOptions, prepare
 from inkling.service.streams.observer import Observer
 from inkling.service.streams.open_stream import OpenStream
 from inkling.service.streams.session import Session
@@ -89,7 +89,7 @@ class Hub:
         )
         self._bundles.add(loaded)
         if self._loop is not None:
-            self._run(loaded, self._loop)
+            loaded.start(self._loop)
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
         """Start the engine threads; results are delivered on `loop`. Once."""
@@ -99,12 +99,7 @@ class Hub:
         self._delivery.start(loop)
         self._decoders.start()
         for bundle in self._bundles:
-            self._run(bundle, loop)
-
-    @staticmethod
-    def _run(bundle: LoadedBundle, loop: asyncio.AbstractEventLoop) -> None:
-        """Start a bundle's engine. Streams submit on the loop's thread, decoders on theirs."""
-        bundle.batcher.start(loop.call_soon if bundle.decoder is None else None)
+            bundle.start(loop)
 
     def open(
         self,

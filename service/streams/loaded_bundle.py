@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -56,6 +57,10 @@ class LoadedBundle:
     def queue(self) -> StepQueue:
         """Where sessions send their steps."""
         return self.decoder or self.batcher
+
+    def start(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Start the engine. Streams submit on the loop's thread, decoders on theirs."""
+        self.batcher.start(loop.call_soon if self.decoder is None else None)
 
     def mapper(self, start: Start) -> PoseMapper | FrameMapper:
         """One for all streams of a skeleton: the batcher prepares the rows of one mapper in one call."""

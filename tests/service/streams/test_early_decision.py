@@ -1,4 +1,4 @@
-"""Decisions from the rule of a bundle to its clients; the rule itself is in tests/models/test_commitment."""
+"""Decisions from the rule of a bundle to its clients; the rule itself is in tests/models/test_early_decision."""
 
 from __future__ import annotations
 

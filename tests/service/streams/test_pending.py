@@ -157,7 +157,7 @@ def test_with_policy_block_every_frame_is_taken() -> None:
     assert stage.pending.waiting == 2
 
 
-def test_frames_without_works_merge_while_they_wait() -> None:
+def test_frames_without_steps_merge_while_they_wait() -> None:
     stage = Stage()
     stage.submit(0)
     for seq in range(1, 100):
@@ -190,7 +190,7 @@ def test_a_dropped_frame_at_which_something_ended_keeps_its_place() -> None:
     assert stage.take_settled() == [1]
 
 
-def test_clearing_counts_the_frames_with_works_and_takes_new_ones() -> None:
+def test_clearing_counts_the_frames_with_steps_and_takes_new_ones() -> None:
     stage = Stage()
     stage.submit(0)
     stage.silent(1)
