@@ -62,7 +62,7 @@ ROOMS = {
 }
 PURE_ROOMS = {
     "service/protocol": set(),
-    "service/streams": {"hub.py", "loaded_bundle.py", "delivery.py", "open_stream.py", "broadcast.py"},
+    "service/streams": {"hub.py", "loaded_bundle.py", "delivery.py", "admitted_stream.py", "broadcast.py"},
 }
 """Rooms in which everything is pure, but for these files."""
 

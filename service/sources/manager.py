@@ -15,8 +15,8 @@ from inkling.service.sources.lifecycle import Cause, State, Timing
 from inkling.service.sources.policy import Policy
 from inkling.service.sources.source import Source, Tally
 from inkling.service.sources.store import Kept, Store, StoreError
+from inkling.service.streams.admitted_stream import AdmittedStream
 from inkling.service.streams.hub import Hub
-from inkling.service.streams.open_stream import OpenStream
 
 log = logging.getLogger(__name__)
 
@@ -138,7 +138,7 @@ class Sources:
             on_end=self._note_end,
         )
 
-    def _open(self, start: Start, id: str) -> OpenStream:
+    def _open(self, start: Start, id: str) -> AdmittedStream:
         return self._hub.open(start, _log_errors, stream=id)
 
     def _note_end(self, source: Source) -> None:

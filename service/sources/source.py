@@ -24,7 +24,7 @@ from inkling.service.sources.lifecycle import Cause, Do, Machine, State, Timing
 from inkling.service.sources.pipe import Ended, Failed, Looped, Message, Opened, Picture
 from inkling.service.sources.policy import Policy
 from inkling.service.sources.timestamps import Timeline
-from inkling.service.streams.open_stream import OpenStream
+from inkling.service.streams.admitted_stream import AdmittedStream
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +33,7 @@ GRACE_S = 2.0
 LAST_WORDS_S = 5.0
 """Seconds in which the last frames of a source are answered."""
 
-Open = Callable[[Start, str], OpenStream]
+Open = Callable[[Start, str], AdmittedStream]
 """Opens a stream of that id in the hub. Raises ServiceError."""
 
 
@@ -86,7 +86,7 @@ class Source:
         self._on_end = on_end
         self._clock = clock
         self._chance = chance
-        self._handle: OpenStream | None = None
+        self._handle: AdmittedStream | None = None
         self._connection: Connection | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._timer_s = 0.0

@@ -2,7 +2,7 @@
 
 The walk of a frame in, on the event loop's thread:
 
-    StreamTransport.data_received -> StreamConnection.message -> codec.decode -> OpenStream.receive -> Session.receive
+    StreamTransport.data_received -> StreamConnection.message -> codec.decode -> AdmittedStream.receive -> Session.receive
     -> PoseMapper.accept (is it usable) -> Tracks.find, Resampler.push (who is due for a step) -> PendingFrames.submit
     -> Batcher.submit, or Decoder.submit for an image, which hands it to the batcher when it is decoded
 

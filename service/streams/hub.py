@@ -28,13 +28,13 @@ from inkling.service.engine.onnx_engine import Device
 from inkling.service.inputs.decode_pool import DecodePool
 from inkling.service.protocol.codec import Start
 from inkling.service.protocol.errors import Draining, OverCapacity, UnknownStream
+from inkling.service.streams.admitted_stream import AdmittedStream
 from inkling.service.streams.broadcast import Broadcast, Follower, FollowerPlaces, Outbox
 from inkling.service.streams.bundle_registry import BundleRegistry
 from inkling.service.streams.delivery import Delivery
 from inkling.service.streams.limits import Limits
 from inkling.service.streams.loaded_bundle import EngineOptions, prepare
 from inkling.service.streams.observer import Observer
-from inkling.service.streams.open_stream import OpenStream
 from inkling.service.streams.session import Session
 from inkling.service.streams.stats import BundleStats, StreamInfo
 
@@ -71,7 +71,7 @@ class Hub:
         self._delivery = Delivery(clock, observer)
         self._bundles = BundleRegistry()
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._streams: dict[str, OpenStream] = {}
+        self._streams: dict[str, AdmittedStream] = {}
         self._broadcasts: dict[str, Broadcast] = {}
         self._follower_places = FollowerPlaces(self.limits.max_followers)
 
@@ -107,7 +107,7 @@ class Hub:
         outbox: Outbox,
         stream: str | None = None,
         write: Callable[[str | bytes], None] | None = None,
-    ) -> OpenStream:
+    ) -> AdmittedStream:
         """Admit a stream; sends `Ready` through `outbox` before it returns. stream: its id, of a source that has one.
 
         write: gets predictions as they go over the wire, in place of `outbox`.
@@ -130,7 +130,7 @@ class Hub:
         )  # fmt: skip
         bundle.sessions[stream] = session
         self._broadcasts[stream] = broadcast
-        opened = self._streams[stream] = OpenStream(session, self._clock)
+        opened = self._streams[stream] = AdmittedStream(session, self._clock)
 
         def forget() -> None:
             del self._streams[stream]

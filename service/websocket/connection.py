@@ -17,7 +17,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from inkling.service.logs import stream_context
 from inkling.service.protocol.codec import ErrorMessage, Outgoing, Start, Summary, decode, encode
 from inkling.service.protocol.errors import Draining, IdleTimeout, Internal, OutOfOrder, ServiceError, SlowReader
-from inkling.service.streams.open_stream import OpenStream
+from inkling.service.streams.admitted_stream import AdmittedStream
 from inkling.service.websocket.closing import BROKEN, NORMAL, RESTART, send_and_close
 from inkling.service.websocket.transport import StreamTransport
 
@@ -45,7 +45,7 @@ class StreamConnection:
         self._websocket = websocket
         self._transport = transport
         self._loop = asyncio.get_running_loop()
-        self._stream: OpenStream | None = None
+        self._stream: AdmittedStream | None = None
         self._block = False
         self._close_code = NORMAL
         self._nothing_follows = False
@@ -103,7 +103,7 @@ class StreamConnection:
         text: str | None = message.get("text")
         return text if text is not None else message["bytes"]
 
-    async def _run_stream(self, stream: OpenStream, start: Start) -> None:
+    async def _run_stream(self, stream: AdmittedStream, start: Start) -> None:
         log.info("stream opened", extra={"bundle": stream.spec.name, "policy": start.policy})
         self._stream, self._block = stream, start.policy == "block"
         self._endpoint.watch(self)

@@ -21,8 +21,8 @@ from inkling.service.sources.definition import Definition
 from inkling.service.sources.lifecycle import Cause, State, Timing
 from inkling.service.sources.policy import Policy
 from inkling.service.sources.source import Source
+from inkling.service.streams.admitted_stream import AdmittedStream
 from inkling.service.streams.hub import Hub
-from inkling.service.streams.open_stream import OpenStream
 from tests.service.sources.cameras import Camera, free_port, make_video, silent
 from tests.support import make_bundle, make_frame_bundle
 
@@ -41,7 +41,7 @@ class Watch:
     ended: list[str] = field(default_factory=list)
 
     def source(self, url: str, timing: Timing = QUICK, **options: Any) -> Source:
-        def open_stream(start: Start, id: str) -> OpenStream:
+        def open_stream(start: Start, id: str) -> AdmittedStream:
             return self.hub.open(start, self.messages.append, id)
 
         wanted = Definition(**{"url": url, "bundle": "tiny-frames"} | options)

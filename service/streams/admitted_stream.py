@@ -1,4 +1,4 @@
-"""What a shell holds of an open stream: the session, with a clock and with waiting."""
+"""What a shell holds of an admitted stream: the session, with a clock and with waiting."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from inkling.service.streams.stats import StreamInfo
 log = logging.getLogger(__name__)
 
 
-class OpenStream:
-    """An open stream, as a shell holds it."""
+class AdmittedStream:
+    """A stream that the hub has admitted, as a shell holds it until it ends."""
 
     def __init__(self, session: Session, clock: Callable[[], float]) -> None:
         self._session = session
