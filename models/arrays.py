@@ -1,6 +1,4 @@
-"""One name for an array of any shape and dtype; what it holds stands where it is used."""
-
-from __future__ import annotations
+"""The name of an array whose dtype is not fixed by its type; docstrings say shape and dtype."""
 
 from typing import Any
 

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from inkling.models.arrays import Array
 from inkling.models.bundle.loader import Bundle
 from inkling.models.bundle.schema import TOLERANCE, BundleSpec
 from inkling.models.errors import BundleDisagrees, BundleInvalid
 
+Array = NDArray[Any]
 TensorInfo = tuple[str, tuple[int | None, ...]]
 """numpy dtype name, and shape with None for an axis that is free (the batch)."""
 

@@ -2,9 +2,9 @@
 
 The walk of a frame in, on the event loop's thread:
 
-    StreamTransport.data_received -> StreamConnection.message -> codec.decode -> AdmittedStream.receive -> Session.receive
-    -> PoseMapper.accept (is it usable) -> Tracks.find, Resampler.push (who is due for a step) -> PendingFrames.submit
-    -> Batcher.submit, or Decoder.submit for an image, which hands it to the batcher when it is decoded
+    StreamTransport.data_received -> StreamConnection.message -> codec.decode -> AdmittedStream.receive
+    -> Session.receive -> PoseMapper.accept (is it usable) -> Tracks.find, Resampler.push (who is due for a step)
+    -> PendingFrames.submit -> Batcher.submit, or Decoder.submit for an image, which is decoded first
 
 On the engine's thread: `Batcher` takes what is ready, `Engine.advance` runs it, `Delivery.post` wakes the loop.
 
