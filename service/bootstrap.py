@@ -21,7 +21,7 @@ from inkling.service.sources.manager import SourceManager
 from inkling.service.sources.store import SourceStore
 from inkling.service.streams.hub import Hub
 from inkling.service.version import version
-from inkling.service.websocket.endpoint import SocketShell
+from inkling.service.websocket.endpoint import StreamEndpoint
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +35,7 @@ class Core:
     settings: Settings
     hub: Hub
     metrics: Metrics
-    sockets: SocketShell
+    sockets: StreamEndpoint
     sources: SourceManager
     clips: VideoJobs
 
@@ -101,7 +101,7 @@ def build(settings: Settings) -> Core:
             metrics.broken.append((f"{found.name}/{found.version}", type(error).__name__))
     if not hub.bundles():
         raise BundleNotFound(_searched(settings), "no bundle here can be used; put one there as NAME/VERSION")
-    sockets = SocketShell(hub, metrics, settings.sockets.idle_timeout_s, settings.sockets.outbox)
+    sockets = StreamEndpoint(hub, metrics, settings.sockets.idle_timeout_s, settings.sockets.outbox)
     return Core(settings, hub, metrics, sockets, _sources(settings, hub, metrics), _clips(settings, hub, metrics))
 
 

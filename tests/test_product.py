@@ -29,7 +29,7 @@ from inkling.service.engine.device_engine import Bucket, DeviceEngine
 from inkling.service.engine.onnx_engine import Device, Engine
 from inkling.service.protocol.codec import ErrorMessage, Prediction
 from inkling.service.settings import Settings
-from inkling.service.streams import hub
+from inkling.service.streams import loaded_bundle
 from tests.service.conftest import (
     WAIT_S,
     Running,
@@ -91,7 +91,7 @@ def engine(request: pytest.FixtureRequest) -> Iterator[type[Engine]]:
 
     with pytest.MonkeyPatch.context() as patch:
         if request.param == "device":
-            patch.setattr(hub, "engine_for", made)
+            patch.setattr(loaded_bundle, "engine_for", made)
         yield DeviceEngine if request.param == "device" else Engine
 
 

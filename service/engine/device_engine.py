@@ -30,7 +30,7 @@ from inkling.models.bundle.rows import RESULT, ROWS, next_slab, slab
 from inkling.models.bundle.schema import ROWS_FILE, BundleSpec
 from inkling.models.errors import BundleInvalid
 from inkling.service.engine.onnx_engine import Device, Engine, runtime, session, tensors
-from inkling.service.engine.state_pool import Indices, Kept, StatePool
+from inkling.service.engine.state_pool import Indices, RowMask, StatePool
 
 log = logging.getLogger(__name__)
 
@@ -84,7 +84,7 @@ class DevicePool(StatePool):
         bucket.rows[:batch, 1] = holding ^ 1
         bucket.rows[batch:] = self._fill
 
-    def turn(self, rows: Indices, generations: Indices, epochs: Indices, keep: Kept | None) -> None:
+    def turn(self, rows: Indices, generations: Indices, epochs: Indices, keep: RowMask | None) -> None:
         """What the run wrote for these rows is their state now, where the tenant of `generations` is still theirs."""
         stored = self.stored(rows, generations, keep)
         if not stored.all():
@@ -171,7 +171,7 @@ class DeviceEngine(Engine):
 
     def advance(
         self, pool: StatePool, rows: Indices, generations: Indices, epochs: Indices, x: Array
-    ) -> tuple[NDArray[np.float32], Kept | None]:
+    ) -> tuple[NDArray[np.float32], RowMask | None]:
         if not isinstance(pool, DevicePool):
             raise TypeError("a pool of another engine")
         batch = len(rows)
@@ -188,7 +188,7 @@ class DeviceEngine(Engine):
         """(batch, K + 1) of the filled bucket."""
         return bucket.run()[:batch].copy()
 
-    def settle(self) -> None:
+    def prepare_thread(self) -> None:
         """Record CUDA graphs and keep those that pay. On the thread that will run steps: graphs belong to a thread."""
         if not self._graphs:
             return

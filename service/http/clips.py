@@ -16,7 +16,7 @@ from inkling.service.clips.scoring import ScoredClip, score
 from inkling.service.http.schemas import ClipAnswer, ClipStatus, ErrorAnswer, clip_answer, clip_status
 from inkling.service.protocol.codec import Start
 from inkling.service.protocol.errors import BadMessage, Cancelled, IdleTimeout, TooLarge
-from inkling.service.streams.early_decision import terms
+from inkling.service.streams.early_decision import early_decision_terms
 
 BODY: dict[str, Any] = {
     "requestBody": {
@@ -56,7 +56,7 @@ def clip_router(core: Callable[[], Core]) -> APIRouter:
         served = core()
         if request.headers.get("content-type", "").startswith("multipart/"):
             raise BadMessage("send the file itself as the body, not a form: curl --data-binary @FILE")
-        terms(served.hub.spec(bundle, version), error_rate)  # before anything large is sent in vain
+        early_decision_terms(served.hub.spec(bundle, version), error_rate)  # before anything large is sent in vain
         head, body = await _peek(_timely(request.stream(), served.settings.sockets.idle_timeout_s))
         start = Start(bundle=bundle, version=version, policy="block", error_rate=error_rate)
         if head == b"PK" or head[:1] in (b"{", b""):

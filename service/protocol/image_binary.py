@@ -41,7 +41,7 @@ Pixels = NDArray[np.uint8]
 
 @dataclass(slots=True)
 class ImageFrame:
-    """A frame with its pixels: what a source or a video gives to `Handle.receive`.
+    """A frame with its pixels: what a source or a video gives to `AdmittedStream.receive`.
 
     image: uint8 RGB (height, width, 3), upright, of any size; or a function that makes it, called at most once, on a
     decoder's thread, and not at all for a frame that is skipped or dropped. pts_s: seconds >= 0, or None: stamp on

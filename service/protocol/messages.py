@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
@@ -128,46 +128,6 @@ class Prediction(Message):
     skipped: int
     dropped: int
     backlog: int
-
-    @classmethod
-    def unchecked(
-        cls,
-        seq: int,
-        pts_s: float,
-        track: int,
-        label: str,
-        probabilities: list[float],
-        classes: list[int] | None,
-        epoch: int,
-        reset: str | None,
-        skipped: int,
-        dropped: int,
-        backlog: int,
-    ) -> Self:
-        """The same message without validation, for the path that every result takes (`model_construct` is slower)."""
-        message = cls.__new__(cls)
-        values = {
-            "type": "prediction",
-            "seq": seq,
-            "pts_s": pts_s,
-            "track": track,
-            "label": label,
-            "probabilities": probabilities,
-            "classes": classes,
-            "epoch": epoch,
-            "reset": reset,
-            "skipped": skipped,
-            "dropped": dropped,
-            "backlog": backlog,
-        }
-        object.__setattr__(message, "__dict__", values)
-        object.__setattr__(message, "__pydantic_fields_set__", _PREDICTION_FIELDS)
-        object.__setattr__(message, "__pydantic_extra__", None)
-        object.__setattr__(message, "__pydantic_private__", None)
-        return message
-
-
-_PREDICTION_FIELDS = set(Prediction.model_fields)
 
 
 class Credit(Message):

@@ -14,7 +14,7 @@ from inkling.service.sources.lifecycle import Cause, SourceState, SourceTiming
 from inkling.service.sources.policy import SourcePolicy
 from inkling.service.sources.source import Source, SourceCounts
 from inkling.service.sources.store import SourceStore, StoredSource, StoreError
-from inkling.service.streams.handle import Handle
+from inkling.service.streams.admitted_stream import AdmittedStream
 from inkling.service.streams.hub import Hub
 
 log = logging.getLogger(__name__)
@@ -138,7 +138,7 @@ class SourceManager:
             on_end=self._note_end,
         )
 
-    def _open(self, start: Start, id: str) -> Handle:
+    def _open(self, start: Start, id: str) -> AdmittedStream:
         return self._hub.open(start, _log_errors, stream=id)
 
     def _note_end(self, source: Source) -> None:

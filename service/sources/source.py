@@ -23,7 +23,7 @@ from inkling.service.sources.lifecycle import Action, Cause, SourceLifecycle, So
 from inkling.service.sources.pipe import Ended, Failed, FetchedFrame, Looped, Opened, WorkerMessage
 from inkling.service.sources.policy import SourcePolicy
 from inkling.service.sources.timestamps import SourceClock
-from inkling.service.streams.handle import Handle
+from inkling.service.streams.admitted_stream import AdmittedStream
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +32,7 @@ GRACE_S = 2.0
 LAST_FRAMES_S = 5.0
 """Seconds in which the last frames of a source are answered."""
 
-OpenStream = Callable[[Start, str], Handle]
+OpenStream = Callable[[Start, str], AdmittedStream]
 """Opens a stream of that id in the hub. Raises ServiceError."""
 
 
@@ -85,7 +85,7 @@ class Source:
         self._on_end = on_end
         self._clock = clock
         self._chance = chance
-        self._handle: Handle | None = None
+        self._handle: AdmittedStream | None = None
         self._connection: Connection | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._timer_s = 0.0

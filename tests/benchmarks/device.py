@@ -63,7 +63,7 @@ class Served:
         self.pool = engine.pool(slots, most)
         for _ in range(slots):
             self.pool.acquire()
-        engine.settle()
+        engine.prepare_thread()
 
     def turn(self, bundle: Bundle, batch: int) -> Callable[[], object]:
         """What steps the next `batch` tracks."""

@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from scipy.stats import binom
 
 from inkling.models.bundle.schema import Promise, StoppingRule
-from inkling.models.early_decision import Commitment
+from inkling.models.early_decision import EarlyDecisionRule
 
 THRESHOLDS = tuple(round(1 - 0.004 * 1.2**i, 4) for i in range(28))
 """That are tried, strict to lenient: 0.996 to 0.45, each a fifth further from 1."""
@@ -61,7 +61,7 @@ class Committed:
 
 def commit(clip: Watched, threshold: float, min_steps: int, background: int | None) -> Committed:
     """Run the rule over one clip, up to its first commitment."""
-    rule = Commitment(threshold, min_steps, background)
+    rule = EarlyDecisionRule(threshold, min_steps, background)
     best = clip.probabilities.argmax(1)
     leading = clip.probabilities.max(1)
     for step, (label, probability) in enumerate(zip(best.tolist(), leading.tolist(), strict=True)):

@@ -225,7 +225,7 @@ def watched(engine: DeviceEngine) -> list[device_engine.Bucket]:
 
 def test_settling_changes_no_state(engine: DeviceEngine, pool: DevicePool) -> None:
     initial = {name: slab.numpy()[:-1].copy() for name, slab in pool.slabs.items()}
-    engine.settle()
+    engine.prepare_thread()
     for name, slab in pool.slabs.items():
         np.testing.assert_array_equal(slab.numpy()[:-1], initial[name])
 
@@ -266,7 +266,7 @@ def test_graphs_that_cannot_be_recorded_are_not_used(
         return run(bucket)
 
     monkeypatch.setattr(device_engine.Bucket, "run", fails)
-    engine.settle()
+    engine.prepare_thread()
     assert "CUDA graphs are not used: capture is not allowed" in caplog.text
     engine.advance(pool, *rows(pool.acquire()), epochs(0), bodies(1))
 
@@ -283,7 +283,7 @@ def test_a_session_that_refuses_graphs_is_made_without(
     with caplog.at_level(logging.WARNING):
         engine = DeviceEngine(bundle, 1, "cpu")
     assert "control flow" in caplog.text
-    engine.settle()
+    engine.prepare_thread()
     assert not any(bucket.replays for bucket in engine.pool(1, 2).buckets())
 
 

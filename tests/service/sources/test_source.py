@@ -21,7 +21,7 @@ from inkling.service.sources.definition import SourceDefinition
 from inkling.service.sources.lifecycle import Cause, SourceState, SourceTiming
 from inkling.service.sources.policy import SourcePolicy
 from inkling.service.sources.source import Source
-from inkling.service.streams.handle import Handle
+from inkling.service.streams.admitted_stream import AdmittedStream
 from inkling.service.streams.hub import Hub
 from tests.service.sources.cameras import Camera, free_port, make_video, silent
 from tests.support import make_bundle, make_frame_bundle
@@ -41,7 +41,7 @@ class Watch:
     ended: list[str] = field(default_factory=list)
 
     def source(self, url: str, timing: SourceTiming = QUICK, **options: Any) -> Source:
-        def open_stream(start: Start, id: str) -> Handle:
+        def open_stream(start: Start, id: str) -> AdmittedStream:
             return self.hub.open(start, self.messages.append, id)
 
         wanted = SourceDefinition(**{"url": url, "bundle": "tiny-frames"} | options)

@@ -1,4 +1,4 @@
-"""What a shell holds of an open stream: the session, with a clock and with waiting."""
+"""What a shell holds of an admitted stream: the session, with a clock and with waiting."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from inkling.service.streams.stats import StreamInfo
 log = logging.getLogger(__name__)
 
 
-class Handle:
-    """An open stream, as a shell holds it."""
+class AdmittedStream:
+    """A stream that the hub has admitted, as a shell holds it until it ends."""
 
     def __init__(self, session: Session, clock: Callable[[], float]) -> None:
         self._session = session
         self._clock = clock
-        self.heard_s = clock()
+        self.last_message_s = clock()
         """When the last message came, by the same clock."""
         self._finished = asyncio.Event()
         session.on_close.append(self._finished.set)
@@ -44,7 +44,7 @@ class Handle:
         image among poses, or the reverse): send it and close.
         After `close` it does nothing.
         """
-        self.heard_s = now_s = self._clock()
+        self.last_message_s = now_s = self._clock()
         self._session.receive(message, now_s)
 
     def refuse(self, error: ServiceError) -> None:
