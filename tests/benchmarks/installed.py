@@ -3,8 +3,8 @@
     python -m tests.benchmarks.installed [--rounds 5]
 
 The checkout's wheel is installed as a user would, with its dependencies, into an environment of its own: an index
-must be within reach. Each import happens in a fresh interpreter, of which a bare start is taken off; the first one, which
-compiles, does not count.
+must be within reach. Each import happens in a fresh interpreter, of which a bare start is taken off; the first one,
+which compiles, does not count.
 """
 
 from __future__ import annotations
