@@ -288,9 +288,8 @@ def test_mypy_reads_the_types_of_an_installed_inkling(
     (tmp_path / "program.py").write_text(
         "from inkling.models.clock import Resampler\nreveal_type(Resampler)\nResampler(wrong=1)\n"
     )
-    done = run(
-        [sys.executable, "-m", "mypy", "--strict", f"--python-executable={installed.python}", "program.py"], tmp_path
-    )
+    mypy = [sys.executable, "-m", "mypy", "--strict"]
+    done = run([*mypy, f"--python-executable={installed.python}", "program.py"], tmp_path)
     assert done.returncode == 1
     assert "inkling.models.clock.Resampler" in done.stdout, done.stdout
     assert "[call-arg]" in done.stdout, done.stdout
