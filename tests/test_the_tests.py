@@ -1,5 +1,4 @@
-"""What holds for the tests themselves: each module has a file of them, and none waits for a time where it could wait for
-an event."""
+"""What holds for the tests themselves: each module has a file of them, and none sleeps where it could wait."""
 
 from __future__ import annotations
 

@@ -166,18 +166,19 @@ def test_a_camera_is_stamped_on_arrival_and_ends_as_lost() -> None:
 def test_a_camera_may_change_its_size() -> None:
     with Camera(rate_hz=50) as camera:
 
-        async def run() -> None:
+        async def run() -> int:
+            seen = 0
             async with Connection(job(camera.url)) as connection:
-                seen = 0
                 async for message in connection.messages():
                     assert isinstance(message, Opened | Picture), message
                     seen += 1
                     if seen == 5:
                         camera.width, camera.height = 200, 120
                     if seen == 30:
-                        return
+                        break
+            return seen
 
-        asyncio.run(run())
+        assert asyncio.run(run()) == 30
 
 
 def test_a_file_over_http_ends_in_order(tmp_path: Path) -> None:
