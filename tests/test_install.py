@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import sysconfig
@@ -21,7 +22,7 @@ from pathlib import Path
 import pytest
 
 from tests.service.conftest import running, tiny_settings
-from tests.support import copy_checkout, make_bundle, skip_unless
+from tests.support import CHECKOUT, copy_checkout, make_bundle, skip_unless
 
 HOUSE = ("models", "service", "training")
 OF_THE_REPOSITORY = ("service/demo/demo.svg", "training/results/")
@@ -232,6 +233,20 @@ def test_the_base_install_is_small_and_has_nothing_of_the_server_or_the_training
     assert size_mb <= BASE_MB
 
 
+def test_nothing_tells_anybody_to_install_the_strangers_package_from_the_index() -> None:
+    """`inkling` on the public index is somebody else's; ours is installed from a checkout, a wheel or a git address."""
+    files = [path for folder in (*HOUSE, "docker", "tests") for path in (CHECKOUT / folder).rglob("*.*")]
+    files += [CHECKOUT / name for name in ("Makefile", "CONTRIBUTING.md", "pyproject.toml", "docker/Dockerfile")]
+    texts = {
+        path: path.read_text()
+        for path in files
+        if path.suffix in (".py", ".md", ".toml", ".yml", "") and path.is_file()
+    }
+    assert len(texts) > 200
+    stranger = re.compile(r"pip install (-\S+ )*['\"]?inkling\b")
+    assert [str(path) for path, text in texts.items() if stranger.search(text)] == []
+
+
 # -- with everything at hand --------------------------------------------------------------------------------------
 @pytest.fixture(scope="module")
 def full(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Environment:
@@ -254,8 +269,8 @@ def test_training_needs_nothing_of_the_server(wheel: Path, clashing: Path, tmp_p
     made = borrowing(tmp_path / "venv", without=OF_THE_SERVER)
     add(made, str(wheel))
     assert "fit" in output([made.path / "bin" / "inkling", "train", "--help"], clashing)
-    code = "from pathlib import Path; import inkling.training.recipes as r; print(*Path(r.__file__).parent.glob('*'))"
-    assert "body-actions.toml" in output([made.python, "-c", code], clashing)
+    code = "from inkling.training.recipe.recipe import read_recipe; print(read_recipe('body-actions').name)"
+    assert output([made.python, "-c", code], clashing) == "body-actions"
 
 
 # -- editable -----------------------------------------------------------------------------------------------------

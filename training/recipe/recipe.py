@@ -38,7 +38,7 @@ from inkling.training.recipe.sections import (
     WindowSection,
 )
 
-RECIPES = Path(__file__).parent / "recipes"
+RECIPES = Path(__file__).parent.parent / "recipes"
 
 _ADDED = {
     "pretraining": None,
