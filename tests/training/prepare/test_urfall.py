@@ -32,12 +32,12 @@ def source(tmp_path: Path) -> Path:
 
 
 def test_a_fall_is_daily_until_it_begins_and_lying_once_the_person_lies(source: Path) -> None:
-    rows = urfall.find_rows(source)
-    assert [(row.path, row.label, row.start_s, row.end_s) for row in rows if row.group == "fall-01"] == [
-        (f"fall/fall-01-cam{camera}.mp4", label, pytest.approx(start_s), pytest.approx(end_s))
-        for camera in (0, 1)
-        for label, start_s, end_s in (("daily", 0, 10 / 30), ("falling", 10 / 30, 20 / 30), ("lying", 20 / 30, inf))
+    rows = [row for row in urfall.find_rows(source) if row.group == "fall-01"]
+    assert [(row.path, row.label) for row in rows] == [
+        (f"fall/fall-01-cam{camera}.mp4", label) for camera in (0, 1) for label in ("daily", "falling", "lying")
     ]
+    assert [row.start_s for row in rows] == pytest.approx([0, 10 / 30, 20 / 30] * 2)
+    assert [row.end_s for row in rows] == pytest.approx([10 / 30, 20 / 30, inf] * 2)
 
 
 def test_before_a_fall_that_begins_at_once_there_is_no_clip(source: Path) -> None:
