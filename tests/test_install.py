@@ -214,6 +214,15 @@ def test_the_base_install_has_the_command(base: Environment, clashing: Path) -> 
     assert output([base.path / "bin" / "inkling", "--version"], clashing).startswith("inkling 0.")
 
 
+def test_the_base_install_says_how_the_server_is_installed(base: Environment, clashing: Path) -> None:
+    """By commands that work today: none of them asks the index for a name that is not there, or is somebody else's."""
+    done = run([base.path / "bin" / "inkling", "serve"], clashing)
+    assert (done.returncode, "Traceback" in done.stderr) == (2, False), done.stderr
+    commands = re.findall(r"pip install ('[^']+'|\S+)", done.stderr)
+    assert commands
+    assert [command for command in commands if not command.startswith("'.[serve")] == []
+
+
 def test_importing_the_client_loads_nothing_that_it_does_not_need(full: Environment, clashing: Path) -> None:
     """However much else is installed: what makes its import slow is what it loads."""
     code = "import inkling.client, json, sys; print(json.dumps(sorted(sys.modules)))"
