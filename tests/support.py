@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,6 +27,7 @@ from inkling.training.export.row_graph import rows_onnx
 
 Floats = NDArray[np.float32]
 
+CHECKOUT = Path(__file__).resolve().parent.parent
 HIDDEN = 8
 HIDDEN_AT_START = 0.5
 """Not zero, so that a state which starts as zeros is noticed."""
@@ -38,6 +40,19 @@ def skip_unless(condition: bool, reason: str) -> None:
     if os.environ.get("INKLING_CI"):
         pytest.fail(f"this must not be skipped on the build machine: {reason}")
     pytest.skip(reason)
+
+
+def copy_checkout(folder: Path) -> Path:
+    """Copy what packages are made of into `folder`, links as links, without what is built or hidden.
+
+    setuptools leaves a folder `build` where it works, and would put files of it that are gone by now into later wheels.
+    """
+    ignored = shutil.ignore_patterns("__pycache__", "*.egg-info", ".*")
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy2(CHECKOUT / name, folder)
+    for name in ("src", "models", "service", "training"):
+        shutil.copytree(CHECKOUT / name, folder / name, symlinks=True, ignore=ignored)
+    return folder
 
 
 @dataclass(frozen=True, slots=True, eq=False)

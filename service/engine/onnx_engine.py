@@ -59,12 +59,16 @@ def resolve_device(device: Literal["auto", "cpu", "cuda"]) -> Device:
 
 def _missing_for_cuda() -> str | None:
     if _CUDA not in onnxruntime.get_available_providers():
-        return "this onnxruntime is without CUDA; install the extra gpu in place of cpu"
+        return (
+            "this onnxruntime is without CUDA; pip uninstall onnxruntime, then pip install '.[serve,gpu]' in a checkout"
+        )
     if missing := missing_driver():
         return missing
     _preload()
     if library := missing_library(Path(onnxruntime.__file__).parent / "capi"):
-        return f"onnxruntime needs {library}, which cannot be loaded; the extra gpu brings it"
+        return (
+            f"onnxruntime needs {library}, which cannot be loaded; pip install '.[serve,gpu]' in a checkout brings it"
+        )
     return None
 
 

@@ -4,12 +4,10 @@ import json
 from pathlib import Path
 
 import pytest
-import torch
 
 from inkling.models.bundle.schema import Temperature
-from inkling.models.networks import pose_student
 from inkling.training.errors import ConfigError
-from inkling.training.files import load_weights, save_weights, write_text
+from inkling.training.files import write_text
 from inkling.training.recipe.recipe import Recipe
 from inkling.training.run import RESULT_FILE, Run, SeedResult
 from tests.training.support import STICK, tiny_recipe
@@ -86,22 +84,6 @@ def test_the_best_seed_is_chosen_unless_one_is_named(tmp_path: Path) -> None:
 def test_a_run_without_a_finished_seed_has_nothing_to_choose(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="no finished fit"):
         Run.begin(tmp_path / "run", tiny_recipe(), "data").chosen()
-
-
-def test_weights_come_back_as_they_were_saved(tmp_path: Path) -> None:
-    recipe = tiny_recipe()
-    one, other = (pose_student(recipe.student, STICK.body(), 10, 2) for _ in range(2))
-    save_weights(one, tmp_path / "weights.pt")
-    load_weights(other, tmp_path / "weights.pt")
-    for a, b in zip(one.state_dict().values(), other.state_dict().values(), strict=True):
-        assert torch.equal(a, b)
-    assert [path.name for path in tmp_path.iterdir()] == ["weights.pt"]
-
-
-def test_a_file_is_replaced_as_a_whole(tmp_path: Path) -> None:
-    write_text(tmp_path / "a.json", "one")
-    write_text(tmp_path / "a.json", "two")
-    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("a.json", "two")]
 
 
 def test_a_result_of_an_earlier_release_has_one_temperature_and_no_rule() -> None:

@@ -25,7 +25,7 @@ class OnnxGraph:
         try:
             import onnxruntime
         except ImportError as error:
-            raise ExportError("onnxruntime is not installed; install the extra cpu beside train") from error
+            raise ExportError("onnxruntime is not installed; in a checkout: pip install '.[train,cpu]'") from error
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = len(os.sched_getaffinity(0))
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")

@@ -18,8 +18,8 @@ from inkling.service.sources.lifecycle import Cause, SourceState, SourceTiming
 from inkling.service.sources.pipe import Failed, FetchedFrame, Opened
 from inkling.service.sources.policy import SourcePolicy
 from inkling.service.sources.source import Source
-from tests.service.sources.cameras import free_port, make_certificate
-from tests.service.sources.test_source import Watch, bundles, run, until
+from tests.service.sources.cameras import free_port, make_certificate, until
+from tests.service.sources.test_source import Watch, bundles, run
 from tests.service.sources.test_worker import fetch, job
 from tests.support import skip_unless
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
@@ -23,10 +24,9 @@ from inkling.service.sources.policy import SourcePolicy
 from inkling.service.sources.source import Source
 from inkling.service.streams.admitted_stream import AdmittedStream
 from inkling.service.streams.hub import Hub
-from tests.service.sources.cameras import Camera, free_port, make_video, silent
+from tests.service.sources.cameras import Camera, free_port, make_video, silent, until
 from tests.support import make_bundle, make_frame_bundle
 
-WAIT_S = 30.0
 QUICK = SourceTiming(open_s=5.0, stall_s=0.4, read_s=1.0, first_retry_s=0.1, retry_s=0.3, steady_s=10.0)
 PATIENT = SourceTiming(open_s=60.0, stall_s=30.0, read_s=60.0)
 
@@ -86,12 +86,6 @@ def run(bundles: list[Path], body: Callable[[Watch], Awaitable[None]], directory
             await body(watch)
 
     asyncio.run(whole())
-
-
-async def until(done: Callable[[], bool]) -> None:
-    async with asyncio.timeout(WAIT_S):
-        while not done():  # noqa: ASYNC110 - states are looked at, as a user of the API does
-            await asyncio.sleep(0.01)
 
 
 def test_a_camera_is_watched_until_it_is_removed(bundles: list[Path]) -> None:
@@ -161,11 +155,12 @@ def test_a_camera_that_freezes_is_stalled_then_connected_to_anew(bundles: list[P
 @pytest.mark.parametrize("scheme", ["rtsp", "http"])
 def test_a_source_can_be_removed_while_its_first_connect_hangs(bundles: list[Path], scheme: str) -> None:
     async def body(watch: Watch) -> None:
-        with silent() as port:
+        arrived: list[socket.socket] = []
+        with silent(arrived) as port:
             source = watch.source(f"{scheme}://127.0.0.1:{port}/x", PATIENT)
             source.start()
-            await until(lambda: source.lifecycle.state is SourceState.CONNECTING)
-            await asyncio.sleep(1.0)  # inside the connect
+            await until(lambda: bool(arrived))
+            assert source.lifecycle.state is SourceState.CONNECTING
             async with asyncio.timeout(10):
                 await source.remove()
         assert isinstance(watch.messages[-1], Summary)

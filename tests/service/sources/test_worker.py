@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import signal
 import socket
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Sequence
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
@@ -169,18 +167,19 @@ def test_a_camera_is_stamped_on_arrival_and_ends_as_lost() -> None:
 def test_a_camera_may_change_its_size() -> None:
     with Camera(rate_hz=50) as camera:
 
-        async def run() -> None:
+        async def run() -> int:
+            seen = 0
             async with Connection(job(camera.url)) as connection:
-                seen = 0
                 async for message in connection.messages():
                     assert isinstance(message, Opened | FetchedFrame), message
                     seen += 1
                     if seen == 5:
                         camera.width, camera.height = 200, 120
                     if seen == 30:
-                        return
+                        break
+            return seen
 
-        asyncio.run(run())
+        assert asyncio.run(run()) == 30
 
 
 def test_a_file_over_http_ends_in_order(tmp_path: Path) -> None:
@@ -299,52 +298,9 @@ def test_an_rtsp_redirect_is_not_followed(at: bytes) -> None:
     assert last == Failed(Cause.REFUSED, "the camera sends on to another address; give that one as the source")
 
 
-def test_a_connection_that_hangs_can_be_killed() -> None:
-    async def run(url: str) -> list[WorkerMessage]:
-        async with Connection(job(url, open_s=60, read_s=60)) as connection:
-            asyncio.get_running_loop().call_later(1.5, connection.kill)
-            return [message async for message in connection.messages()]
-
-    with silent() as port:
-        for scheme in ("rtsp", "http"):
-            started_s = time.monotonic()
-            assert asyncio.run(run(f"{scheme}://127.0.0.1:{port}/x")) == []
-            assert time.monotonic() - started_s < 30
-
-
-def test_a_connection_that_is_killed_before_it_begins_says_nothing() -> None:
-    async def run() -> list[WorkerMessage]:
-        connection = Connection(job(f"rtsp://127.0.0.1:{port}/x", open_s=60))
-        connection.kill()
-        async with connection:
-            return [message async for message in connection.messages()]
-
-    with silent() as port:
-        assert asyncio.run(run()) == []
-
-
-def test_a_connection_that_is_cancelled_leaves_no_process() -> None:
-    async def run() -> int | None:
-        connection = Connection(job(f"rtsp://127.0.0.1:{port}/x", open_s=60))
-
-        async def wait() -> None:
-            async with connection:
-                async for _ in connection.messages():
-                    pass
-
-        task = asyncio.create_task(wait())
-        await asyncio.sleep(0.5)
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
-        assert connection._process is not None
-        return connection._process.returncode
-
-    with silent() as port:
-        assert asyncio.run(run()) == -signal.SIGKILL
-
-
 def test_the_process_ends_when_the_server_is_gone() -> None:
-    with silent() as port:
+    arrived: list[socket.socket] = []
+    with silent(arrived) as port:
         process = subprocess.Popen(
             [sys.executable, "-m", "inkling.service.sources.worker"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
         )
@@ -352,38 +308,7 @@ def test_the_process_ends_when_the_server_is_gone() -> None:
         assert process.stdout
         process.stdin.write(job(f"rtsp://127.0.0.1:{port}/x", open_s=600).model_dump_json().encode() + b"\n")
         process.stdin.flush()
-        time.sleep(0.2)
+        assert within(30, lambda: bool(arrived))
         process.stdin.close()
         assert within(30, lambda: process.poll() is not None)
         process.stdout.close()
-
-
-def test_the_url_is_on_no_command_line() -> None:
-    def look(process: int) -> bytes:
-        return b"".join(Path(f"/proc/{process}/{name}").read_bytes() for name in ("cmdline", "environ"))
-
-    async def run() -> bytes:
-        async with Connection(job(f"rtsp://me:secret@127.0.0.1:{port}/x", open_s=60)) as connection:
-            assert connection._process is not None
-            process = connection._process.pid
-            await asyncio.to_thread(within, 30, lambda: b"inkling.service.sources.worker" in look(process))
-            return look(process)
-
-    with silent() as port:
-        seen = asyncio.run(run())
-    assert b"inkling.service.sources.worker" in seen
-    assert b"secret" not in seen
-
-
-def test_a_process_that_dies_is_reported() -> None:
-    async def run() -> list[WorkerMessage]:
-        async with Connection(job(f"rtsp://127.0.0.1:{port}/x", open_s=60)) as connection:
-            assert connection._process is not None
-            asyncio.get_running_loop().call_later(0.5, connection._process.send_signal, signal.SIGSEGV)
-            return [message async for message in connection.messages()]
-
-    with silent() as port:
-        (last,) = asyncio.run(run())
-    assert isinstance(last, Failed)
-    assert last.cause is Cause.CRASHED
-    assert "-11" in last.message

@@ -144,9 +144,10 @@ def test_averaging_can_be_turned_off(corpus: Corpus, fold: Fold, tmp_path: Path)
     learner = student_learner(corpus, fold, ema=0.0, epochs=1)
     train(learner, tmp_path / "checkpoints", tmp_path / "curves", device="cpu")
     checkpoint = torch.load(tmp_path / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
-    for name, value in checkpoint.items():
-        if name.startswith("network."):
-            assert torch.equal(value, checkpoint[f"average.module.{name.removeprefix('network.')}"])
+    names = [name.removeprefix("network.") for name in checkpoint if name.startswith("network.")]
+    assert "classify.weight" in names
+    for name in names:
+        assert torch.equal(checkpoint[f"network.{name}"], checkpoint[f"average.module.{name}"]), name
 
 
 def test_averaged_weights_are_not_the_current_ones(corpus: Corpus, fold: Fold, tmp_path: Path) -> None:
