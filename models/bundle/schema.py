@@ -37,7 +37,7 @@ OpenShare = Annotated[float, Field(gt=0, lt=1)]
 class Part(BaseModel):
     """Base of every piece of the schema: unknown keys are errors, values do not change after loading."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
 class PoseInput(Part):
@@ -96,7 +96,9 @@ class Gaps(Part):
     """
 
     policy: GapPolicy = "hold"
+    """`hold` repeats the last frame, `skip` lets the model's time stand still."""
     max_gap_s: Positive = 1.0
+    """Longest gap in seconds; a longer one sets the state back to its initial value."""
 
 
 class Temperature(Part):
@@ -134,8 +136,11 @@ class DecisionRule(Part):
     """`on` or more for `min_steps` steps in a row begins an event; below `off` ends it."""
 
     on: Share = 0.6
+    """Probability from which on an event may begin."""
     off: Share = 0.4
+    """Probability below which it ends."""
     min_steps: Annotated[int, Field(ge=1)] = 3
+    """Steps in a row at `on` or more before it begins."""
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
