@@ -9,6 +9,7 @@ import difflib
 import tomllib
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
+from itertools import pairwise
 from typing import Any
 
 from pydantic import BaseModel
@@ -59,7 +60,7 @@ def _below_table(key: str, names: set[str]) -> bool:
 
 def _put(table: Any, key: str, parts: Sequence[str], value: Any) -> None:
     """Set a value in nested tables and lists of tables; missing tables are made, list entries are not."""
-    for part, following in zip(parts, parts[1:], strict=False):
+    for part, following in pairwise(parts):
         if isinstance(table, list):
             table = _entry(table, key, part)
         else:

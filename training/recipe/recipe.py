@@ -81,8 +81,8 @@ class Recipe(Section):
     seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)] = (0,)
     """Seeds to fit, one after the other. The one with the best validation AUC is exported."""
     labelled: Annotated[float, Field(gt=0, le=1)] = 1.0
-    """Share of the labelled training clips whose label is used, drawn for each seed and class. The others are trained on
-    as unlabelled clips."""
+    """Share of the labelled training clips whose label is used, drawn for each seed and class. The others count as
+    unlabelled clips."""
     student: StudentConfig = StudentConfig()
     """The causal network that is served."""
     teacher: TeacherConfig = TeacherConfig()

@@ -93,8 +93,8 @@ class Distillation(Section):
     unlabelled: NotNegative = 1.0
     """Weight of the teacher's loss on unlabelled clips; on labelled clips it is 1."""
     target: Literal["step", "clip", "neighbours"] = "step"
-    """What L_ts compares each step with. `step`: the teacher's answer at that step, as in paper A. `clip`: the teacher's
-    mean answer over the whole clip. `neighbours`: the labels of similar training clips; no teacher is trained
+    """What L_ts compares each step with. `step`: the teacher's answer at that step, as in paper A. `clip`: its mean
+    answer over the whole clip. `neighbours`: the labels of similar training clips; no teacher is trained
     (`distill.label_propagation`)."""
     views: Annotated[int, Field(ge=0)] = 0
     """With `target = "clip"`: augmented versions of the clip whose answers are averaged in."""
@@ -109,9 +109,9 @@ class Distillation(Section):
 
 
 class Streaming(Section):
-    """Training clips of poses that begin at the end of another clip. So the student learns to forget (`augment.joining`).
+    """Training clips of poses that begin where another clip ends (`augment.joining`).
 
-    In a stream the model rarely starts from a fresh state.
+    In a stream the model rarely starts from a fresh state: so it learns to forget what was before.
     """
 
     chance: Annotated[float, Field(ge=0, le=1)] = 0.25
@@ -168,8 +168,8 @@ class Fit(Section):
 class Validation(Section):
     """Clips that choose the epoch, set the calibration and certify the promises. Groups stay whole.
 
-    Either a `share` of the training clips is kept out, or all clips are trained on and validated in `folds`. Rows of the
-    split `val` are always kept out; no further share is drawn from a data set that has some.
+    Either a `share` of the training clips is kept out, or all clips are trained on and validated in `folds`. Rows of
+    the split `val` are always kept out; no further share is drawn from a data set that has some.
     """
 
     share: Annotated[float, Field(ge=0, lt=1)] = 0.15
