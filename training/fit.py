@@ -21,15 +21,16 @@ from inkling.models.networks import Student
 from inkling.training.calibrate.validation import Answered, fit_promises, told
 from inkling.training.data.corpus import Corpus, load_corpus
 from inkling.training.data.folds import Fold, cross_folds, draw_fold
-from inkling.training.devices import checked_device
+from inkling.training.distill.devices import resolve_device
 from inkling.training.distill.ensemble import Ensemble
-from inkling.training.distill.learner import Learner, train
+from inkling.training.distill.learner import Learner
+from inkling.training.distill.loop import train
 from inkling.training.distill.stages import first_student, first_teacher, student_learner, teacher_learner
 from inkling.training.errors import ConfigError
 from inkling.training.evaluate.few_clips import few_clips_warning
 from inkling.training.files import load_weights, save_weights, write_text
 from inkling.training.hyperparameters import write_hyperparameters
-from inkling.training.progress import FitProgress
+from inkling.training.progress import RunProgress
 from inkling.training.provenance import git_commit, libraries
 from inkling.training.recipe.recipe import Recipe
 from inkling.training.run import RESULT_FILE, Run, SeedResult
@@ -46,7 +47,7 @@ def fit(
     device: str = "auto",
     devices: int = 1,
     report: Report = lambda line: None,
-    progress: FitProgress | None = None,
+    progress: RunProgress | None = None,
 ) -> Run:
     """Train every seed of a recipe into the run directory `out`; finished seeds are kept, a broken off one continues.
 
@@ -56,7 +57,7 @@ def fit(
     """
     if recipe.validation.share == 0 and not recipe.validation.folds:
         raise ConfigError("a fit calibrates on validation clips: give validation.share or validation.folds")
-    computed_on = checked_device(device, devices)
+    computed_on = resolve_device(device, devices)
     corpus = load_corpus(recipe, data)
     folds = {seed: draw_fold(corpus, recipe, seed) for seed in recipe.seeds}
     run = Run.begin(out, recipe, corpus.digest(), data)
@@ -82,24 +83,23 @@ class _Training:
     device: str
     devices: int
     report: Report
-    progress: FitProgress | None
+    progress: RunProgress | None
 
     def stage(self, learner: Learner, directory: Path, name: str) -> float:
         """Train the learner's network, or load it where that is done already; returns its validation AUC, NaN where
         there are no validation clips."""
         weights, score = directory / f"{name}.pt", directory / f"{name}.auc"
         if not score.exists():
-            whole = name if directory.name == f"seed-{self.seed}" else f"{directory.name} {name}"
-            if self.progress is not None:
-                self.progress.stage(self.seed, whole)
             checkpoints = directory / name
+            part = "" if directory.name == f"seed-{self.seed}" else f" {directory.name}"
             auc = train(
                 learner,
                 checkpoints,
                 directory / "tensorboard" / name,
                 device=self.device,
                 devices=self.devices,
-                progress=self.progress.epoch if self.progress is not None else None,
+                stage=f"seed {self.seed}{part} {name}",
+                progress=self.progress,
                 report=lambda line: self.report(f"{directory.name} {name}: {line}"),
             )
             save_weights(learner.network, weights)

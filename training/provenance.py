@@ -22,10 +22,10 @@ def git_commit() -> str:
 def libraries() -> dict[str, str]:
     """The versions of what a fit depends on, as installed."""
     names = {"inkling": "inkling-vision"} | {name: name for name in ("torch", "lightning", "numpy", "onnx")}
-    versions = {"python": platform.python_version()}
+    found = {"python": platform.python_version()}
     for name, distribution in names.items():
         try:
-            versions[name] = importlib.metadata.version(distribution)
+            found[name] = importlib.metadata.version(distribution)
         except importlib.metadata.PackageNotFoundError:
             continue
-    return versions
+    return found

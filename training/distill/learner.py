@@ -28,9 +28,9 @@ from inkling.training.data.corpus import Example
 from inkling.training.data.folds import Fold
 from inkling.training.data.loader import Batch, Drawing, plain_batches, training_batches
 from inkling.training.distill.ensemble import Ensemble
+from inkling.training.distill.epoch import FitProgress
 from inkling.training.distill.losses import classification_loss, self_distillation_loss, teacher_student_loss
 from inkling.training.labels import UNLABELLED
-from inkling.training.progress import EpochDone
 from inkling.training.recipe.sections import Distillation, Fit
 from inkling.training.scores import RATIOS, at_ratios
 from inkling.training.seeds import mixed_seed
@@ -225,7 +225,8 @@ def train(
     *,
     device: str = "auto",
     devices: int = 1,
-    progress: EpochDone | None = None,
+    stage: str = "",
+    progress: FitProgress | None = None,
     report: Callable[[str], None] = lambda line: None,
 ) -> float:
     """Train to the last epoch, from `checkpoints/last.ckpt` where there is one; returns the validation AUC, NaN where
@@ -248,7 +249,7 @@ def train(
             reload_dataloaders_every_n_epochs=1,
             num_sanity_val_steps=0,
             limit_val_batches=None if learner.validation else 0,
-            callbacks=[_Narrator(report, progress), *keepers],
+            callbacks=[_Narrator(report, stage, progress), *keepers],
             logger=TensorBoardLogger(curves.parent, name=curves.name, version=""),
             log_every_n_steps=1,
             enable_progress_bar=False,
@@ -266,16 +267,17 @@ def train(
 class _Narrator(Callback):
     """A line for every epoch."""
 
-    def __init__(self, report: Callable[[str], None], progress: EpochDone | None) -> None:
-        self.report, self.progress = report, progress
+    def __init__(self, report: Callable[[str], None], stage: str, progress: FitProgress | None) -> None:
+        self.report, self.stage, self.progress = report, stage, progress
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         metrics = trainer.callback_metrics
         validated = f"  validation AUC {100 * float(metrics['auc']):.1f}" if "auc" in metrics else ""
         loss = float(metrics["loss"])
+        done, total = trainer.current_epoch + 1, trainer.max_epochs or 0
         if self.progress is not None:
-            self.progress(trainer.current_epoch + 1, int(trainer.max_epochs or 0))
-        self.report(f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}  loss {loss:.3f}{validated}")
+            self.progress.epoch(self.stage, done, total, loss, float(metrics.get("auc", math.nan)))
+        self.report(f"epoch {done}/{total}  loss {loss:.3f}{validated}")
 
 
 def _ramped(decay: float) -> Callable[[Sequence[Tensor], Sequence[Tensor], Tensor | int], None]:
