@@ -15,7 +15,8 @@ SHOWN = ("rate_hz", "labelled", "student", "teacher", "distillation", "fit", "fi
 
 def hyperparameters(recipe: Recipe) -> dict[str, int | float | str | bool]:
     """The compared keys of a recipe by dotted names; lists as text."""
-    return {key: value for name in SHOWN for key, value in _flat(name, recipe.model_dump(mode="json")[name])}
+    fields = recipe.model_dump(mode="json", include=set(SHOWN))
+    return {key: value for name in SHOWN for key, value in _flat(name, fields[name])}
 
 
 def write_hyperparameters(folder: Path, recipe: Recipe, seed: int, metrics: Mapping[str, float]) -> None:
@@ -23,16 +24,15 @@ def write_hyperparameters(folder: Path, recipe: Recipe, seed: int, metrics: Mapp
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # tensorboard imports what numpy and protobuf call deprecated
         from torch.utils.tensorboard import SummaryWriter
-        from torch.utils.tensorboard.summary import hparams
 
     for older in folder.glob("events.out.tfevents.*"):
         older.unlink()
-    with SummaryWriter(str(folder)) as writer:
+    writer: Any = SummaryWriter(str(folder))  # its methods have no types
+    try:
         values = hyperparameters(recipe) | {"recipe": recipe.name, "seed": seed}
-        for summary in hparams(values, dict(metrics)):
-            writer.file_writer.add_summary(summary)  # type: ignore[union-attr, no-untyped-call]
-        for name, value in metrics.items():
-            writer.add_scalar(name, value)  # type: ignore[no-untyped-call]
+        writer.add_hparams(values, dict(metrics), run_name=".")
+    finally:
+        writer.close()
 
 
 def _flat(name: str, value: Any) -> list[tuple[str, Any]]:

@@ -46,6 +46,8 @@ def _evaluate(arguments: argparse.Namespace, console: Console) -> None:
     console.print("\n".join(sections(evaluation)), markup=False)
     if out is not None:
         console.print(f"report in {write_report(evaluation, out) / REPORT_FILE}", markup=False)
+    if not is_bundle(arguments.model):
+        console.print(f"next: inkling train export {arguments.model} bundles --version 1", markup=False)
 
 
 def _warnings(arguments: argparse.Namespace, console: Console) -> None:

@@ -66,14 +66,19 @@ def clip_report(
 
 
 def answer_spans(shares: NDArray[Any], labels: Sequence[str], rate_hz: float) -> tuple[AnswerSpan, ...]:
-    """The most probable labels of steps (T, K), each for as long as it leads; at most `MOST_SPANS`, the longest."""
-    spans: list[tuple[int, AnswerSpan]] = []
-    start = 0
-    for label, run in groupby(shares.argmax(1).tolist()):
-        length = len(list(run))
-        highest = float(shares[start : start + length, label].max())
-        span = AnswerSpan(from_s=round(start / rate_hz, 3), label=labels[label], probability=round(highest, 4))
-        spans.append((length, span))
-        start += length
-    longest = sorted(spans, key=lambda pair: -pair[0])[:MOST_SPANS]
-    return tuple(sorted((span for _, span in longest), key=lambda span: span.from_s))
+    """The most probable labels of steps (T, K), each for as long as it leads; at most `MOST_SPANS`, the longest.
+
+    Spans of one label that only a short one parted are told as one.
+    """
+    runs: list[tuple[int, int, int]] = []  # start, length, label
+    for label, steps in groupby(shares.argmax(1).tolist()):
+        start = runs[-1][0] + runs[-1][1] if runs else 0
+        runs.append((start, len(list(steps)), label))
+    shown = sorted(sorted(runs, key=lambda run: -run[1])[:MOST_SPANS])
+    spans = []
+    for label, same in groupby(shown, key=lambda run: run[2]):
+        parts = list(same)
+        highest = max(float(shares[start : start + length, label].max()) for start, length, _ in parts)
+        from_s = round(parts[0][0] / rate_hz, 3)
+        spans.append(AnswerSpan(from_s=from_s, label=labels[label], probability=round(highest, 4)))
+    return tuple(spans)

@@ -114,7 +114,7 @@ def _early(evaluation: Evaluation) -> str:
             points = list(zip(evaluation.ratios, scores.joint.accuracy, strict=True))
             lines.append(Line(f"{name}, {condition} (AUC {100 * scores.joint.auc:.1f})", points, colour, dash))
             rows.append((name, condition, *(f"{100 * a:.1f}" for a in (scores.joint.auc, *scores.joint.accuracy))))
-    head = ("data set", "condition", "AUC", *(f"{ratio:.0%}" for ratio in evaluation.ratios))
+    head = ("data set", "condition", "AUC", *(percent(ratio) for ratio in evaluation.ratios))
     return (
         "<section><h2>How early is it right?</h2><p>Accuracy after a share of the action was seen. The other curves "
         "are of the same clips, disturbed as real inputs are.</p>"

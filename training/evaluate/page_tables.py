@@ -121,12 +121,13 @@ def promises_section(evaluation: Evaluation) -> str:
     ]
     refused = [f"{promise.error_rate:.0%}" for promise in rule.promises if promise.threshold is None]
     missing = f" Too few clips to certify: {', '.join(refused)}." if refused else ""
+    below = " Below: what became of it on test clips." if rows else ""
     head = ("data set", "condition", "promised", "wrong", "decided", "of the action needed", "after", "never decided")
     table = html_table(head, rows, text=(0, 1)) if rows else ""
     return (
         "<section><h2>Deciding early</h2><p>A client may ask the model to decide as soon as it is sure enough, and be "
         f"promised how often such decisions are wrong. Certified on {rule.clips} validation clips of {rule.groups} "
-        f"groups, at confidence {1 - rule.delta:.0%}.{missing} Below: what became of it on test clips.</p>{table}"
+        f"groups, at confidence {1 - rule.delta:.0%}.{missing}{below}</p>{table}"
         "</section>"
     )
 

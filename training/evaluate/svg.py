@@ -25,13 +25,13 @@ def line_chart(lines: Sequence[Line], x_label: str, y_label: str, width: int = 6
     """Curves over two axes from 0 to 100 %, with a legend below."""
     left, right, top, bottom = 52, 14, 12, 44
     inner_width, inner_height = width - left - right, height - top - bottom
-    columns = max(1, width // 300)
+    columns = max(1, width // 420)
     legend_rows = -(-len(lines) // columns)
 
     def place(x: float, y: float) -> tuple[float, float]:
         return left + x * inner_width, top + (1 - y) * inner_height
 
-    parts = [_svg(width, height + 20 * legend_rows + 6, f"{y_label} over {x_label}")]
+    parts = [_svg(width, height + 20 * legend_rows + 10, f"{y_label} over {x_label}")]
     for tick in range(0, 101, 20):
         x, y = place(tick / 100, tick / 100)
         parts += [
@@ -58,7 +58,7 @@ def line_chart(lines: Sequence[Line], x_label: str, y_label: str, width: int = 6
                 for point in line.points
                 for x, y in [place(*point)]
             ]
-        x, y = left + (i % columns) * (inner_width / columns), height + 8 + 20 * (i // columns)
+        x, y = left + (i % columns) * (inner_width / columns), height + 14 + 20 * (i // columns)
         parts += [
             f'<line x1="{x}" x2="{x + 28}" y1="{y - 4}" y2="{y - 4}" {stroke}/>',
             f'<text x="{x + 35}" y="{y}">{escape(line.name)}</text>',

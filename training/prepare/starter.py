@@ -14,6 +14,9 @@ POSE_RATE_HZ = 15.0
 FOLDS_BELOW = 200
 """With fewer training clips than this a share for validation would be below 30 clips: they validate in folds."""
 FOLDS = 3
+FRAME_BATCH = 8
+FRAME_STEPS, FRAME_EPOCHS = 300, (12, 40)
+"""Steps of the optimiser that a student on frames needs at least, and the limits of the epochs that give them."""
 
 
 def recipe_name(text: str) -> str:
@@ -36,6 +39,7 @@ def pose_recipe(name: str, folder: str, rows: Sequence[Row], fps: float) -> str:
 
 def frame_recipe(name: str, folder: str, rows: Sequence[Row], plan: Plan) -> str:
     """The TOML text of a recipe for frames that were prepared as `plan` says, in the data set folder `folder`."""
+    epochs = frame_epochs(rows)
     small = ["standardised = false # the backbone has its own", "hidden = 64", "widths = [64]"]
     lines = [
         *_head(name, folder, plan.rate_hz),
@@ -54,16 +58,23 @@ def frame_recipe(name: str, folder: str, rows: Sequence[Row], plan: Plan) -> str
         *small,
         "",
         "[fit] # goes on from what the teacher has learned to see",
-        "epochs = 12",
-        "batch_size = 8",
+        f"epochs = {epochs}",
+        f"batch_size = {FRAME_BATCH}",
         "learning_rate = 1.5e-3",
         "",
         "[fit_teacher]",
-        "epochs = 24",
-        "batch_size = 8",
+        f"epochs = {2 * epochs}",
+        f"batch_size = {FRAME_BATCH}",
         "learning_rate = 2e-3",
     ]
     return "\n".join(lines + _validation(rows)) + "\n"
+
+
+def frame_epochs(rows: Sequence[Row]) -> int:
+    """Epochs of a student on frames: more where there are few clips."""
+    batches = max(1, sum(row.split == "train" for row in rows) / FRAME_BATCH)
+    least, most = FRAME_EPOCHS
+    return min(most, max(least, round(FRAME_STEPS / batches)))
 
 
 def _head(name: str, folder: str, rate_hz: float) -> list[str]:
