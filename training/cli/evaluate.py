@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from shlex import quote
 
 from rich.console import Console
 
@@ -47,7 +48,7 @@ def _evaluate(arguments: argparse.Namespace, console: Console) -> None:
     if out is not None:
         console.print(f"report in {write_report(evaluation, out) / REPORT_FILE}", markup=False)
     if not is_bundle(arguments.model):
-        console.print(f"next: inkling train export {arguments.model} bundles --version 1", markup=False)
+        console.print(f"next: inkling train export {quote(str(arguments.model))} bundles --version 1", markup=False)
 
 
 def _warnings(arguments: argparse.Namespace, console: Console) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from shlex import quote
 
 from rich.console import Console
 
@@ -43,4 +44,4 @@ def _export(arguments: argparse.Namespace, console: Console) -> None:
         precision=arguments.precision,
     )  # fmt: skip
     console.print(f"verified bundle in {path}", markup=False)
-    console.print(f"next: inkling serve --bundles {arguments.out}", markup=False)
+    console.print(f"next: inkling serve --bundles {quote(str(arguments.out))}", markup=False)

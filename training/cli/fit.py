@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from shlex import quote
 
 from rich.console import Console
 
@@ -36,4 +37,4 @@ def _fit(arguments: argparse.Namespace, console: Console) -> None:
         )  # fmt: skip
     chosen = run.chosen()
     console.print(f"best: seed {chosen.seed}, validation AUC {100 * chosen.student_auc:.1f}, in {out}", markup=False)
-    console.print(f"next: inkling train evaluate {out}", markup=False)
+    console.print(f"next: inkling train evaluate {quote(str(out))}", markup=False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from shlex import quote
 
 from rich.console import Console
 
@@ -33,6 +34,9 @@ def _new(arguments: argparse.Namespace, console: Console) -> None:
             report=bar.report, video_done=bar.video_done, progress=bar.of_run,
         )  # fmt: skip
     lines = [f"verified bundle in {made.bundle}", f"report in {made.report}" if made.report else ""]
-    lines += ["next:", f"  inkling serve --bundles {made.bundles}"]
-    lines += [f"  change {made.recipe} and train again: inkling train new {arguments.source} --out ANOTHER"]
+    lines += [
+        "next:",
+        f"  inkling serve --bundles {quote(str(made.bundles))}",
+        f"  change {made.recipe} and train again: inkling train new {quote(str(arguments.source))} --out ANOTHER",
+    ]
     console.print("\n".join(line for line in lines if line), markup=False)

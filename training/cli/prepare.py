@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -147,4 +148,4 @@ def _begin_with(recipe: str, out: Path, console: Console) -> None:
 
 
 def _say_next(recipe: Path, out: Path, console: Console) -> None:
-    console.print(f"next: inkling train fit {recipe} --data {out.parent}", markup=False)
+    console.print(f"next: inkling train fit {quote(str(recipe))} --data {quote(str(out.parent))}", markup=False)

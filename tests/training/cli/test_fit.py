@@ -1,8 +1,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -79,14 +77,13 @@ def test_an_unknown_key_is_a_sentence(data: Path, tmp_path: Path, capsys: pytest
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 @pytest.mark.parametrize("name", ["cuda", "gpu"])
-def test_a_missing_gpu_is_a_sentence_and_code_1(data: Path, tmp_path: Path, name: str) -> None:
-    command = fit_command(data, tmp_path / "run", "--device", name)
-    done = subprocess.run(
-        [sys.executable, "-m", "inkling.training.cli", *command], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 1
-    assert done.stderr.startswith("device cuda: PyTorch finds no CUDA GPU here")
-    assert done.stderr.count("\n") == 1
+def test_a_missing_gpu_is_a_sentence_and_code_1(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    assert main(fit_command(data, tmp_path / "run", "--device", name)) == 1
+    error = capsys.readouterr().err
+    assert error.startswith("device cuda: PyTorch finds no CUDA GPU here")
+    assert error.count("\n") == 1
     assert not (tmp_path / "run").exists()
 
 

@@ -88,7 +88,8 @@ def test_few_test_and_few_validation_clips_are_warned_of(evaluation: Evaluation)
     texts = warnings_of(evaluation)
     assert evaluation.sets["sticks"].clips == 12
     assert texts[0].startswith("sticks has only 12 test clips")
-    assert texts[1].startswith("Only 9 validation clips")
+    assert evaluation.training is not None
+    assert texts[1].startswith(f"Only {evaluation.training.validation_clips} validation clips")
     assert all(text in "".join(parsed(page(evaluation)).text) for text in texts)
 
 
