@@ -48,12 +48,16 @@ ROOMS = {
         "recipe": {"augment", "errors"},
         "networks": {"recipe", "errors"},
         "data": {"recipe", "networks", "augment", "labels", "seeds", "errors"},
-        "distill": {"data", "recipe", "networks", "augment", "labels", "seeds", "scores"},
+        "distill": {"data", "recipe", "networks", "augment", "labels", "seeds", "scores", "errors"},
         "calibrate": {"data", "recipe", "run", "files", "scores"},
         "evaluate": {"calibrate", "data", "recipe", "augment", "run", "files", "scores", "seeds", "markdown", "errors"},
         "export": {"evaluate", "recipe", "run", "errors"},
         "prepare": {"data", "networks", "files", "errors"},
         "recipes": set(),
+        "cli": {
+            *("prepare", "recipe", "distill", "calibrate", "evaluate", "export", "networks", "study"),
+            *("fit", "new", "run", "files", "progress", "errors"),
+        },
         "study": {
             *("distill", "data", "recipe", "augment", "fit", "run", "files"),
             *("provenance", "labels", "scores", "markdown", "errors"),

@@ -28,7 +28,7 @@ from inkling.training.data.corpus import Example, segments
 from inkling.training.data.folds import Fold
 from inkling.training.data.loader import Drawing, Windows
 from inkling.training.distill.learner import StudentLearner, train
-from inkling.training.evaluate.early_warning import Watched, outcome
+from inkling.training.evaluate.early_warning import WatchedRecording, warning_figures
 from inkling.training.prepare import urfall
 from inkling.training.recipe.sections import Distillation, Fit
 from inkling.training.scores import accuracy, ratio_logits
@@ -111,15 +111,17 @@ def main() -> int:
             camera = f"{e.group}-cam{seen.setdefault(e.group, 0)}"
             seen[e.group] += 1
             assert e.step_targets is not None
-            recordings.append(Watched(camera, probability, (e.step_targets == DAILY).numpy(), fall.start, fall.stop))
+            recordings.append(
+                WatchedRecording(camera, probability, (e.step_targets == DAILY).numpy(), fall.start, fall.stop)
+            )
         watched.append(recordings)
         print(f"fold {fold}: done", file=sys.stderr)
     right = accuracy(np.concatenate(logits), np.concatenate(targets))
     figures = {
         "auc": round(float(right.mean()), 4),
         "accuracy": [round(float(a), 4) for a in right],
-        "warning": outcome(watched, RATE_HZ, MIN_STEPS, "cam0"),
-        "strict_warning": outcome(watched, RATE_HZ, MIN_STEPS, "cam0", before_events=True),
+        "warning": warning_figures(watched, RATE_HZ, MIN_STEPS, "cam0"),
+        "strict_warning": warning_figures(watched, RATE_HZ, MIN_STEPS, "cam0", before_events=True),
     }
     print(json.dumps(figures))
     return 0

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from inkling.models.bundle.schema import Temperature
-from inkling.training.errors import ConfigError
+from inkling.training.errors import ConfigError, DataMovedError
 from inkling.training.files import write_text
 from inkling.training.recipe.recipe import Recipe
 from inkling.training.run import RESULT_FILE, Run, SeedResult
@@ -106,3 +106,25 @@ def test_networks_of_a_run_from_before_features_were_standardised_have_no_such_l
     old = Run.open(tmp_path).recipe
     assert not old.student.standardised
     assert not old.teacher.standardised
+
+
+def test_where_the_data_lie_is_remembered_until_it_is_said_anew(tmp_path: Path) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    (first / "sticks").mkdir(parents=True)
+    Run.begin(tmp_path / "run", tiny_recipe(), "data", first)
+    assert Run.open(tmp_path / "run").data_root() == first
+    assert Run.begin(tmp_path / "run", tiny_recipe(), "data").data_root() == first
+    assert Run.open(tmp_path / "run").data_root(second) == second
+    assert Run.begin(tmp_path / "run", tiny_recipe(), "data", second).root == second
+    with pytest.raises(DataMovedError, match=r"was trained on data in .*second, and .*second/sticks is not there"):
+        Run.open(tmp_path / "run").data_root()
+
+
+def test_a_run_of_an_earlier_release_does_not_know_where_its_data_lie(tmp_path: Path) -> None:
+    Run.begin(tmp_path, tiny_recipe(), "data", tmp_path)
+    file = tmp_path / "run.json"
+    known = json.loads(file.read_text())
+    del known["root"]
+    file.write_text(json.dumps(known))
+    assert Run.open(tmp_path).root is None
+    assert Run.open(tmp_path).data_root() == Path()

@@ -48,6 +48,8 @@ class Example:
     lead: int = 0
     answer: int = UNLABELLED
     step_answers: Tensor | None = None
+    path: str = ""
+    """As in `clips.csv`, to name the clip in reports."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +183,7 @@ def _mapped(
             pose = torch.from_numpy(to_target.apply(clip.keypoints[frames]))
             # prefix by set: two sets may both number their groups from 1
             target_index = index.get(label, UNLABELLED)
-            examples.append(Example(pose, target_index, name, clip.split, f"{name}/{clip.group}"))
+            examples.append(Example(pose, target_index, name, clip.split, f"{name}/{clip.group}", path=clip.path))
     own = {name: tuple(sorted({index[label] for _, label in pairs if label in index})) for name, _, pairs in named}
     origins = tuple(" ".join(part for part in (d.about or name, d.terms) if part) for name, d, _ in named)
     repeats = {source.name: source.repeat for source in recipe.datasets}
@@ -249,7 +251,7 @@ def _load_frames(recipe: Recipe, root: Path) -> Corpus:
             target = next((t for t in reversed(targets.tolist()) if t != UNLABELLED), UNLABELLED)
             steps = torch.from_numpy(recording.steps)
             group = f"{source.name}/{recording.group}"
-            examples.append(Example(steps, target, source.name, recording.split, group, targets))
+            examples.append(Example(steps, target, source.name, recording.split, group, targets, path=recording.path))
     own = {name: tuple(sorted(index[label] for label in found_labels)) for name, found_labels in labelled.items()}
     origins = tuple(" ".join(p for p in (d.about.about or s.name, d.about.terms) if p) for s, d in datasets)
     repeats = {source.name: source.repeat for source in recipe.datasets}

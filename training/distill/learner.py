@@ -28,6 +28,7 @@ from inkling.training.data.corpus import Example
 from inkling.training.data.folds import Fold
 from inkling.training.data.loader import Batch, Drawing, plain_batches, training_batches
 from inkling.training.distill.ensemble import Ensemble
+from inkling.training.distill.epoch import FitProgress
 from inkling.training.distill.losses import classification_loss, self_distillation_loss, teacher_student_loss
 from inkling.training.labels import UNLABELLED
 from inkling.training.recipe.sections import Distillation, Fit
@@ -223,7 +224,9 @@ def train(
     curves: Path,
     *,
     device: str = "auto",
-    progress_bar: bool = False,
+    devices: int = 1,
+    stage: str = "",
+    progress: FitProgress | None = None,
     report: Callable[[str], None] = lambda line: None,
 ) -> float:
     """Train to the last epoch, from `checkpoints/last.ckpt` where there is one; returns the validation AUC, NaN where
@@ -239,17 +242,17 @@ def train(
     with _quiet():
         trainer = lightning.Trainer(
             accelerator=device,
-            devices=1,
+            devices=devices,
             max_epochs=learner.fit_config.epochs,
             precision="bf16-mixed" if learner.fit_config.precision == "bfloat16" else "32-true",
             gradient_clip_val=learner.fit_config.clip_norm,
             reload_dataloaders_every_n_epochs=1,
             num_sanity_val_steps=0,
             limit_val_batches=None if learner.validation else 0,
-            callbacks=[_Narrator(report), *keepers],
+            callbacks=[_Narrator(report, stage, progress), *keepers],
             logger=TensorBoardLogger(curves.parent, name=curves.name, version=""),
             log_every_n_steps=1,
-            enable_progress_bar=progress_bar,
+            enable_progress_bar=False,
             enable_model_summary=False,
             default_root_dir=checkpoints,
         )
@@ -264,14 +267,17 @@ def train(
 class _Narrator(Callback):
     """A line for every epoch."""
 
-    def __init__(self, report: Callable[[str], None]) -> None:
-        self.report = report
+    def __init__(self, report: Callable[[str], None], stage: str, progress: FitProgress | None) -> None:
+        self.report, self.stage, self.progress = report, stage, progress
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         metrics = trainer.callback_metrics
         validated = f"  validation AUC {100 * float(metrics['auc']):.1f}" if "auc" in metrics else ""
         loss = float(metrics["loss"])
-        self.report(f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}  loss {loss:.3f}{validated}")
+        done, total = trainer.current_epoch + 1, trainer.max_epochs or 0
+        if self.progress is not None:
+            self.progress.epoch(self.stage, done, total, loss, float(metrics.get("auc", math.nan)))
+        self.report(f"epoch {done}/{total}  loss {loss:.3f}{validated}")
 
 
 def _ramped(decay: float) -> Callable[[Sequence[Tensor], Sequence[Tensor], Tensor | int], None]:
