@@ -25,11 +25,10 @@ COLUMNS, LINES = 100, 30
 def draw(url: str, bundle: str, action: str, seconds: float) -> str:
     """SVG of what the demo shows `seconds` after a figure began `action`."""
     feed = Feed()
+    still = Console(record=True, width=COLUMNS, file=io.StringIO(), force_terminal=True, color_system="truecolor")
     with Client(url).stream(bundle, skeleton="coco17", on_event=feed.event) as stream:
         show(stream, feed, action, seconds, Console(file=io.StringIO()), plain=True)
-    layout = screen.Layout(COLUMNS, LINES)
-    still = Console(record=True, width=COLUMNS, file=io.StringIO(), force_terminal=True, color_system="truecolor")
-    still.print(screen.view(feed.scene, layout))
+        still.print(screen.view(feed.scene, screen.Layout(COLUMNS, LINES)))  # before the stream ends, and all actions
     svg = still.export_svg(title="inkling demo", unique_id="inkling-demo")
     # The picture must not fetch anything from whoever looks at it: their own monospaced font will do.
     return re.sub(r"\s*@font-face \{.*?\}", "", svg, flags=re.DOTALL)

@@ -190,6 +190,7 @@ def draw_figure(scene: Scene, columns: int, rows: int) -> Text:
             neck = (points[5] + points[6]) / 2
             centre = (points[3] + points[4]) / 2
             turn = np.linspace(0, 2 * np.pi, 64)[:, None]
+            _plot(codes, colours, np.linspace((centre + neck) / 2, neck, 16), MIDDLE)
             radius = 0.5 * np.linalg.norm(centre - neck)
             _plot(codes, colours, centre + radius * np.hstack((np.cos(turn), np.sin(turn))), MIDDLE)
     text = Text(no_wrap=True)
