@@ -20,6 +20,7 @@ from inkling.service.client.blocking import Client, ClientError, RemoteError, St
 from inkling.service.client.clips import TYPES, Entry
 from inkling.service.client.pose_files import guess_skeleton, read_frames
 from inkling.service.client.target import BUNDLE, DEFAULT_URL, VIDEO_BUNDLE, Frame
+from inkling.service.demo.clip import FPS, TURN_S, clip, save
 from inkling.service.demo.figure import ACTIONS
 from inkling.service.protocol.codec import DecisionMessage, Prediction, encode
 
@@ -52,6 +53,10 @@ def register(verbs: argparse._SubParsersAction[Any]) -> None:
     demo.add_argument("--action", choices=("cycle", *ACTIONS), default="cycle", help="default: all of them in turn")
     demo.add_argument("--seconds", type=float, help="end after so many seconds; default: until Ctrl-C")
     demo.add_argument("--plain", action="store_true", help="print lines, as it does when the output is no terminal")
+    demo.add_argument(
+        "--save", type=Path, metavar="FILE", help="write the figure as a pose clip, .npz or .json; no server"
+    )
+    demo.add_argument("--fps", type=float, default=FPS, help=f"frames a second of the saved clip; default {FPS:g}")
     demo.set_defaults(run=run_demo)
 
 
@@ -143,7 +148,12 @@ def run_score(args: argparse.Namespace) -> int:
 
 
 def run_demo(args: argparse.Namespace) -> int:
-    """Show the figure, or a film, until `--seconds` are over or Ctrl-C."""
+    """Show the figure, or a film, until `--seconds` are over or Ctrl-C; or save the figure's poses."""
+    if args.save is not None:
+        seconds = args.seconds or TURN_S * (len(ACTIONS) if args.action == "cycle" else 1)
+        save(args.save, clip(args.action, seconds, args.fps), args.fps)
+        _write(f"{seconds:g} s of {args.action} at {args.fps:g} frames a second in {args.save}")
+        return 0
     feed = Feed()
     if args.video is not None:
         return _demo_video(args, feed)

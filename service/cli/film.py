@@ -15,7 +15,7 @@ from rich.style import Style
 from rich.text import Text
 
 from inkling.service.cli import screen
-from inkling.service.cli.live import DRAW_EVERY_S, PLAIN_EVERY_S, Feed, print_lines
+from inkling.service.cli.live import DRAW_EVERY_S, PLAIN_EVERY_S, Feed, drawn, print_lines
 from inkling.service.client.blocking import Stream
 from inkling.service.client.capture import Capture
 from inkling.service.protocol.codec import Prediction
@@ -96,7 +96,9 @@ def show_video(
         scene.elapsed_s = pts_s
         scene.frames += 1
         if not plain:
-            scene.picture = draw_picture(image, screen.PICTURE_COLUMNS, screen.PICTURE_ROWS)
+            layout = screen.Layout.of(console.width, console.height)
+            scene.image = (image.shape[1], image.shape[0])
+            scene.picture = draw_picture(image, layout.figure(scene.image), layout.rows)
 
     predictions = play_video(stream, capture, fast=fast, seconds=seconds, shown=seen)
     if plain:
@@ -106,13 +108,13 @@ def show_video(
                 drawn_s = prediction.pts_s
                 print_lines(console, scene)
         return
-    with Live(screen.view(scene), console=console, auto_refresh=False) as live:
+    with Live(drawn(scene, console), console=console, auto_refresh=False) as live:
         for prediction in predictions:
             feed.film(prediction, stream.latency_s)
             if time.monotonic() - drawn_s >= DRAW_EVERY_S:
                 drawn_s = time.monotonic()
-                live.update(screen.view(scene), refresh=True)
-        live.update(screen.view(scene), refresh=True)
+                live.update(drawn(scene, console), refresh=True)
+        live.update(drawn(scene, console), refresh=True)
 
 
 def _colour(rgb: Pixels) -> Color:

@@ -9,13 +9,14 @@ from typing import Any
 
 from fastapi import FastAPI, Request, WebSocket
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse, PlainTextResponse, Response
+from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
 from pydantic import TypeAdapter
 from starlette.exceptions import HTTPException
 
 from inkling.models.problems import describe
 from inkling.service.bootstrap import Core, build
 from inkling.service.http.clips import clip_router
+from inkling.service.http.reference_page import render
 from inkling.service.http.schemas import BundleInfo, ErrorAnswer, StreamRow, VersionInfo, bundle_info
 from inkling.service.http.sources import source_router
 from inkling.service.http.sse import event_router
@@ -51,10 +52,13 @@ def create_app(settings: Settings | None = None, core: Core | None = None) -> Fa
         version=version(),
         description="Which action is under way, and which one is coming. Streams: WebSocket `/v1/stream`.",
         lifespan=lifespan,
+        docs_url=None,  # FastAPI's own pages load their programs from the internet
+        redoc_url=None,
     )
     _add_errors(app)
     _add_probes(app)
     _add_information(app)
+    _add_reference(app)
     app.include_router(clip_router(lambda: _core(app)))
     app.include_router(source_router(lambda: _core(app).sources))
 
@@ -117,6 +121,13 @@ def _add_information(app: FastAPI) -> None:
     async def protocol() -> dict[str, Any]:
         """The messages of `/v1/stream` as JSON schema, the binary layout, every error and its close code."""
         return schema()
+
+
+def _add_reference(app: FastAPI) -> None:
+    @app.get("/docs", include_in_schema=False, response_class=HTMLResponse)
+    async def reference() -> str:
+        """Every call of this interface; nothing on the page comes from elsewhere."""
+        return render(app.openapi())
 
 
 def _add_errors(app: FastAPI) -> None:
