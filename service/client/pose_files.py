@@ -16,7 +16,7 @@ import numpy as np
 from numpy.lib.npyio import NpzFile
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from inkling.service.client.stream_state import ClientError
+from inkling.service.client.errors import ClientError
 from inkling.service.client.target import Frame
 from inkling.service.protocol.codec import Person
 
