@@ -57,7 +57,8 @@ class Connection:
                 await asyncio.sleep(wait_s)
         except Exception as error:
             log.exception("the client failed")
-            self._apply(lambda now_s: self._stream.fail(ClientError(f"the client failed: {error!r}; please report it")))
+            failure = ClientError(f"the client failed: {error!r}; please report it")
+            self._apply(lambda now_s: self._stream.fail(failure))
 
     def send(self) -> None:
         """Something is to be sent. Called on the loop."""

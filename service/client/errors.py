@@ -1,12 +1,12 @@
 """Every error that comes out of the client.
 
-    ClientError                 retryable: whether the same may work later
-    ├── BadArgument             what was passed cannot be sent; also a ValueError
-    ├── Unreachable             nobody answers at that address, or not in time
-    ├── ConnectionLost          the connection ended before the stream did
-    ├── RemoteError             the server refused something; it has the server's code
-    ├── CallbackError           one of your callbacks raised; the cause is its error
-    └── MissingPackage          this needs an extra that is not installed
+ClientError                 retryable: whether the same may work later
+├── BadArgument             what was passed cannot be sent; also a ValueError
+├── Unreachable             nobody answers at that address, or not in time
+├── ConnectionLost          the connection ended before the stream did
+├── RemoteError             the server refused something; it has the server's code
+├── CallbackError           one of your callbacks raised; the cause is its error
+└── MissingPackage          this needs an extra that is not installed
 """
 
 from __future__ import annotations

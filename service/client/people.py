@@ -52,7 +52,7 @@ def pack_people(people: People) -> Packed:
 
 
 def checked_time(pts_s: float | None) -> float | None:
-    """A frame's time in seconds, as it is sent. Raises BadArgument for what is no number; the server refuses the rest."""
+    """A frame's time in seconds, as it is sent. Raises BadArgument for what is no number."""
     if pts_s is None:
         return None
     try:

@@ -70,7 +70,11 @@ class OpenStream:
 
     @property
     def room(self) -> int:
-        """Frames that can be sent now without waiting; a live source drops its frame when there is none."""
+        """Frames that can be sent now without waiting; a live source drops its frame when there is none.
+
+        Raises what ended the stream, if something did.
+        """
+        self._state.check()
         return self._state.room
 
     @property

@@ -87,7 +87,7 @@ class ClientStream:
     def __init__(
         self,
         start: Start,
-        callbacks: Callbacks = Callbacks(),  # noqa: B008 -- it is frozen
+        callbacks: Callbacks = Callbacks(),
         *,
         timeout_s: float = 30.0,
         keep_alive_s: float | None = None,

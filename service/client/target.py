@@ -95,7 +95,9 @@ class Target:
             retryable = not isinstance(error, ValueError | ImportError | ssl.SSLError)
         why = re.sub(r"^\[Errno -?\d+\] ", "", str(error)) or type(error).__name__
         if isinstance(error, ssl.SSLCertVerificationError):
-            return Unreachable(f"the certificate of {place} is not trusted ({why}); name its authority: ca_file=", False)
+            return Unreachable(
+                f"the certificate of {place} is not trusted ({why}); name its authority: ca_file=", False
+            )
         return Unreachable(f"no Inkling server answers at {place} ({why}); start one with: inkling serve", retryable)
 
     def connecting(self) -> dict[str, Any]:

@@ -1,9 +1,9 @@
 """The client: what a program needs to talk to an Inkling server. `inkling.service.client` is how it is made.
 
-    from inkling.client import Client
+from inkling.client import Client
 
-    with Client("http://127.0.0.1:8000").stream("body-actions", skeleton="coco17", on_prediction=print) as stream:
-        stream.send(keypoints, pts_s=0.0)
+with Client("http://127.0.0.1:8000").stream("body-actions", skeleton="coco17", on_prediction=print) as stream:
+    stream.send(keypoints, pts_s=0.0)
 """
 
 from inkling.service.client.aio import AsyncClient, AsyncStream

@@ -10,7 +10,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.server import ServerConnection
 
-from inkling.client import BadArgument, Client, ClientError, ConnectionLost, RemoteError, Stream, Unreachable
+from inkling.client import ClientError, ConnectionLost, RemoteError, Stream, Unreachable
 from inkling.service.protocol.codec import End, Event, PackedPose, Reset, Start, error_message
 from inkling.service.protocol.errors import NoSlot, OverCapacity
 from tests.service.client.conftest import MakeClient

@@ -8,7 +8,14 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from inkling.service.client.errors import BadArgument, CallbackError, ClientError, ConnectionLost, RemoteError, Unreachable
+from inkling.service.client.errors import (
+    BadArgument,
+    CallbackError,
+    ClientError,
+    ConnectionLost,
+    RemoteError,
+    Unreachable,
+)
 from inkling.service.client.people import People, pack_people
 from inkling.service.client.reconnect import Backoff, Reconnect, Reconnection
 from inkling.service.client.stream_state import PING, Callbacks, ClientStream
