@@ -30,10 +30,13 @@ EXTRAS = {
 _ALSO = {"cpu": "; with an NVIDIA GPU install the extra gpu instead, never both"}
 
 
-def missing(package: str | None, what: str) -> str | None:
-    """What to tell somebody for whom `what` does not work because `package` is not there; None: it is none of ours."""
+def missing(package: str | None, what: str, extra: str | None = None) -> str | None:
+    """What to tell somebody for whom `what` does not work because `package` is not there; None: it is none of ours.
+
+    extra: the one to name, where `what` has one that brings all it needs.
+    """
     top = (package or "").partition(".")[0]
-    extra = EXTRAS.get(top)
+    extra = extra or EXTRAS.get(top)
     if extra is None:
         return None
     return (

@@ -17,9 +17,8 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any
 
-from inkling.models.bundle import Registry, load, zoo_directory
 from inkling.models.errors import BundleError, InklingError
-from inkling.models.extras import missing
+from inkling.models.extras import EXTRAS, missing
 from inkling.service.cli import client_verbs
 from inkling.service.version import described
 
@@ -107,13 +106,13 @@ class _Version(argparse.Action):
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
         print(described())
         try:
+            from inkling.models.bundle import Registry, zoo_directory
             from inkling.service.settings import load_settings
-
-            own = load_settings().bundles
-        except ModuleNotFoundError:  # the client alone: no server, no settings
-            own = ()
-        found = Registry([zoo_directory(), *own]).scan()
-        print("bundles:", ", ".join(f"{entry.name}/{entry.version}" for entry in found) or "none")
+        except ModuleNotFoundError:
+            print("the client alone; the server comes with the extra serve")
+        else:
+            found = Registry([zoo_directory(), *load_settings().bundles]).scan()
+            print("bundles:", ", ".join(f"{entry.name}/{entry.version}" for entry in found) or "none")
         parser.exit()
 
 
@@ -132,6 +131,7 @@ def _serve(args: argparse.Namespace) -> int:
 
 
 def _bundles(args: argparse.Namespace) -> int:
+    from inkling.models.bundle import Registry, load, zoo_directory
     from inkling.service.settings import load_settings
 
     settings = load_settings({"bundles": args.bundles}, args.config)
@@ -165,7 +165,8 @@ def _run_plugin(entry: EntryPoint, argv: list[str]) -> int:
         code: int = entry.load()(argv)
     except ModuleNotFoundError as error:
         what = f"inkling {entry.name}"
-        text = missing(error.name, what) or f"{what} needs the package {error.name!r}, which is not installed"
+        own = entry.name if entry.name in EXTRAS.values() else None
+        text = missing(error.name, what, own) or f"{what} needs the package {error.name!r}, which is not installed"
         print(f"inkling: {text}", file=sys.stderr)
         return 2
     return code
