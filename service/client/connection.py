@@ -109,7 +109,7 @@ class Connection:
                     messages = self._stream.take_outgoing()
                 for message in messages:
                     if isinstance(message, Ping):
-                        (await socket.ping()).add_done_callback(self._ponged)
+                        asyncio.ensure_future(await socket.ping()).add_done_callback(self._ponged)
                     else:
                         await socket.send(message)
         except ConnectionClosed:

@@ -18,8 +18,8 @@ BODY = np.ones((17, 3), np.float32)
 
 @pytest.mark.parametrize(("blocking", "other"), [(Client, AsyncClient), (Stream, AsyncStream)])
 def test_both_clients_have_the_same_methods_with_the_same_arguments(blocking: type, other: type) -> None:
-    def public(kind: type) -> dict[str, list[tuple[str, object, object]]]:
-        found = {}
+    def public(kind: type) -> dict[str, list[tuple[object, ...]]]:
+        found: dict[str, list[tuple[object, ...]]] = {}
         for name in dir(kind):
             if not name.startswith("_") or name == "__init__":
                 each = inspect.getattr_static(kind, name)

@@ -35,11 +35,11 @@ def often(call: Callable[[], object]) -> Callable[[], None]:
     return calls
 
 
-OPERATIONS: dict[str, Callable[[Any], None]] = {
-    "iterating": lambda stream: list(stream),  # type: ignore[dict-item, return-value]
-    "received": lambda stream: list(stream.received(wait_s=WAIT_S)),  # type: ignore[dict-item, return-value]
-    "flush": lambda stream: list(stream.flush()),  # type: ignore[dict-item, return-value]
-    "finish": lambda stream: list(stream.finish()),  # type: ignore[dict-item, return-value]
+OPERATIONS: dict[str, Callable[[Any], object]] = {
+    "iterating": lambda stream: list(stream),
+    "received": lambda stream: list(stream.received(wait_s=WAIT_S)),
+    "flush": lambda stream: list(stream.flush()),
+    "finish": lambda stream: list(stream.finish()),
     "send": lambda stream: often(lambda: stream.send(BODY))(),
     "send_image": lambda stream: often(lambda: stream.send_image(JPEG))(),
     "reset": lambda stream: often(stream.reset)(),
@@ -155,7 +155,7 @@ def test_a_server_that_is_restarted_is_found_again(client: MakeClient, bundles: 
 
 
 def test_a_refused_start_is_tried_again_where_the_error_is_retryable(client: MakeClient) -> None:
-    peer, refusals = Peer(), []
+    peer, refusals = Peer(), list[ServerConnection]()
 
     def full_at_first(socket: ServerConnection) -> None:
         if len(refusals) < 2:

@@ -76,8 +76,7 @@ def test_the_ros_bridge_keeps_the_cameras_time_and_publishes_json_as_it_comes(se
     assert [one["pts_s"] for one in predictions] == pytest.approx([i / 5 for i in range(6)], abs=1e-5)
     assert {frozenset(one) for one in predictions} == {frozenset(("pts_s", "label", "probabilities"))}
     assert published_by("refused", published)[0]["code"] == "bad_image"
-    assert {one["phase"] for one in published_by("event", published)} <= {"begin", "end"} != set()
-    assert published_by("event", published)
+    assert {one["phase"] for one in published_by("event", published)} in ({"begin"}, {"begin", "end"})
     assert bridge.left_out == 0
 
 
