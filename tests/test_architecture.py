@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from inkling.models.extras import EXTRAS
+
 ROOT = Path(__file__).resolve().parent.parent
 TRAINING_ONLY = {
     "torch",
@@ -156,7 +158,7 @@ def test_what_users_install_needs_nothing_of_the_server(room: str) -> None:
     assert offences(sources(f"service/{room}"), forbidden) == []
     names = [name for path in sources(f"service/{room}") for name in imports(path)]
     outside = {name for name in names if name.startswith("inkling.models.")}
-    assert {name.split(".")[2] for name in outside} <= {"errors", "video", "npz", "problems"}
+    assert {name.split(".")[2] for name in outside} <= {"errors", "extras", "npz", "problems", "video"}
 
 
 def test_only_the_engine_imports_onnxruntime() -> None:
@@ -232,13 +234,13 @@ def modules(package: str) -> list[str]:
     ]
 
 
-def loaded_by(names: list[str]) -> set[str]:
-    """Top-level modules, and `inkling.X`, in a fresh interpreter after importing `names`."""
+def loaded_by(names: list[str], all_modules: bool = False) -> set[str]:
+    """Top-level modules, and `inkling.X`, in a fresh interpreter after importing `names`; or every module."""
     code = (
         "import importlib, json, sys\n"
         "for name in json.loads(sys.argv[1]): importlib.import_module(name)\n"
         "top = {'.'.join(name.split('.')[: 1 + name.startswith('inkling.')]) for name in sys.modules}\n"
-        "print(json.dumps(sorted(top)))"
+        f"print(json.dumps(sorted({'sys.modules' if all_modules else 'top'})))"
     )
     done = subprocess.run(
         [sys.executable, "-c", code, json.dumps(names)], cwd=ROOT, capture_output=True, text=True, check=False
@@ -251,6 +253,19 @@ def test_the_whole_service_runs_without_torch() -> None:
     names = modules("service")
     assert {"inkling.service.http.app", "inkling.service.cli.main"} <= set(names)
     assert loaded_by(names) & (TRAINING_ONLY | {"inkling.training"}) == set()
+
+
+def test_the_client_and_the_protocol_load_nothing_that_the_base_install_lacks() -> None:
+    loaded = loaded_by(["inkling.client", "inkling.service.client.pose_files", *modules("service/protocol")])
+    assert "numpy" in loaded
+    assert loaded & set(EXTRAS) == set()
+    everything = loaded_by(["inkling.client"], all_modules=True)
+    assert "inkling.service.client.blocking" in everything
+    assert "inkling.models.video" not in everything
+
+
+def test_the_command_line_starts_without_what_the_base_install_lacks() -> None:
+    assert loaded_by(["inkling.service.cli.main"]) & set(EXTRAS) == set()
 
 
 def test_the_bundle_needs_neither_torch_nor_a_runtime() -> None:

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from inkling.models.npz import BadNpz, read_npz_file
 from inkling.models.problems import first_problem
-from inkling.service.client.stream_state import ClientError
+from inkling.service.client.errors import ClientError
 from inkling.service.client.target import Frame
 from inkling.service.protocol.codec import Person
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from inkling.service.client.stream_state import ClientError
+from inkling.service.client.errors import ClientError
 from inkling.service.demo.figure import ACTIONS, pose
 
 TURN_S = 6.0

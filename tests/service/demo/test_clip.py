@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from inkling.service.cli.main import main
-from inkling.service.client.stream_state import ClientError
+from inkling.service.client.errors import ClientError
 from inkling.service.demo.clip import TURN_S, clip, save, turns
 from inkling.service.demo.figure import ACTIONS, pose
 from inkling.service.settings import Settings

@@ -10,9 +10,9 @@ import httpx
 import numpy as np
 import pytest
 
+from inkling.client import AsyncClient, Client, RemoteError
 from inkling.models.bundle import Bundle
 from inkling.models.early_decision import EarlyDecisionRule
-from inkling.service.client.blocking import AsyncClient, Client, RemoteError
 from inkling.service.protocol.codec import DecisionMessage, Event, Reset
 from inkling.service.protocol.errors import UnknownErrorRate
 from inkling.service.streams.early_decision import (
