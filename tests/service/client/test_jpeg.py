@@ -300,8 +300,8 @@ def test_av_is_the_reader_of_addresses() -> None:
 
 def test_the_picture_of_a_film_fits_a_terminal_of_80_by_24() -> None:
     scene = Scene("fall-watch 1", ("fall", "no fall"), probabilities=[0.9, 0.1], doing="stairs", history=[0.9] * 200)
-    layout = Layout()
-    scene.picture = draw_picture(picture(240, 320), layout.figure((320, 240)), layout.rows)
+    scene.image, layout = (320, 240), Layout()
+    scene.picture = draw_picture(picture(240, 320), layout.figure(scene.image), layout.rows)
     console = Console(width=80, height=24, force_terminal=True, color_system=None)
     with console.capture() as captured:
         console.print(view(scene))
