@@ -104,13 +104,13 @@ async def _score_poses(
     clip = (await asyncio.to_thread(parse_clip, data, max_bytes=limit, max_frames=frames)).at(fps)
     said = {"skeleton": start.skeleton or clip.skeleton, "width": clip.width, "height": clip.height}
     start = start.model_copy(update=said)
-    timeline = await score(core.hub, start, clip)
-    core.metrics.clips[timeline.spec.full_name] += 1
-    return timeline
+    scored = await score(core.hub, start, clip)
+    core.metrics.clips[scored.spec.full_name] += 1
+    return scored
 
 
 async def _unless_gone(request: Request, core: Core, job: VideoJob) -> ScoredClip:
-    """The job's timeline; a client that goes away takes its job along."""
+    """The job's result. A client that goes away cancels its job."""
 
     async def gone() -> None:
         while (await request.receive())["type"] != "http.disconnect":

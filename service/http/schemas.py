@@ -145,9 +145,9 @@ def bundle_info(stats: BundleStats) -> BundleInfo:
     )
 
 
-def clip_answer(timeline: ScoredClip) -> bytes:
+def clip_answer(scored: ScoredClip) -> bytes:
     """The body of `/v1/clips`."""
-    return _answer(timeline).model_dump_json(exclude_none=True).encode()
+    return _answer(scored).model_dump_json(exclude_none=True).encode()
 
 
 def clip_status(job: VideoJob, *, result: bool = True) -> ClipStatus:
@@ -173,17 +173,17 @@ def error_answer(error: ServiceError) -> ErrorAnswer:
     return ErrorAnswer(code=error.code, message=str(error), retryable=error.retryable)
 
 
-def _answer(timeline: ScoredClip) -> ClipAnswer:
-    spec = timeline.spec
+def _answer(scored: ScoredClip) -> ClipAnswer:
+    spec = scored.spec
     return ClipAnswer(
         bundle=spec.name,
         version=spec.version,
         labels=spec.labels,
         rate_hz=spec.rate_hz,
-        timeline=[_entry(prediction) for prediction in timeline.predictions],
-        events=timeline.events,
-        decisions=timeline.decisions,
-        warnings=timeline.warnings,
+        timeline=[_entry(prediction) for prediction in scored.predictions],
+        events=scored.events,
+        decisions=scored.decisions,
+        warnings=scored.warnings,
     )
 
 

@@ -30,13 +30,13 @@ _KEPT = ("PATH", "LD_LIBRARY_PATH", "LANG", "TZ", "TMPDIR")
 class Connection:
     """An asynchronous context: the process ends with it, whatever it is doing.
 
-    async with Connection(job) as connection:
+    async with Connection(request) as connection:
         async for message in connection.messages():
             ...
     """
 
-    def __init__(self, job: FetchRequest) -> None:
-        self._job = job
+    def __init__(self, request: FetchRequest) -> None:
+        self._request = request
         self._killed = False
         self._process: asyncio.subprocess.Process | None = None
 
@@ -100,7 +100,7 @@ class Connection:
         if process is None or process.stdin is None or process.stdout is None:
             raise RuntimeError("a connection is used inside its context")
         try:
-            process.stdin.write(self._job.model_dump_json().encode() + b"\n")
+            process.stdin.write(self._request.model_dump_json().encode() + b"\n")
             while True:
                 header = await process.stdout.readexactly(HEADER.size)
                 message = unpack(header, await process.stdout.readexactly(body_length(header)))

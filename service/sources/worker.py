@@ -39,12 +39,12 @@ WARNINGS = 5
 Send = Callable[[WorkerMessage], None]
 
 
-def fetch(job: FetchRequest, send: Send) -> None:
+def fetch(request: FetchRequest, send: Send) -> None:
     """Fetch until it ends or fails; everything is said through `send`, which blocks while the server is not ready."""
     address: Address | None = None
     try:
-        address = Address.parse(job.url)
-        (_play if address.scheme == "file" else _watch)(job, address, send)
+        address = Address.parse(request.url)
+        (_play if address.scheme == "file" else _watch)(request, address, send)
     except BrokenPipeError:  # the server has no more use for it
         raise
     except Failure as error:
@@ -57,10 +57,10 @@ def fetch(job: FetchRequest, send: Send) -> None:
         send(Failed(Cause.UNREADABLE, "decoding it takes too much memory"))
 
 
-def _watch(job: FetchRequest, address: Address, send: Send) -> None:
+def _watch(request: FetchRequest, address: Address, send: Send) -> None:
     if address.scheme in ("rtsp", "rtsps"):
         _NoRedirect.watch(send)
-    live = open_live(job, address)
+    live = open_live(request, address)
     try:
         codec = live.stream.codec_context
         send(Opened(codec.width, codec.height, live.format, live=True))
@@ -69,7 +69,7 @@ def _watch(job: FetchRequest, address: Address, send: Send) -> None:
             if pacer is not None and media_s is not None:
                 time.sleep(pacer.wait_s(media_s, time.monotonic()))
             arrived_s = time.monotonic()
-            send(FetchedFrame(media_s, arrived_s, fit_image(to_rgb(frame), job.height, job.width, job.fit)))
+            send(FetchedFrame(media_s, arrived_s, fit_image(to_rgb(frame), request.height, request.width, request.fit)))
         if not live.finite:
             raise Failure(Cause.CLOSED, "the other side ended the stream")
         send(Ended())
@@ -77,13 +77,13 @@ def _watch(job: FetchRequest, address: Address, send: Send) -> None:
         live.close()
 
 
-def _play(job: FetchRequest, address: Address, send: Send) -> None:
-    path = job.policy.file(address)
-    pacer = Pacer() if job.pace == "real" else None
+def _play(request: FetchRequest, address: Address, send: Send) -> None:
+    path = request.policy.file(address)
+    pacer = Pacer() if request.pace == "real" else None
     began_s = 0.0  # this round, on the line of all of them
     while True:
         last_s, interval_s = 0.0, USUAL_S
-        with VideoReader(path, max_pixels=job.max_pixels, threads=1, timeout_s=job.read_s) as video:
+        with VideoReader(path, max_pixels=request.max_pixels, threads=1, timeout_s=request.read_s) as video:
             for number, (pts_s, frame) in enumerate(video):
                 if not number:
                     send(Opened(frame.width, frame.height, address.scheme, live=False))
@@ -92,8 +92,10 @@ def _play(job: FetchRequest, address: Address, send: Send) -> None:
                 if pacer is not None:
                     time.sleep(pacer.wait_s(began_s + pts_s, time.monotonic()))
                 arrived_s = time.monotonic()
-                send(FetchedFrame(pts_s, arrived_s, fit_image(to_rgb(frame), job.height, job.width, job.fit)))
-        if not job.loop:
+                send(
+                    FetchedFrame(pts_s, arrived_s, fit_image(to_rgb(frame), request.height, request.width, request.fit))
+                )
+        if not request.loop:
             send(Ended(tuple(video.warnings[:WARNINGS])))
             return
         began_s += last_s + interval_s  # the last frame is shown for as long as the one before it
@@ -139,11 +141,11 @@ def _end_at_once() -> None:
 
 
 def main() -> None:
-    """Run the one job of this process."""
+    """Do the one request of this process."""
     resource.setrlimit(resource.RLIMIT_DATA, (MEMORY_BYTES, MEMORY_BYTES))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     cv2.setNumThreads(1)
-    job = FetchRequest.model_validate_json(sys.stdin.buffer.readline())
+    request = FetchRequest.model_validate_json(sys.stdin.buffer.readline())
     threading.Thread(target=_end_with_server, daemon=True).start()
     with contextlib.suppress(BrokenPipeError), os.fdopen(os.dup(1), "wb") as out:
         os.dup2(2, 1)  # what a library prints must not get between the pictures
@@ -153,7 +155,7 @@ def main() -> None:
                 out.write(part)
             out.flush()
 
-        fetch(job, send)
+        fetch(request, send)
 
 
 if __name__ == "__main__":
