@@ -5,14 +5,11 @@ The base install is the client. Whatever needs more is imported where it is used
 
 from __future__ import annotations
 
-DISTRIBUTION = "inkling-vision"
-
 EXTRAS = {
     "av": "images",
     "cv2": "images",
     "fastapi": "serve",
     "prometheus_client": "serve",
-    "pydantic_settings": "serve",
     "rich": "serve",
     "starlette": "serve",
     "uvicorn": "serve",
@@ -40,6 +37,6 @@ def missing(package: str | None, what: str, extra: str | None = None) -> str | N
     if extra is None:
         return None
     return (
-        f"{what} needs the package {top!r}, which comes with the extra {extra}: pip install '{DISTRIBUTION}[{extra}]', "
-        f"in a checkout pip install '.[{extra}]'{_ALSO.get(extra, '')}"
+        f"{what} needs the package {top!r}, which comes with the extra {extra}; "
+        f"in a checkout: pip install '.[{extra}]'{_ALSO.get(extra, '')}"
     )

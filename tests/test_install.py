@@ -30,7 +30,7 @@ OF_THE_REPOSITORY = ("service/demo/demo.svg", "training/results/")
 SETTINGS = ("INKLING_", "PYTHON")
 """Beginnings of environment variables that would change what an installed Inkling does."""
 
-OF_THE_SERVER = ("fastapi", "starlette", "uvicorn", "prometheus_client", "pydantic_settings")
+OF_THE_SERVER = ("fastapi", "starlette", "uvicorn", "prometheus_client")
 NOT_IN_THE_BASE = {
     *OF_THE_SERVER,
     *("av", "cv2", "onnxruntime", "rich", "torch", "lightning", "onnx", "scipy", "matplotlib"),
