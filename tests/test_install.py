@@ -24,6 +24,8 @@ import pytest
 from tests.service.conftest import running, tiny_settings
 from tests.support import CHECKOUT, copy_checkout, make_bundle, skip_unless
 
+pytestmark = pytest.mark.timeout(300)  # the base install is downloaded
+
 HOUSE = ("models", "service", "training")
 OF_THE_REPOSITORY = ("service/demo/demo.svg", "training/results/")
 """What lies among the modules and is not installed: a picture for the README, tables of studies that were run."""
@@ -65,7 +67,7 @@ def run(command: Sequence[str | Path], folder: Path, **environment: str) -> subp
         env=kept | {"PIP_DISABLE_PIP_VERSION_CHECK": "1"} | environment,
         capture_output=True,
         text=True,
-        timeout=110,
+        timeout=240,
         check=False,
     )
 
@@ -121,7 +123,7 @@ def sdist(checkout: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return only(folder, "*.tar.gz")
 
 
-def wheel_of(source: Path, folder: Path) -> Path:
+def wheel_of(source: Path | str, folder: Path) -> Path:
     """Built by pip, with the setuptools of the running environment."""
     command = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-index", "--no-build-isolation"]
     succeeded(run([*command, "--wheel-dir", folder, source], folder))
@@ -170,6 +172,14 @@ def test_an_sdist_has_files_in_place_of_the_links_and_gives_the_same_wheel(
     assert members
     assert [member.name for member in members if member.issym() or member.islnk()] == []
     assert contents(wheel_of(sdist, tmp_path)) == contents(wheel)
+
+
+def test_a_git_address_gives_a_wheel(tmp_path: Path) -> None:
+    """Of the last commit: what a clone makes of the links."""
+    skip_unless((CHECKOUT / ".git").exists(), "this is no git checkout")
+    found = contents(wheel_of(f"git+{CHECKOUT.as_uri()}", tmp_path))
+    assert {"inkling/client.py", "inkling/service/server.py", "inkling/models/clock.py"} <= set(found)
+    assert {name.split("/")[0] for name in found} == {"inkling"}
 
 
 # -- beside a user's own files ------------------------------------------------------------------------------------
@@ -252,7 +262,7 @@ def test_nothing_tells_anybody_to_install_the_strangers_package_from_the_index()
         if path.suffix in (".py", ".md", ".toml", ".yml", "") and path.is_file()
     }
     assert len(texts) > 200
-    stranger = re.compile(r"pip install (-\S+ )*['\"]?inkling\b")
+    stranger = re.compile(r"pip install (-\S+ )*['\"]?inkling\b(?!\S* @ )")
     assert [str(path) for path, text in texts.items() if stranger.search(text)] == []
 
 
