@@ -5,8 +5,6 @@ The base install is the client. Whatever needs more is imported where it is used
 
 from __future__ import annotations
 
-DISTRIBUTION = "inkling-vision"
-
 EXTRAS = {
     "av": "images",
     "cv2": "images",
@@ -25,9 +23,7 @@ EXTRAS = {
     "tensorboard": "train",
     "torch": "train",
 }
-"""Package, as it is imported: extra."""
-
-_ALSO = {"cpu": "; with an NVIDIA GPU install the extra gpu instead, never both"}
+"""Package, as it is imported: extra. The commands that are printed are for a checkout: they work wherever pip does."""
 
 
 def missing(package: str | None, what: str, extra: str | None = None) -> str | None:
@@ -40,6 +36,5 @@ def missing(package: str | None, what: str, extra: str | None = None) -> str | N
     if extra is None:
         return None
     return (
-        f"{what} needs the package {top!r}, which comes with the extra {extra}: pip install '{DISTRIBUTION}[{extra}]', "
-        f"in a checkout pip install '.[{extra}]'{_ALSO.get(extra, '')}"
+        f"{what} needs the package {top!r}, which comes with the extra {extra}; in a checkout: pip install '.[{extra}]'"
     )

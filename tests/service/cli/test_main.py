@@ -184,5 +184,5 @@ def test_a_verb_that_needs_more_names_the_extra(argv: tuple[str, ...], package: 
     done = bare(*argv)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith(f"inkling: inkling {argv[0]} needs the package '{package}")
-    assert f"pip install 'inkling-vision[{extra}]'" in done.stderr
+    assert f"pip install '.[{extra}]'" in done.stderr
     assert len(done.stderr.splitlines()) == 1
