@@ -23,7 +23,9 @@ EXTRAS = {
     "tensorboard": "train",
     "torch": "train",
 }
-"""Package, as it is imported: extra. The commands that are printed are for a checkout: they work wherever pip does."""
+"""Package, as it is imported: extra."""
+
+_ALSO = {"cpu": "; with an NVIDIA GPU install the extra gpu instead, never both"}
 
 
 def missing(package: str | None, what: str, extra: str | None = None) -> str | None:
@@ -36,5 +38,6 @@ def missing(package: str | None, what: str, extra: str | None = None) -> str | N
     if extra is None:
         return None
     return (
-        f"{what} needs the package {top!r}, which comes with the extra {extra}; in a checkout: pip install '.[{extra}]'"
+        f"{what} needs the package {top!r}, which comes with the extra {extra}; "
+        f"in a checkout: pip install '.[{extra}]'{_ALSO.get(extra, '')}"
     )
