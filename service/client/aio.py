@@ -218,12 +218,14 @@ class AsyncStream(OpenStream):
         while not done() and not self._state.finished:
             if self._reading is None:
                 raise ClientError("the stream is not open yet: use it in a `with` block, or await it")
-            left_s = None if until_s is None else until_s - time.monotonic()
-            if left_s is not None and left_s <= 0:
-                return
             waiter = asyncio.get_running_loop().create_future()
             self._waiters.append(waiter)
-            await asyncio.wait([waiter], timeout=left_s)
+            if until_s is None:
+                await waiter
+            elif (left_s := until_s - time.monotonic()) > 0:
+                await asyncio.wait([waiter], timeout=left_s)
+            else:
+                return
 
     def _wake(self) -> None:
         waiters, self._waiters = self._waiters, []

@@ -132,10 +132,10 @@ class Connection:
         """Tell the stream what happened, call the callbacks that are due, and say that something changed."""
         with self._guard:
             result = change(time.monotonic())
-            calls = self._stream.take_calls()
-            if not calls:
+            calls = self._stream.take_calls() if self._stream.calls else None
+            if calls is None:
                 self._changed()
-        if calls:
+        if calls is not None:
             self._call(calls)
             with self._guard:
                 self._changed()

@@ -122,7 +122,9 @@ class ClientStream:
         self._mark_seen = 0
         self._arrived: deque[Prediction | RemoteError] = deque()
         self.outgoing: list[str | bytes | Ping] = []
-        self._calls: list[Call] = []
+        """What is to be sent, in this order."""
+        self.calls: list[Call] = []
+        """Callbacks that are due, in this order."""
 
     # -- the connection -------------------------------------------------------------------------------------------
     def connecting(self, now_s: float) -> None:
@@ -173,13 +175,13 @@ class ClientStream:
         return self._alive.due_s
 
     def take_outgoing(self) -> list[str | bytes | Ping]:
-        """What is to be sent, in this order."""
+        """Take it, to send it."""
         messages, self.outgoing = self.outgoing, []
         return messages
 
     def take_calls(self) -> list[Call]:
-        """Callbacks that are due, in this order."""
-        calls, self._calls = self._calls, []
+        """Take them, to call them."""
+        calls, self.calls = self.calls, []
         return calls
 
     def callback_failed(self, name: str, error: Exception) -> None:
@@ -390,7 +392,7 @@ class ClientStream:
 
     def _call(self, name: str, callback: Callable[[Any], None] | None, about: object) -> None:
         if callback is not None:
-            self._calls.append((name, partial(callback, about)))
+            self.calls.append((name, partial(callback, about)))
 
     def _say(self, message: str | bytes, now_s: float) -> None:
         self.outgoing.append(message)

@@ -23,7 +23,6 @@ def test_the_sentence_names_the_package_the_extra_and_how_it_is_installed() -> N
     assert missing("cv2.gapi", "this") == (
         "this needs the package 'cv2', which comes with the extra images; in a checkout: pip install '.[images]'"
     )
-    assert "the extra gpu instead" in str(missing("onnxruntime", "this"))
 
 
 def test_what_has_an_extra_of_its_own_names_that() -> None:
