@@ -18,7 +18,8 @@ STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 0 auto; padding: 1rem }
 code { font: 0.9em ui-monospace, monospace; background: var(--code); padding: 0.1em 0.3em; border-radius: 3px }
 table { border-collapse: collapse; width: 100%; margin-bottom: 1rem }
-td, th { border-bottom: 1px solid var(--line); padding: 0.3rem; text-align: left; vertical-align: top } section { border-top: 1px solid var(--line); margin-top: 1.5rem }
+td, th { border-bottom: 1px solid var(--line); padding: 0.3rem; text-align: left; vertical-align: top }
+section { border-top: 1px solid var(--line); margin-top: 1.5rem }
 h3 { font-family: ui-monospace, monospace } b { color: var(--get) } b.post { color: var(--post) }
 b.delete { color: var(--delete) } nav li { list-style: none }
 """
