@@ -9,64 +9,24 @@ from __future__ import annotations
 import base64
 
 import cv2
-import numpy as np
-from numpy.typing import NDArray
 
 from inkling.client import Client
-from inkling.service.demo.figure import pose
+from inkling.service.demo import falling
+from inkling.service.demo.falling import FALL_S, LASTS_S, SECONDS, picture
 from tests.pictures import svg
 from tests.pictures.chart import Chart
 
-RATE_HZ = 10
-SECONDS = 6.0
-FALL_S, LASTS_S = 3.0, 0.9
 SHOWN = (2.0, 3.2, 3.4, 3.6, 3.8, 4.2)
 WIDTH, HEIGHT = 900, 420
-ROOM = (320, 240)
-SHIRT, TROUSERS, SKIN = (150, 70, 60), (60, 60, 150), (205, 170, 140)
-LIMBS = ((11, 13), (13, 15), (12, 14), (14, 16), (5, 7), (7, 9), (6, 8), (8, 10))
-
-Image = NDArray[np.uint8]
-
-
-def room() -> Image:
-    """An empty room (240, 320, 3), RGB."""
-    image: Image = np.full((ROOM[1], ROOM[0], 3), (170, 160, 150), np.uint8)
-    image[170:] = (120, 110, 95)
-    image[60:120, 20:80] = (200, 210, 220)
-    image[110:190, 240:310] = (110, 80, 60)
-    return image
-
-
-def body(t_s: float) -> NDArray[np.float64]:
-    """COCO joints (17, 2) in pixels: standing at ease, then toppling around the feet, then lying."""
-    joints = pose("idle", t_s, height=130, centre=(160, 140), noise=0.002)[:, :2].astype(np.float64)
-    angle = np.clip((t_s - FALL_S) / LASTS_S, 0, 1) ** 2 * np.radians(86)
-    foot = joints[[15, 16]].mean(0)
-    cos, sin = np.cos(angle), np.sin(angle)
-    turned = (joints - foot) @ np.array([[cos, sin], [-sin, cos]])
-    return np.asarray(foot + turned + np.array([0, 8 * sin]))
-
-
-def picture(t_s: float) -> Image:
-    """The room with the figure at a time, RGB."""
-    image, joints = room(), body(t_s).round().astype(np.int32)
-    for start, end in LIMBS:
-        cv2.line(image, joints[start].tolist(), joints[end].tolist(), TROUSERS if start > 10 else SHIRT, 9, cv2.LINE_AA)
-    cv2.fillPoly(image, [joints[[5, 6, 12, 11]]], SHIRT, cv2.LINE_AA)
-    cv2.circle(image, joints[[3, 4]].mean(0).round().astype(int).tolist(), 11, SKIN, -1, cv2.LINE_AA)
-    return image
 
 
 def probabilities(url: str) -> list[tuple[float, float]]:
     """(seconds, probability of a fall) from `fall-watch` on a running server."""
-    found = []
     with Client(url).stream("fall-watch", input="frame", policy="block") as stream:
         fall = stream.labels.index("fall")
-        for frame in range(round(SECONDS * RATE_HZ)):
-            stream.send_image(picture(frame / RATE_HZ), frame / RATE_HZ)
-        found = [(one.pts_s, one.probabilities[fall]) for one in stream.finish()]
-    return found
+        for frame in range(round(SECONDS * falling.FPS)):
+            stream.send_image(picture(frame / falling.FPS), frame / falling.FPS)
+        return [(one.pts_s, one.probabilities[fall]) for one in stream.finish()]
 
 
 def draw(url: str) -> str:
@@ -74,7 +34,7 @@ def draw(url: str) -> str:
     curve = probabilities(url)
     parts = [svg.text(16, 26, "What fall-watch says while a drawn figure falls", 16, weight="bold")]
     width = (WIDTH - 32 - 8 * (len(SHOWN) - 1)) / len(SHOWN)
-    height = width * ROOM[1] / ROOM[0]
+    height = width * falling.HEIGHT / falling.WIDTH
     begin, _ = chart.at(FALL_S, 0)
     end, _ = chart.at(FALL_S + LASTS_S, 0)
     parts.append(f"<rect x='{begin:.1f}' y='185' width='{end - begin:.1f}' height='180' fill='#fdecea'/>")
@@ -85,9 +45,8 @@ def draw(url: str) -> str:
         assert done
         data = base64.b64encode(file.tobytes()).decode()
         x = 16 + number * (width + 8)
-        parts.append(
-            f"<image x='{x:.1f}' y='40' width='{width:.1f}' height='{height:.1f}' href='data:image/jpeg;base64,{data}'/>"
-        )
+        size = f"width='{width:.1f}' height='{height:.1f}'"
+        parts.append(f"<image x='{x:.1f}' y='40' {size} href='data:image/jpeg;base64,{data}'/>")
         at, _ = chart.at(t_s, 0)
         parts.append(svg.line([(x + width / 2, 40 + height), (at, 185)], svg.PALE, 1))
         parts.append(svg.line([(at, 185), (at, 365)], svg.PALE, 1, dash="3 3"))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from tests.pictures import svg
 
 WIDTH, HEIGHT = 1000, 470
@@ -51,7 +53,7 @@ def draw() -> str:
             parts += room(x, bottom, name, words, GREEN if name == "engine" else BLUE)
     half = ROOM_HEIGHT / 2
     parts.append(svg.line([(10 + ROOM_WIDTH, top + half), (columns[0], top + half)], arrow=True))
-    for x, following in zip(columns[:-1], columns[1:], strict=True):
+    for x, following in pairwise(columns):
         parts.append(svg.line([(x + ROOM_WIDTH, top + half), (following, top + half)], arrow=True))
     last = columns[-1] + ROOM_WIDTH / 2
     parts.append(svg.line([(last, top + ROOM_HEIGHT), (last, bottom)], arrow=True))
