@@ -1,7 +1,9 @@
-"""A film of a drawn figure that falls, to try `fall-watch` without a camera: python -m inkling.service.demo.falling fall.mp4
+"""A film of a drawn figure that falls, to try `fall-watch` without a camera.
 
-Drawn, not recorded: the recordings that the model was trained on may not be passed on. It shows that the chain works, not
-how well. Needs the extra `images`.
+    python -m inkling.service.demo.falling fall.mp4
+
+Drawn, not recorded: the recordings that the model was trained on may not be passed on. It shows that the chain works,
+not how well. Needs the extra `images`.
 """
 
 from __future__ import annotations
