@@ -2,6 +2,7 @@
 # make test           install everything, then lint and all tests (PYTEST="-k clock" narrows them)
 # make lint           ruff and mypy
 # make bench          measure the service on one core, for a quarter of an hour; the last line is JSON
+# make docs           the documentation as a site in site/, without the internet
 # make train-default  train the embedded models again, from the downloads under DATA
 
 PYTHON ?= python3
@@ -16,7 +17,7 @@ ENGINE := $(shell nvidia-smi -L >/dev/null 2>&1 && echo gpu || echo cpu)
 SERVICE := $(VENV)/.service-$(ENGINE)
 EVERYTHING := $(VENV)/.everything-$(ENGINE)
 
-.PHONY: help serve test lint bench train-default
+.PHONY: help serve test lint bench docs train-default
 .DELETE_ON_ERROR:
 
 help:
@@ -35,6 +36,9 @@ lint: $(EVERYTHING)
 
 bench: $(EVERYTHING)
 	@$(BIN)/python -m tests.benchmarks $(ARGS)
+
+docs: $(EVERYTHING)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
 # Prepared data sets and finished runs are kept: delete datasets/, runs/ and bundles/ to begin from nothing.
 train-default: $(EVERYTHING) datasets/penn/clips.csv datasets/jhmdb14/clips.csv datasets/urfall/clips.csv

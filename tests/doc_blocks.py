@@ -126,13 +126,21 @@ class Reader:
         host = self.server.url.removeprefix("http://")
         text = re.sub(r"(127\.0\.0\.1|localhost):8000", host, text)
         text = re.sub(r"\b(Async)?Client\(\)", rf'\1Client("{self.server.url}")', text)
-        text = re.sub(r"\binkling (demo|stream|score)\b(?!.*--(url|save))", rf"inkling \1 --url {self.server.url}", text)
+        text = re.sub(
+            r"\binkling (demo|stream|score)\b(?!.*--(url|save))", rf"inkling \1 --url {self.server.url}", text
+        )
         text = text.replace(CAMERA, self.camera).replace("VideoCapture(0)", f'VideoCapture("{self.camera}")')
         return text.replace(".venv/bin/", "")
 
     def _do(self, *command: str, where: str) -> str:
         done = subprocess.run(
-            command, cwd=self.folder, env=self._environment(), capture_output=True, text=True, timeout=SECONDS, check=False
+            command,
+            cwd=self.folder,
+            env=self._environment(),
+            capture_output=True,
+            text=True,
+            timeout=SECONDS,
+            check=False,
         )
         assert done.returncode == 0, f"{where}: exit code {done.returncode}\n{done.stdout}\n{done.stderr}"
         return done.stdout + done.stderr

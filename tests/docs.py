@@ -2,8 +2,8 @@
 
     python -m tests.docs        write them into README.md and docs/ between their markers
 
-A page has `<!-- NAME -->` and `<!-- end -->`; NAME is a key of `SECTIONS`. `tests/test_docs.py` fails when a page differs
-from what this would write.
+A page has `<!-- NAME -->` and `<!-- end -->`; NAME is a key of `SECTIONS`. `tests/test_docs.py` fails when a page
+differs from what this would write.
 """
 
 from __future__ import annotations
@@ -279,7 +279,7 @@ def help_texts() -> str:
 
 
 def _verbs(parser: argparse.ArgumentParser) -> Iterator[tuple[str, str, argparse.ArgumentParser]]:
-    """(command, what it does, parser) of each verb that has no verbs below it, but `serve`: its flags are the settings."""
+    """(command, what it does, parser) of each last verb, but of `serve`: its flags are the settings."""
     for action in parser._actions:
         if isinstance(action, argparse._SubParsersAction):
             told = {choice.dest: choice.help or "" for choice in action._choices_actions}

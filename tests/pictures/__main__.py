@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from inkling.service.settings import Settings
-from tests.pictures import fall, flow, observed_share, skeletons
+from tests.pictures import board, fall, flow, observed_share, skeletons
 from tests.service.conftest import running
 
 FOLDER = Path(__file__).parents[2] / "docs" / "pictures"
@@ -24,7 +24,7 @@ def fall_watched() -> str:
         return fall.draw(server.url)
 
 
-MEASURED: dict[str, Callable[[], str]] = {"fall": fall_watched}
+MEASURED: dict[str, Callable[[], str]] = {"fall": fall_watched, "board": board.draw}
 """Pictures with numbers of a running server."""
 
 
