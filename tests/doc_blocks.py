@@ -43,6 +43,7 @@ from inkling.training.data.pose_dataset import COLUMNS, DATASET_FILE, REQUIRED_C
 from inkling.training.recipe.recipe import Recipe
 from tests.service.conftest import WAIT_S, Running
 
+ROOT = Path(__file__).parent.parent
 SETTINGS_FILE = "inkling.toml"
 NOT_CODE = ("text",)
 RUN = ("sh", "console", "python", "toml", "json", "csv", "yaml", "wire")
@@ -87,9 +88,16 @@ def blocks(page: Path) -> Iterator[Block]:
         end = next(i for i in range(number + 1, len(lines)) if lines[i].strip() == "```")
         before = next((line.strip() for line in reversed(lines[:number]) if line.strip()), "")
         comment = re.fullmatch(r"<!-- (.*) -->", before)
-        text = "\n".join(line.removeprefix(indent) for line in lines[number + 1 : end]) + "\n"
+        text = included("\n".join(line.removeprefix(indent) for line in lines[number + 1 : end]) + "\n")
         yield Block(page, number + 1, fence["language"], fence["title"] or "", text, comment[1] if comment else "")
         number = end + 1
+
+
+def included(text: str) -> str:
+    """The text with the files that it includes, as the site shows it."""
+    return re.sub(
+        r'^--8<-- "(.*)"$', lambda found: (ROOT / found[1]).read_text(encoding="utf-8"), text, flags=re.MULTILINE
+    )
 
 
 def problem(block: Block) -> str | None:
@@ -202,9 +210,9 @@ class Reader:
 
     def _wire(self, block: Block) -> None:
         with connect(self.server.stream_url, open_timeout=WAIT_S) as socket:
-            for line in block.text.splitlines():
-                way, message = line[:3], json.loads(re.sub(r"^(->|<-) ", "", line))
-                if way == "-> ":
+            for part in re.split(r"^(?=->|<-)", block.text, flags=re.MULTILINE)[1:]:
+                way, message = part[:2], json.loads(part[2:])
+                if way == "->":
                     socket.send(json.dumps(_filled(message)))
                     continue
                 heard = json.loads(socket.recv(WAIT_S))

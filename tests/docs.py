@@ -73,7 +73,10 @@ def attribute_docs(model: type[BaseModel]) -> dict[str, str]:
 
 
 def meaning(model: type[BaseModel], name: str) -> str:
-    return " ".join((model.model_fields[name].description or attribute_docs(model).get(name, "")).split())
+    """What is said of a field: in its description, below it, or in the docstring of its model."""
+    _, of_fields = told_apart(about(model), set(model.model_fields))
+    said = model.model_fields[name].description or attribute_docs(model).get(name) or of_fields.get(name, "")
+    return " ".join(said.split())
 
 
 def parts(annotation: Any) -> Iterator[type[BaseModel]]:
@@ -137,21 +140,38 @@ def about(model: type[BaseModel]) -> str:
     return inspect.cleandoc(model.__doc__ or "")
 
 
+def told_apart(text: str, names: set[str]) -> tuple[str, dict[str, str]]:
+    """A docstring as what it says of the whole, and of each field: `name: …` or `one, other: …`."""
+    one = r"`?(?:" + "|".join(sorted(names)) + r")`?"
+    heads = list(re.finditer(rf"(?:(?<=[.;] )|^)({one}(?:, {one})*): ", " ".join(text.split())))
+    flat, of_fields = " ".join(text.split()), {}
+    for head, following in zip(heads, [*heads[1:], None], strict=False):
+        said = flat[head.end() : following.start() if following else None].strip().rstrip(";.")
+        for name in re.findall(r"\w+", head[1]):
+            of_fields[name] = said
+    return (flat[: heads[0].start()].strip() if heads else text), of_fields
+
+
 def schema(model: type[BaseModel], titled: Callable[[str, type[BaseModel]], str]) -> str:
     """A model and its parts, a table each."""
     chunks = [fields(model)]
     for name, part in sections_of(model):
-        chunks += [titled(name, part), about(part), fields(part)]
+        told, _ = told_apart(about(part), set(part.model_fields))
+        chunks += [titled(name, part), told, fields(part)]
     return "\n\n".join(chunk for chunk in chunks if chunk)
 
 
 # -- the sections -------------------------------------------------------------------------------------------------
 def settings() -> str:
+    """Name, default and meaning of each setting, from the flags of `inkling serve`."""
+    (verbs,) = (one for one in cli.build_parser()._actions if isinstance(one, argparse._SubParsersAction))
     rows = []
-    for name, field in Settings.model_fields.items():
-        value = field.default
-        shown = ",".join(map(str, value)) if isinstance(value, tuple) else str("" if value is None else value)
-        rows.append((f"`INKLING_{name.upper()}`", f"`{shown}`" if shown else "", field.description or ""))
+    for action in verbs.choices["serve"]._actions:
+        if found := re.fullmatch(r"(.*) \((INKLING_\w+)(?:; default (.*))?\)", action.help or ""):
+            told, variable, value = found.groups()
+            if value and value.startswith("("):
+                value = ",".join(ast.literal_eval(value))
+            rows.append((f"`{variable}`", f"`{value}`" if value else "", told))
     return table(("variable", "default", "meaning"), rows)
 
 
@@ -185,13 +205,14 @@ def message_tables(union: Any) -> str:
     """Every message of one direction: what it is for, and its fields."""
     chunks = []
     for model in get_args(get_args(union)[0]):
-        rows = (
-            (f"`{name}`", kind(field.annotation), default(field.default))
+        told, _ = told_apart(about(model), set(model.model_fields))
+        rows = [
+            (f"`{name}`", kind(field.annotation), default(field.default), meaning(model, name))
             for name, field in model.model_fields.items()
             if name != "type"
-        )
-        body = table(("field", "type", "default"), rows)
-        chunks += [f"### `{model.model_fields['type'].default}`", about(model), body if body.count("\n") > 1 else ""]
+        ]
+        body = table(("field", "type", "default", "meaning"), rows) if rows else ""
+        chunks += [f"### `{model.model_fields['type'].default}`", told, body]
     return "\n\n".join(chunk for chunk in chunks if chunk)
 
 

@@ -14,7 +14,7 @@ import pytest
 
 from inkling.models.bundle import Registry, zoo_directory
 from inkling.service.settings import Settings
-from tests.doc_blocks import Block, Reader, alike, blocks, matches, problem
+from tests.doc_blocks import Block, Reader, alike, blocks, included, matches, problem
 from tests.docs import DOCS, MARKERS, README, ROOM_LINES, ROOT, SECTIONS, pages, updated
 from tests.pictures.__main__ import DRAWN, FOLDER, MEASURED
 from tests.service.conftest import Running, running
@@ -68,18 +68,8 @@ def test_the_demos_picture_shows_the_shipped_version() -> None:
 # -- links --------------------------------------------------------------------------------------------------------
 def anchors(page: Path) -> set[str]:
     """The anchors of a page's headings, as the site and GitHub make them."""
-    heads = re.findall(r"^#+ (.*)$", expanded(page), flags=re.MULTILINE)
+    heads = re.findall(r"^#+ (.*)$", included(page.read_text(encoding="utf-8")), flags=re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", head.lower()).strip().replace(" ", "-") for head in heads}
-
-
-def expanded(page: Path) -> str:
-    """A page with what it includes."""
-    return re.sub(
-        r'^--8<-- "(.*)"$',
-        lambda found: (ROOT / found[1]).read_text(encoding="utf-8"),
-        page.read_text(encoding="utf-8"),
-        flags=re.MULTILINE,
-    )
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name)

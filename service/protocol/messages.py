@@ -27,7 +27,7 @@ class Message(BaseModel):
 class Start(Message):
     """The first message of a stream. skeleton: that of the poses to come; without it the bundle's own.
 
-    version: the newest loaded one by default. policy: what a full inbox means, see README. error_rate: how many of the
+    version: the newest loaded one by default. policy: what a full inbox means. error_rate: how many of the
     `decision` messages may be wrong, one of the rates that `/v1/bundles` lists; without it there are none. resume:
     reserved.
     """
@@ -188,7 +188,7 @@ class DecisionMessage(Message):
     """The stream commits itself to an action, early, at most once an action; only where `start` had an `error_rate`.
 
     elapsed_s: since the first result of the epoch, or since the last decided action ended. error_rate: at most so many
-    of such decisions are wrong. first: of its epoch; the promise is of these, see README.
+    of such decisions are wrong. first: of its epoch; the promise is of these.
     """
 
     type: Literal["decision"] = "decision"
