@@ -64,7 +64,7 @@ def load(url: str) -> None:
 def answers(url: str, expression: str, begin_s: float, end_s: float) -> list[dict[str, Any]]:
     """What Prometheus says of a query of the board, a value a second."""
     filled = expression.replace("$instance", ".*").replace("$bundle", ".*").replace("$__rate_interval", f"{RATE_S}s")
-    query = {"query": filled, "start": begin_s, "end": end_s, "step": 1}
+    query: dict[str, str | float] = {"query": filled, "start": begin_s, "end": end_s, "step": 1}
     found: list[dict[str, Any]] = (
         httpx.get(f"{url}/query_range", params=query).raise_for_status().json()["data"]["result"]
     )

@@ -24,7 +24,7 @@ from inkling.models.resize import fit_image
 from inkling.service.cli.client_verbs import register
 from inkling.service.cli.film import draw_picture, play_video, show_video
 from inkling.service.cli.live import Feed
-from inkling.service.cli.screen import PICTURE_COLUMNS, PICTURE_ROWS, Scene, view
+from inkling.service.cli.screen import Layout, Scene, view
 from inkling.service.client.blocking import AsyncClient, Client, ClientError, RemoteError
 from inkling.service.client.capture import CaptureError, open_capture
 from inkling.service.client.jpeg import encode_image
@@ -309,7 +309,8 @@ def test_av_is_the_reader_of_addresses() -> None:
 
 def test_the_picture_of_a_film_fits_a_terminal_of_80_by_24() -> None:
     scene = Scene("fall-watch 1", ("fall", "no fall"), probabilities=[0.9, 0.1], doing="stairs", history=[0.9] * 200)
-    scene.picture = draw_picture(picture(240, 320), PICTURE_COLUMNS, PICTURE_ROWS)
+    scene.image, layout = (320, 240), Layout()
+    scene.picture = draw_picture(picture(240, 320), layout.figure(scene.image), layout.rows)
     console = Console(width=80, height=24, force_terminal=True, color_system=None)
     with console.capture() as captured:
         console.print(view(scene))
