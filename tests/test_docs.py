@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from inkling.models.bundle import Registry, zoo_directory
-from inkling.service.settings import Settings
+from inkling.service.settings import load_settings
 from tests.doc_blocks import Block, Reader, alike, blocks, included, matches, problem
 from tests.docs import DOCS, MARKERS, README, ROOM_LINES, ROOT, SECTIONS, pages, updated
 from tests.pictures.__main__ import DRAWN, FOLDER, MEASURED
@@ -119,7 +119,7 @@ def test_every_block_is_run_or_says_why_not(page: Path) -> None:
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Running]:
-    with running(Settings(port=0, threads=1, source_hosts=("127.0.0.1",))) as shared:
+    with running(load_settings({"port": 0, "threads": 1, "source_hosts": "127.0.0.1"})) as shared:
         yield shared
 
 
