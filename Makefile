@@ -16,6 +16,7 @@ BIN := $(VENV)/bin
 ENGINE := $(shell nvidia-smi -L >/dev/null 2>&1 && echo gpu || echo cpu)
 SERVICE := $(VENV)/.service-$(ENGINE)
 EVERYTHING := $(VENV)/.everything-$(ENGINE)
+SITE := $(VENV)/.docs
 
 .PHONY: help serve test lint bench docs train-default
 .DELETE_ON_ERROR:
@@ -37,7 +38,7 @@ lint: $(EVERYTHING)
 bench: $(EVERYTHING)
 	@$(BIN)/python -m tests.benchmarks $(ARGS)
 
-docs: $(EVERYTHING)
+docs: $(SITE)
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
 # Prepared data sets and finished runs are kept: delete datasets/, runs/ and bundles/ to begin from nothing.
@@ -67,6 +68,10 @@ $(SERVICE): pyproject.toml | $(BIN)/pip
 $(EVERYTHING): pyproject.toml | $(BIN)/pip
 	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[serve,$(ENGINE),train,docs,dev]'
 	@touch $@ $(SERVICE)
+
+$(SITE): pyproject.toml | $(BIN)/pip
+	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[docs]'
+	@touch $@
 
 $(BIN)/pip:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

@@ -7,7 +7,7 @@ A fenced block is run, or the comment before it says why not:
 
 | language | what is done with it |
 |---|---|
-| sh | run by bash; every command must succeed |
+| sh | run by bash; every command must succeed; `inkling serve` alone is a server for the rest of the page |
 | console | lines after `$ ` are run, what is below them must be printed; … stands for anything |
 | python | run by itself |
 | toml, json, csv, yaml with a title | written to that file, and read by what reads it for a user |
@@ -31,7 +31,7 @@ import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import httpx
 import yaml
@@ -41,7 +41,7 @@ from inkling.service.demo.figure import pose
 from inkling.service.settings import load_settings
 from inkling.training.data.pose_dataset import COLUMNS, DATASET_FILE, REQUIRED_COLUMNS, DatasetFile
 from inkling.training.recipe.recipe import Recipe
-from tests.service.conftest import WAIT_S, Running
+from tests.service.conftest import WAIT_S
 
 ROOT = Path(__file__).parent.parent
 SETTINGS_FILE = "inkling.toml"
@@ -117,10 +117,21 @@ class Reader:
     """Somebody who follows a page to the letter: in a folder, beside a running server and a camera."""
 
     folder: Path
-    server: Running
+    url: str
+    """Of the server."""
     camera: str
     """Its address."""
     printed: str = ""
+    _own: subprocess.Popen[str] | None = None
+    """The server that the page starts."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._own is not None:
+            self._own.terminate()
+            self._own.communicate(timeout=WAIT_S)
 
     def run(self, block: Block) -> None:
         """Do what a block says. Raises AssertionError where it does not do what the page claims."""
@@ -131,12 +142,10 @@ class Reader:
 
     def replaced(self, text: str) -> str:
         """The text with what a reader has in place of what is printed."""
-        host = self.server.url.removeprefix("http://")
+        host = self.url.removeprefix("http://")
         text = re.sub(r"(127\.0\.0\.1|localhost):8000", host, text)
-        text = re.sub(r"\b(Async)?Client\(\)", rf'\1Client("{self.server.url}")', text)
-        text = re.sub(
-            r"\binkling (demo|stream|score)\b(?!.*--(url|save))", rf"inkling \1 --url {self.server.url}", text
-        )
+        text = re.sub(r"\b(Async)?Client\(\)", rf'\1Client("{self.url}")', text)
+        text = re.sub(r"\binkling (demo|stream|score)\b(?!.*--(url|save))", rf"inkling \1 --url {self.url}", text)
         text = text.replace(CAMERA, self.camera).replace("VideoCapture(0)", f'VideoCapture("{self.camera}")')
         return text.replace(".venv/bin/", "")
 
@@ -165,7 +174,30 @@ class Reader:
         return {**os.environ, "PATH": path, "COLUMNS": "120", "NO_COLOR": "1", "PYTHONWARNINGS": "error"}
 
     def _sh(self, block: Block) -> None:
+        if block.text.startswith("inkling serve "):
+            self._serve(block)
+            return
         self.printed = self._do("bash", "-euo", "pipefail", "-c", self.replaced(block.text), where=block.where)
+
+    def _serve(self, block: Block) -> None:
+        """Start a server as printed, but on a free port; what follows on the page talks to it."""
+        command = ["bash", "-c", f"exec {block.text.strip()} --port 0"]
+        self._own = subprocess.Popen(
+            command,
+            cwd=self.folder,
+            env=self._environment(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        assert self._own.stdout is not None
+        told = []
+        for line in self._own.stdout:
+            told.append(line)
+            if address := re.search(r"http://127\.0\.0\.1:\d+", line):
+                self.url = address[0]
+                return
+        raise AssertionError(f"{block.where}: the server did not start\n{''.join(told)}")
 
     def _console(self, block: Block) -> None:
         for part in re.split(r"^\$ ", block.text, flags=re.MULTILINE)[1:]:
@@ -195,7 +227,7 @@ class Reader:
     def _json(self, block: Block) -> None:
         text = self._write(block).read_bytes()
         if "keypoints" in block.text:
-            answer = httpx.post(f"{self.server.url}/v1/clips?bundle=body-actions", content=text)
+            answer = httpx.post(f"{self.url}/v1/clips?bundle=body-actions", content=text)
             assert answer.status_code == 200, f"{block.where}: {answer.text}"
         else:
             json.loads(text)
@@ -209,7 +241,7 @@ class Reader:
         yaml.safe_load(self._write(block).read_text(encoding="utf-8"))
 
     def _wire(self, block: Block) -> None:
-        with connect(self.server.stream_url, open_timeout=WAIT_S) as socket:
+        with connect(self.url.replace("http", "ws", 1) + "/v1/stream", open_timeout=WAIT_S) as socket:
             for part in re.split(r"^(?=->|<-)", block.text, flags=re.MULTILINE)[1:]:
                 way, message = part[:2], json.loads(part[2:])
                 if way == "->":

@@ -32,7 +32,7 @@ from inkling.service.cli import main as cli
 from inkling.service.http.app import create_app
 from inkling.service.protocol import messages
 from inkling.service.protocol.errors import ServiceError
-from inkling.service.settings import FIELDS, Settings
+from inkling.service.settings import Settings
 from inkling.training.cli.command import parser as training_parser
 from inkling.training.markdown import table
 from inkling.training.recipe.recipe import Recipe
@@ -157,12 +157,15 @@ def schema(model: type[BaseModel], titled: Callable[[str, type[BaseModel]], str]
 
 # -- the sections -------------------------------------------------------------------------------------------------
 def settings() -> str:
-    """Name, default and meaning of each setting."""
+    """Name, default and meaning of each setting, from the flags of `inkling serve`."""
+    (verbs,) = (one for one in cli.build_parser()._actions if isinstance(one, argparse._SubParsersAction))
     rows = []
-    for name, field in FIELDS.items():
-        default = field.default
-        shown = ",".join(map(str, default)) if isinstance(default, tuple) else str("" if default is None else default)
-        rows.append((f"`INKLING_{name.upper()}`", f"`{shown}`" if shown else "", field.description or ""))
+    for action in verbs.choices["serve"]._actions:
+        if found := re.fullmatch(r"(.*) \((INKLING_\w+)(?:; default (.*))?\)", action.help or ""):
+            told, variable, value = found.groups()
+            if value and value.startswith("("):
+                value = ",".join(ast.literal_eval(value))
+            rows.append((f"`{variable}`", f"`{value}`" if value else "", told))
     return table(("variable", "default", "meaning"), rows)
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from inkling.models.bundle import Registry, zoo_directory
-from inkling.service.settings import Settings
+from inkling.service.settings import load_settings
 from tests.doc_blocks import Block, Reader, alike, blocks, included, matches, problem
 from tests.docs import DOCS, MARKERS, README, ROOM_LINES, ROOT, SECTIONS, pages, updated
 from tests.pictures.__main__ import DRAWN, FOLDER, MEASURED
@@ -119,7 +119,7 @@ def test_every_block_is_run_or_says_why_not(page: Path) -> None:
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Running]:
-    with running(Settings.named(port=0, threads=1, source_hosts=("127.0.0.1",))) as shared:
+    with running(load_settings({"port": 0, "threads": 1, "source_hosts": "127.0.0.1"})) as shared:
         yield shared
 
 
@@ -132,9 +132,9 @@ def camera() -> Iterator[str]:
 @pytest.mark.timeout(400)
 @pytest.mark.parametrize("page", [page for page in PAGES if any(block.runs for block in blocks(page))], ids=name)
 def test_a_page_works_as_printed(page: Path, server: Running, camera: str, tmp_path: Path) -> None:
-    reader = Reader(tmp_path, server, camera)
-    for block in blocks(page):
-        reader.run(block)
+    with Reader(tmp_path, server.url, camera) as reader:
+        for block in blocks(page):
+            reader.run(block)
 
 
 def test_most_pages_have_something_that_runs() -> None:
@@ -183,14 +183,14 @@ def block(language: str, text: str, title: str = "", mark: str = "") -> Block:
 )
 def test_a_block_that_does_not_do_what_it_says_fails(wrong: Block, server: Running, tmp_path: Path) -> None:
     with pytest.raises(AssertionError):
-        Reader(tmp_path, server, "").run(wrong)
+        Reader(tmp_path, server.url, "").run(wrong)
 
 
 @pytest.mark.parametrize("wrong", ["[fit]\nepoch = 3\n", "max_stream = 3\n"], ids=["recipe", "settings"])
 def test_a_toml_file_is_read_by_what_reads_it_for_a_user(wrong: str, server: Running, tmp_path: Path) -> None:
     title = "x.toml" if "fit" in wrong else "inkling.toml"
     with pytest.raises(Exception, match=r"epoch|max_stream"):
-        Reader(tmp_path, server, "").run(block("toml", wrong, title))
+        Reader(tmp_path, server.url, "").run(block("toml", wrong, title))
 
 
 def test_what_stands_for_anything_matches_anything_and_no_less() -> None:
@@ -203,7 +203,7 @@ def test_what_stands_for_anything_matches_anything_and_no_less() -> None:
 
 
 def test_what_a_reader_types_reaches_the_server_of_the_test(server: Running, tmp_path: Path) -> None:
-    reader = Reader(tmp_path, server, "http://camera/x")
+    reader = Reader(tmp_path, server.url, "http://camera/x")
     assert reader.replaced("inkling score x.npz") == f"inkling score --url {server.url} x.npz"
     assert reader.replaced("inkling demo --save x.npz") == "inkling demo --save x.npz"
     assert reader.replaced("curl http://127.0.0.1:8000/v1") == f"curl {server.url}/v1"
