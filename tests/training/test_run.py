@@ -134,7 +134,7 @@ def test_where_the_data_lie_is_remembered_until_it_is_said_anew(tmp_path: Path) 
     assert Run.begin(tmp_path / "run", tiny_recipe(), "data").data_root() == first
     assert Run.open(tmp_path / "run").data_root(second) == second
     assert Run.begin(tmp_path / "run", tiny_recipe(), "data", second).root == second
-    with pytest.raises(DataMovedError, match="was trained on data in .*second, and .*second/sticks is not there"):
+    with pytest.raises(DataMovedError, match=r"was trained on data in .*second, and .*second/sticks is not there"):
         Run.open(tmp_path / "run").data_root()
 
 
