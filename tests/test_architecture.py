@@ -50,7 +50,7 @@ ROOMS = {
         "recipe": {"augment", "errors"},
         "networks": {"recipe", "errors"},
         "data": {"recipe", "networks", "augment", "labels", "seeds", "errors"},
-        "distill": {"data", "recipe", "networks", "augment", "labels", "seeds", "scores", "errors"},
+        "distill": {"data", "recipe", "networks", "augment", "files", "labels", "seeds", "scores", "errors"},
         "calibrate": {"data", "recipe", "run", "files", "scores"},
         "evaluate": {"calibrate", "data", "recipe", "augment", "run", "files", "scores", "seeds", "markdown", "errors"},
         "export": {"evaluate", "recipe", "run", "errors"},
