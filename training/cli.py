@@ -86,7 +86,7 @@ def _parser() -> argparse.ArgumentParser:
     fit = verbs.add_parser("fit", help="train a recipe: teacher, then distilled student; continues a killed run")
     fit.add_argument("recipe", type=Path, metavar="RECIPE", help="a TOML file, or the name of a shipped recipe")
     fit.add_argument("--out", type=Path, help="run directory (default runs/NAME)")
-    fit.add_argument("--device", default="auto", choices=("auto", "cpu", "gpu"), help="where to compute (default auto)")
+    fit.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"), help="where to compute (default auto)")
     fit.set_defaults(run=_fit)
 
     study = study_cli.add_verb(verbs)
@@ -221,10 +221,9 @@ def _fit(arguments: argparse.Namespace, console: Console) -> None:
     torch.set_num_threads(min(4, torch.get_num_threads()))  # more only wait for each other
     recipe = read_recipe(arguments.recipe)
     out = arguments.out or Path("runs") / recipe.name
-    bar = console.is_terminal
     run = fit(
-        recipe, out, arguments.data, device=arguments.device, progress_bar=bar,
-        report=lambda line: None if bar and ": epoch " in line else console.print(line, markup=False),
+        recipe, out, arguments.data, device=arguments.device,
+        report=lambda line: console.print(line, markup=False),
     )  # fmt: skip
     chosen = run.chosen()
     console.print(f"best: seed {chosen.seed}, validation AUC {100 * chosen.student_auc:.1f}, in {out}")

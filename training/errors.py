@@ -3,6 +3,7 @@
 TrainingError
 ├── DataError     a data set or an official download cannot be used; carries every problem found
 ├── ConfigError   a recipe does not parse, or contradicts itself or an earlier run
+│   └── DeviceError   the asked device is not there
 └── ExportError   the ONNX step does not do what the torch network does
 """
 
@@ -49,6 +50,10 @@ class DataError(TrainingError):
 
 class ConfigError(TrainingError):
     """A recipe that does not parse or contradicts itself, or a run directory that belongs to another recipe."""
+
+
+class DeviceError(ConfigError):
+    """The asked device is not there, or cannot do what was asked."""
 
 
 class ExportError(TrainingError):

@@ -22,7 +22,9 @@ from inkling.training.calibrate.validation import Answered, fit_promises, told
 from inkling.training.data.corpus import Corpus, load_corpus
 from inkling.training.data.folds import Fold, cross_folds, draw_fold
 from inkling.training.distill.ensemble import Ensemble
-from inkling.training.distill.learner import Learner, train
+from inkling.training.distill.epoch import FitProgress
+from inkling.training.distill.learner import Learner
+from inkling.training.distill.loop import train
 from inkling.training.distill.stages import first_student, first_teacher, student_learner, teacher_learner
 from inkling.training.errors import ConfigError
 from inkling.training.files import load_weights, save_weights, write_text
@@ -40,12 +42,13 @@ def fit(
     data: Path | str = ".",
     *,
     device: str = "auto",
+    devices: int = 1,
     report: Report = lambda line: None,
-    progress_bar: bool = False,
+    progress: FitProgress | None = None,
 ) -> Run:
     """Train every seed of a recipe into the run directory `out`; finished seeds are kept, a broken off one continues.
 
-    data: where relative data set paths of the recipe start. device: an accelerator of Lightning (auto, cpu, gpu).
+    data: where relative data set paths of the recipe start. device: auto, cpu or cuda; devices: of them.
     Raises DataError before anything is trained, ConfigError when `out` belongs to another recipe.
     """
     if recipe.validation.share == 0 and not recipe.validation.folds:
@@ -61,15 +64,15 @@ def fit(
         parts = f", validated in {recipe.validation.folds} folds" if recipe.validation.folds else ""
         report(f"seed {seed}: {len(fold.train)} training clips, {len(fold.val)} for validation{parts}{first}")
         with torch.random.fork_rng():  # the caller's randomness stays as it was
-            _fit_seed(run, corpus, fold, seed, _Training(device, report, progress_bar))
+            _fit_seed(run, corpus, fold, seed, _Training(device, devices, report, progress))
     return run
 
 
 class _Training:
     """How stages are run, whatever they train."""
 
-    def __init__(self, device: str, report: Report, progress_bar: bool) -> None:
-        self.device, self.report, self.progress_bar = device, report, progress_bar
+    def __init__(self, device: str, devices: int, report: Report, progress: FitProgress | None) -> None:
+        self.device, self.devices, self.report, self.progress = device, devices, report, progress
 
     def stage(self, learner: Learner, directory: Path, name: str) -> float:
         """Train the learner's network, or load it where that is done already; returns its validation AUC, NaN where
@@ -82,7 +85,9 @@ class _Training:
                 checkpoints,
                 directory / "tensorboard" / name,
                 device=self.device,
-                progress_bar=self.progress_bar,
+                devices=self.devices,
+                stage=f"{directory.name} {name}",
+                progress=self.progress,
                 report=lambda line: self.report(f"{directory.name} {name}: {line}"),
             )
             save_weights(learner.network, weights)

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader, Dataset
 
 from inkling.training.augment.joining import join
 from inkling.training.data.corpus import Example
@@ -129,29 +129,24 @@ def drawn(examples: Sequence[Example], drawing: Drawing, joining: Joining | None
     return found
 
 
-class Bucketed(Sampler[list[int]]):
-    """Random batches of clips of like length: little padding, and still other companions in every epoch."""
+BATCHES_SORTED_TOGETHER = 32
+LENGTH_JITTER = 0.1
+"""A clip counts as longer or shorter by up to this share: the same clips should not always meet."""
 
-    WINDOW = 32
-    """Batches that are sorted by length together."""
-    JITTER = 0.1
-    """Share by which a clip may count as longer or shorter: the same clips should not always meet."""
 
-    def __init__(self, lengths: Sequence[int], batch_size: int, seed: int, epoch: int) -> None:
-        rng = np.random.default_rng((seed, epoch, 2))
-        order = rng.permutation(len(lengths)).tolist()
-        counted = np.asarray(lengths) * rng.uniform(1 - self.JITTER, 1 + self.JITTER, len(lengths))
-        batches: list[list[int]] = []
-        for start in range(0, len(order), batch_size * self.WINDOW):
-            window = sorted(order[start : start + batch_size * self.WINDOW], key=lambda i: float(counted[i]))
-            batches += [window[i : i + batch_size] for i in range(0, len(window), batch_size)]
-        self.batches = [batches[i] for i in rng.permutation(len(batches))]
+def bucketed(lengths: Sequence[int], batch_size: int, seed: int, epoch: int) -> list[list[int]]:
+    """Random batches of clips of similar length: little padding, and other companions in every epoch.
 
-    def __len__(self) -> int:
-        return len(self.batches)
-
-    def __iter__(self) -> Iterator[list[int]]:
-        return iter(self.batches)
+    lengths: steps of each clip. Returns the indices of the clips of each batch.
+    """
+    rng = np.random.default_rng((seed, epoch, 2))
+    order = rng.permutation(len(lengths)).tolist()
+    counted = np.asarray(lengths) * rng.uniform(1 - LENGTH_JITTER, 1 + LENGTH_JITTER, len(lengths))
+    batches: list[list[int]] = []
+    for start in range(0, len(order), batch_size * BATCHES_SORTED_TOGETHER):
+        window = sorted(order[start : start + batch_size * BATCHES_SORTED_TOGETHER], key=lambda i: float(counted[i]))
+        batches += [window[i : i + batch_size] for i in range(0, len(window), batch_size)]
+    return [batches[i] for i in rng.permutation(len(batches))]
 
 
 def collate(examples: Sequence[Example]) -> Batch:
@@ -176,12 +171,21 @@ def _by_step(clips: Sequence[tuple[int, int, Tensor | None]]) -> Tensor:
 
 
 def training_batches(
-    examples: Sequence[Example], drawing: Drawing, batch_size: int, epoch: int, labelled_only: bool = False
+    examples: Sequence[Example],
+    drawing: Drawing,
+    batch_size: int,
+    epoch: int,
+    labelled_only: bool = False,
+    rank: int = 0,
+    ranks: int = 1,
 ) -> DataLoader[Example]:
-    """One epoch's batches; the same arguments give the same batches.
+    """The batches of one epoch. The same arguments give the same batches.
 
-    labelled_only: for a loss that unlabelled clips add nothing to. The labelled ones come as often as it takes to fill
-    as many batches as there would be with all clips, so that runs with and without them are trained equally long.
+    labelled_only: for a loss that unlabelled clips add nothing to. The labelled clips are repeated until they fill as
+    many batches as all clips would, so that runs with and without unlabelled clips are trained equally long.
+
+    rank, ranks: of `ranks` processes that train together, process `rank` gets its share of every batch. All processes
+    have equally many batches.
     """
     if labelled_only:
         labelled = [e for e in examples if _labelled(e)]
@@ -192,8 +196,18 @@ def training_batches(
     else:
         clips = known = drawn(examples, drawing, drawing.joining, epoch)
     # lengths as drawn: a short clip that follows another one is long
-    sampler = Bucketed([len(e.pose) for e in known], batch_size, drawing.seed, epoch)
-    return DataLoader(clips, batch_sampler=sampler, collate_fn=collate)
+    batches = bucketed([len(e.pose) for e in known], batch_size, drawing.seed, epoch)
+    shares: Any = [share_of(batch, rank, ranks) for batch in batches]
+    return DataLoader(clips, batch_sampler=shares, collate_fn=collate)
+
+
+def share_of(batch: Sequence[int], rank: int, ranks: int) -> list[int]:
+    """What process `rank` of `ranks` sees of a batch: every so many-th clip.
+
+    A batch that cannot be divided evenly shows its first clips twice, so that no process is left without any.
+    """
+    each = -(-len(batch) // ranks)
+    return [batch[(rank + i * ranks) % len(batch)] for i in range(each)]
 
 
 def _labelled(example: Example) -> bool:

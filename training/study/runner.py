@@ -24,7 +24,7 @@ from inkling.training.data.corpus import Corpus, Example, load_corpus
 from inkling.training.data.folds import Fold, draw_fold
 from inkling.training.distill.ensemble import Ensemble, whole_clip
 from inkling.training.distill.learner import Learner, StudentLearner
-from inkling.training.distill.plain_loop import optimise
+from inkling.training.distill.loop import train
 from inkling.training.distill.stages import first_student, first_teacher, student_learner, teacher_learner
 from inkling.training.errors import ConfigError
 from inkling.training.files import load_weights, save_weights, write_text
@@ -146,7 +146,7 @@ def _fit(cell: Cell, recipe: Recipe, corpus: Corpus, digest: str, out: Path) -> 
         _pretrained(first, recipe, corpus, f"student {cell.seed}", out)
     ensemble, begin = teachers.network if teachers is not None else None, first.network if first is not None else None
     learner = student_learner(recipe, corpus, fold, cell.seed, ensemble, begin)
-    validation = optimise(learner)
+    validation = train(learner, device="cpu")
     accuracies = accuracy(*ratio_logits(learner.network, test))
     return Outcome(
         set=cell.set,
@@ -216,7 +216,7 @@ def _trained(learner: Learner, weights: Path) -> None:
     if weights.exists():
         load_weights(learner.network, weights)
     else:
-        optimise(learner)
+        train(learner, device="cpu")
         save_weights(learner.network, weights)
 
 
