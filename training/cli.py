@@ -86,7 +86,9 @@ def _parser() -> argparse.ArgumentParser:
     fit = verbs.add_parser("fit", help="train a recipe: teacher, then distilled student; continues a killed run")
     fit.add_argument("recipe", type=Path, metavar="RECIPE", help="a TOML file, or the name of a shipped recipe")
     fit.add_argument("--out", type=Path, help="run directory (default runs/NAME)")
-    fit.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"), help="where to compute (default auto)")
+    fit.add_argument(
+        "--device", default="auto", choices=("auto", "cpu", "cuda"), help="where to compute (default auto)"
+    )
     fit.set_defaults(run=_fit)
 
     study = study_cli.add_verb(verbs)

@@ -6,13 +6,14 @@ import math
 import pickle
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 
 from inkling.training.distill.learner import Learner
+from inkling.training.distill.optimiser import make_optimiser
 from inkling.training.errors import ConfigError
 
 CHECKPOINT_FILE = "last.ckpt"
@@ -36,6 +37,18 @@ class FitState:
     auc: float = math.nan
     best_auc: float = -math.inf
     best_weights: Weights | None = None
+
+    @classmethod
+    def begin(cls, learner: Learner, checkpoints: Path | None) -> Self:
+        """Before the first epoch, or where `last.ckpt` of the folder was written. Raises ConfigError.
+
+        The learner is on the device where it is trained.
+        """
+        optimiser, schedule = make_optimiser(learner.network.parameters(), learner.fit_config, len(learner.examples))
+        state = cls(learner, optimiser, schedule)
+        if checkpoints is not None and (checkpoints / CHECKPOINT_FILE).exists():
+            state._continue(checkpoints)
+        return state
 
     @property
     def averaged(self) -> nn.Module:
@@ -76,11 +89,8 @@ class FitState:
             "best_weights": self.best_weights,
         }
 
-    def load(self, directory: Path) -> None:
-        """Continue from `last.ckpt`, where there is one. Raises ConfigError where it cannot be continued from."""
+    def _continue(self, directory: Path) -> None:
         path = directory / CHECKPOINT_FILE
-        if not path.exists():
-            return
         try:
             fields = torch.load(path, map_location="cpu", weights_only=True)
             if not isinstance(fields, dict) or fields.get("format") != FORMAT:

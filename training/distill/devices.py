@@ -42,6 +42,6 @@ def make_fabric(device: str, devices: int = 1) -> Fabric:
     Its precision stays float32: its mixed precision would round positions in pixels to bfloat16 before the network sees
     them. Running statistics are not broadcast at every step: the loop averages them once an epoch.
     """
-    strategy = DDPStrategy(start_method="spawn", broadcast_buffers=False) if devices > 1 else "auto"
+    strategy = DDPStrategy(start_method="spawn", forward_sync_buffers=False) if devices > 1 else "auto"
     # Named here, or Fabric would take the variables of a cluster's job scheduler for orders.
     return Fabric(accelerator=device, devices=devices, strategy=strategy, plugins=[LightningEnvironment()])

@@ -21,7 +21,6 @@ from inkling.training.distill.curves import Curves
 from inkling.training.distill.devices import make_fabric, resolve_device
 from inkling.training.distill.epoch import Epoch, EpochSeen, FitProgress
 from inkling.training.distill.learner import Learner
-from inkling.training.distill.optimiser import make_optimiser
 from inkling.training.distill.processes import train_in_processes
 from inkling.training.scores import RATIOS, at_ratios
 from inkling.training.seeds import mixed_seed
@@ -67,6 +66,7 @@ def train(
     fabric = make_fabric(kind, devices)
     if devices == 1:
         return optimise(fabric, learner, checkpoints, curves, watched)
+    FitState.begin(learner, checkpoints)  # refuses a checkpoint before any process is started
     return train_in_processes(fabric, optimise, learner, checkpoints, curves, watched)
 
 
@@ -76,10 +76,7 @@ def optimise(
     """As `train`, in this process alone or together with the other processes of `fabric`."""
     fit = learner.fit_config
     learner.to(fabric.device)
-    optimiser, schedule = make_optimiser(learner.network.parameters(), fit, len(learner.examples))
-    state = FitState(learner, optimiser, schedule)
-    if checkpoints is not None:
-        state.load(checkpoints)
+    state = FitState.begin(learner, checkpoints)
     steps = _Steps(fabric, state)
     measured = seen is not None or curves is not None
     with ExitStack() as stack:

@@ -19,12 +19,10 @@ from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 import torch
 from lightning_fabric import Fabric
 
-from inkling.models.errors import InklingError
 from inkling.training.distill.epoch import Epoch, EpochSeen
 from inkling.training.distill.learner import Learner
 from inkling.training.files import load_weights, save_weights
@@ -45,17 +43,15 @@ def train_in_processes(
 ) -> float:
     """Run `optimise` in every process of `fabric`; returns its AUC and leaves the weights in `learner.network`.
 
-    seen: is called in this process, from another thread. Raises what `optimise` refuses on purpose.
+    seen: is called in this process, from another thread.
     """
     with TemporaryDirectory(prefix="inkling-") as folder, _port_left_alone():
         torch.save(learner, Path(folder, HANDED))
         with _epochs_told(seen) as told:
-            result: Any = fabric.launch(_one_process, optimise, Path(folder), checkpoints, curves, told)
-        if isinstance(result, InklingError):
-            raise result
+            auc = float(fabric.launch(_one_process, optimise, Path(folder), checkpoints, curves, told))
         load_weights(learner.network, Path(folder, TRAINED))
     learner.network.eval()
-    return float(result)
+    return auc
 
 
 def _one_process(
@@ -65,14 +61,11 @@ def _one_process(
     checkpoints: Path | None,
     curves: Path | None,
     told: Connection | None,
-) -> float | InklingError:
-    """What each process does. A refusal is returned: raised it would reach the user as a traceback."""
+) -> float:
+    """What each process does."""
     # The parent has just written this file, for its own processes, into a folder of its own.
     learner: Learner = torch.load(folder / HANDED, mmap=True, weights_only=False)
-    try:
-        auc = optimise(fabric, learner, checkpoints, curves, told.send if told is not None else None)
-    except InklingError as error:
-        return error
+    auc = optimise(fabric, learner, checkpoints, curves, told.send if told is not None else None)
     if fabric.is_global_zero:
         save_weights(learner.network, folder / TRAINED)
     return auc
