@@ -16,9 +16,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 TRAINING_ONLY = {
     "torch",
-    "lightning",
-    "pytorch_lightning",
-    "torchmetrics",
+    "lightning_fabric",
     "onnx",
     "scipy",
     "matplotlib",

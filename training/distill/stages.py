@@ -108,7 +108,7 @@ def _clip_answers(
 
 
 def _begun(network: Network, begin: Network | None) -> Network:
-    """A fresh network with the layers and the recurrence of another one. The last layer, of other labels, stays fresh."""
+    """A fresh network with the layers and the recurrence of another. The last layer, of other labels, stays fresh."""
     if begin is not None:
         network.layers.load_state_dict(begin.layers.state_dict())
         network.recurrence.load_state_dict(begin.recurrence.state_dict())
