@@ -20,7 +20,7 @@ class Curves(AbstractContextManager["Curves"]):
     def __init__(self, directory: Path) -> None:
         from torch.utils.tensorboard import SummaryWriter  # takes seconds to import
 
-        self._writer: Any = SummaryWriter(directory)  # type: ignore[no-untyped-call]
+        self._writer: Any = SummaryWriter(directory)
 
     def add(self, epoch: Epoch) -> None:
         """Write the figures of an epoch, by its number."""

@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, cast
 
 import torch
 from lightning_fabric import Fabric
@@ -146,7 +146,7 @@ class _Steps:
                 sums = {name: sums.get(name, 0.0) + count * value.detach() for name, value in parts.items()}
         if fabric.world_size > 1:
             self._agree()
-        return {name: float(fabric.all_reduce(total / clips)) for name, total in sums.items()}
+        return {name: float(_reduced(fabric, total / clips, "mean")) for name, total in sums.items()}
 
     def _step(self, loss: Tensor) -> None:
         fit, fabric = self.learner.fit_config, self.fabric
@@ -163,7 +163,12 @@ class _Steps:
         for network in networks:
             for buffer in network.buffers():
                 if buffer.is_floating_point():
-                    buffer.copy_(self.fabric.all_reduce(buffer.clone(), reduce_op="mean"))
+                    buffer.copy_(_reduced(self.fabric, buffer.clone(), "mean"))
+
+
+def _reduced(fabric: Fabric, value: Tensor, how: Literal["mean", "sum"]) -> Tensor:
+    """The mean or the sum of a tensor over all processes."""
+    return cast(Tensor, fabric.all_reduce(value, reduce_op=how))
 
 
 @torch.no_grad()
@@ -175,7 +180,7 @@ def _validate(fabric: Fabric, learner: Learner) -> tuple[tuple[float, ...], floa
         batch = batch.to(fabric.device)
         logits = at_ratios(learner.answer(network, batch), batch.lengths, batch.leads)
         right += (logits.argmax(-1) == batch.targets[:, None]).sum(0)
-    counts: list[int] = fabric.all_reduce(right, reduce_op="sum").tolist()
+    counts: list[int] = _reduced(fabric, right, "sum").tolist()
     clips = sum(len(batch.targets) for batch in learner.validation)
     # From whole numbers: equal epochs have equal AUCs, and the first of them is kept.
     return tuple(count / clips for count in counts), sum(counts) / (clips * len(RATIOS))

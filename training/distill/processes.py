@@ -16,6 +16,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -48,19 +49,20 @@ def train_in_processes(
     with TemporaryDirectory(prefix="inkling-") as folder, _port_left_alone():
         torch.save(learner, Path(folder, HANDED))
         with _epochs_told(seen) as told:
-            auc = float(fabric.launch(_one_process, optimise, Path(folder), checkpoints, curves, told))
+            one_process = partial(_one_process, optimise, Path(folder), checkpoints, curves, told)
+            auc = float(fabric.launch(one_process))
         load_weights(learner.network, Path(folder, TRAINED))
     learner.network.eval()
     return auc
 
 
 def _one_process(
-    fabric: Fabric,
     optimise: Optimise,
     folder: Path,
     checkpoints: Path | None,
     curves: Path | None,
     told: Connection | None,
+    fabric: Fabric,
 ) -> float:
     """What each process does."""
     # The parent has just written this file, for its own processes, into a folder of its own.
