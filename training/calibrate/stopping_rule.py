@@ -140,7 +140,7 @@ def _of(source: str, clips: Sequence[Watched]) -> list[Watched]:
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class ThresholdFigures:
     """How a threshold did on clips. wrong: of those committed on; share, seconds: what these needed on average.
 
     never: share of all clips that it never commits on.
@@ -159,11 +159,11 @@ class Kept:
 
 def measured(
     clips: Sequence[Watched], threshold: float, min_steps: int, background: int | None, rate_hz: float
-) -> Kept:
+) -> ThresholdFigures:
     """Run the rule over clips. seconds: from the clip's first step to the one it committed at."""
     found = [commit(clip, threshold, min_steps, background) for clip in clips]
     committed = [(c, c.step) for c in found if c.step is not None]
-    return Kept(
+    return ThresholdFigures(
         clips=len(clips),
         committed=len(committed),
         wrong=sum(not c.right for c, _ in committed),

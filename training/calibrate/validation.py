@@ -62,8 +62,8 @@ def fit_promises(
 
     None: there are too few groups for a part of its own.
     """
-    wish = recipe.stopping
-    first, second = parted(answered.clips, wish.share, seed)
+    stopping = recipe.stopping
+    first, second = parted(answered.clips, stopping.share, seed)
     others, kept = answered.part(first or answered.clips), answered.part(second if first else ())
     elapsed_s = ratio_steps(others.clips) / recipe.rate_hz
     sources = [e.source for e in others.clips]
@@ -73,9 +73,9 @@ def fit_promises(
     rule = fit_rule(
         watched(others.steps, others.clips, calibration, recipe.rate_hz),
         watched(kept.steps, kept.clips, calibration, recipe.rate_hz),
-        wish.error_rates,
-        delta=wish.delta,
-        min_steps=wish.min_steps,
+        stopping.error_rates,
+        delta=stopping.delta,
+        min_steps=stopping.min_steps,
         background=background_of(recipe, labels),
     )
     return calibration, rule

@@ -1,4 +1,4 @@
-"""What an epoch gave, and who is told of it."""
+"""The figures of an epoch, and what receives them."""
 
 from __future__ import annotations
 

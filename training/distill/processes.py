@@ -48,8 +48,8 @@ def train_in_processes(
     """
     with TemporaryDirectory(prefix="inkling-") as folder, _port_left_alone():
         torch.save(learner, Path(folder, HANDED))
-        with _epochs_told(seen) as told:
-            one_process = partial(_one_process, optimise, Path(folder), checkpoints, curves, told)
+        with _forwarded(seen) as sender:
+            one_process = partial(_one_process, optimise, Path(folder), checkpoints, curves, sender)
             auc = float(fabric.launch(one_process))
         load_weights(learner.network, Path(folder, TRAINED))
     learner.network.eval()
@@ -61,20 +61,20 @@ def _one_process(
     folder: Path,
     checkpoints: Path | None,
     curves: Path | None,
-    told: Connection | None,
+    sender: Connection | None,
     fabric: Fabric,
 ) -> float:
     """What each process does."""
     # The parent has just written this file, for its own processes, into a folder of its own.
     learner: Learner = torch.load(folder / HANDED, mmap=True, weights_only=False)
-    auc = optimise(fabric, learner, checkpoints, curves, told.send if told is not None else None)
+    auc = optimise(fabric, learner, checkpoints, curves, sender.send if sender is not None else None)
     if fabric.is_global_zero:
         save_weights(learner.network, folder / TRAINED)
     return auc
 
 
 @contextmanager
-def _epochs_told(seen: EpochSeen | None) -> Iterator[Connection | None]:
+def _forwarded(seen: EpochSeen | None) -> Iterator[Connection | None]:
     """A connection that processes send epochs into; each is passed on to `seen`, in a thread of this process."""
     if seen is None:
         yield None

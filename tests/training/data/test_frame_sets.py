@@ -17,7 +17,7 @@ ROWS = ("a.npy,run,train,0,1", "a.npy,walk,train,1,2", "b.npy,sit,train,0,1", "c
 
 def write_frames(directory: Path, *rows: str, **about: Any) -> None:
     directory.mkdir()
-    fields = {"kind": "frames", "rate_hz": 10, "height": 16, "width": 16, "fit": "letterbox"} | about
+    fields = {"kind": "frames", "rate_hz": 10, "height": 32, "width": 32, "fit": "letterbox"} | about
     lines = [f"{key} = {value!r}" for key, value in fields.items()]
     (directory / "dataset.toml").write_text("\n".join(lines))
     (directory / "clips.csv").write_text("\n".join(("path,label,split,start_s,end_s", *rows)))
@@ -26,7 +26,7 @@ def write_frames(directory: Path, *rows: str, **about: Any) -> None:
 
 
 def read(root: Path, rename: dict[str, str] | None = None) -> FrameSets:
-    frames: dict[str, Any] = {"height": 16, "width": 16, "channels": 4}
+    frames: dict[str, Any] = {"height": 32, "width": 32, "channels": 8}
     recipe: Recipe = tiny_recipe(datasets=[{"path": "set", "rename": rename or {}}], frames=frames)
     assert isinstance(recipe.frames, FrameConfig)
     return read_frame_sets(recipe, recipe.frames, root)
@@ -51,10 +51,10 @@ def test_a_label_that_is_only_tested_and_too_few_labels_are_problems(tmp_path: P
 
 
 def test_what_was_prepared_otherwise_is_named_all_at_once(tmp_path: Path) -> None:
-    write_frames(tmp_path / "set", *ROWS, rate_hz=5, width=32)
+    write_frames(tmp_path / "set", *ROWS, rate_hz=5, width=64)
     with pytest.raises(DataError) as caught:
         read(tmp_path)
     assert [problem.reason for problem in caught.value.problems] == [
-        "prepared as 16 x 32, letterbox; the recipe says 16 x 16, letterbox",
+        "prepared as 32 x 64, letterbox; the recipe says 32 x 32, letterbox",
         "prepared at 5 Hz, not at 10",
     ]
