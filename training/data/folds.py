@@ -136,9 +136,10 @@ def _without(part: Sequence[Example], fold: Fold, everywhere: Mapping[int, int],
 
 
 def parted(clips: Sequence[Example], share: float, seed: int) -> tuple[list[Example], list[Example]]:
-    """Clips in two parts, the second with about `share` of each data set's; whole groups at random.
+    """Clips in two parts; the second has about `share` of the clips of each data set.
 
-    What is drawn does not depend on labels: either part is like the whole. Made-up clips are groups of their own.
+    Groups are drawn at random and not divided. Labels play no part in it, so either part is like the whole. Each
+    made-up clip is a group of its own.
     """
     rng = np.random.default_rng((seed, 3))
     groups: dict[str, dict[str, list[int]]] = defaultdict(lambda: defaultdict(list))
@@ -159,9 +160,9 @@ def parted(clips: Sequence[Example], share: float, seed: int) -> tuple[list[Exam
 
 
 def _draw_groups(examples: Sequence[Example], share: float, rng: np.random.Generator) -> set[str]:
-    """Groups whose clips make up about `share` of each label, and never all the clips of one.
+    """Groups whose clips make up about `share` of the clips of each label, and never all clips of a label.
 
-    Greedy over the groups in random order: one is taken when that brings the counts nearer to what is wanted.
+    Groups come in random order; one is taken when it brings the counts nearer to the wanted share.
     """
     groups: dict[str, Counter[int]] = defaultdict(Counter)
     for example in examples:
@@ -180,7 +181,7 @@ def _draw_groups(examples: Sequence[Example], share: float, rng: np.random.Gener
 
 
 def _hide_labels(examples: Sequence[Example], share: float, rng: np.random.Generator) -> list[Example]:
-    """Keep the labels of `share` of the clips of each class (at least one), hide the others'."""
+    """Keep the labels of `share` of the clips of each class, at least one, and hide the labels of the others."""
     by_target: dict[int, list[int]] = defaultdict(list)
     for i, example in enumerate(examples):
         if example.target != UNLABELLED:

@@ -1,6 +1,6 @@
-"""Clips in batches: for an epoch of training each drawn anew (augmented, joined or cut), for measuring as they are.
+"""Clips in batches. For training they are augmented, joined or cut anew in every epoch; for measuring they are not.
 
-What is drawn follows from (seed, epoch, clip), so that a resumed run draws what an uninterrupted one would have drawn.
+Everything is drawn from the seed, the epoch and the clip, so a resumed run draws the same as an uninterrupted one.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class Windows:
 
 @dataclass(frozen=True, slots=True)
 class Drawing:
-    """How training clips are drawn. joining: poses may follow each other, recordings are cut into windows."""
+    """How training clips are drawn. joining: clips of poses may follow each other, recordings are cut into windows."""
 
     augment: Augment
     joining: Joining | Windows | None
@@ -72,7 +72,8 @@ class Batch:
 
     step_targets: (B, T) int64, each clip's target at each of its steps, UNLABELLED where it has none.
     leads: (B,) int64, steps before each clip itself; None where there are none at all.
-    step_answers: (B, T) int64, which of the teachers' answers is to each step; None where there are none.
+    step_answers: (B, T) int64, the row of the answers (N, K) to whole clips that belongs to each step; None where no
+    clip has such a row.
     """
 
     x: Tensor
@@ -94,7 +95,7 @@ class Batch:
 
 
 class Cut(Dataset[Example]):
-    """An epoch's windows of frames, augmented, each drawn from its (seed, epoch, index) when it is wanted."""
+    """The windows of an epoch of frames, augmented; each is drawn from (seed, epoch, index) when it is asked for."""
 
     def __init__(self, examples: Sequence[Example], drawing: Drawing, windows: Windows, epoch: int) -> None:
         self.examples, self.drawing, self.windows, self.epoch = examples, drawing, windows, epoch
@@ -109,24 +110,24 @@ class Cut(Dataset[Example]):
 
 
 def drawn(examples: Sequence[Example], drawing: Drawing, joining: Joining | None, epoch: int) -> list[Example]:
-    """An epoch's clips of poses, augmented, some joined to another, all drawn at once from (seed, epoch)."""
+    """The clips of an epoch of poses, augmented, some joined to another; all are drawn at once from (seed, epoch)."""
     generator = torch.Generator().manual_seed(mixed_seed(drawing.seed, epoch, 4))
     clips = drawing.augment([e.pose for e in examples], generator)
-    found = [replace(example, pose=pose) for example, pose in zip(examples, clips, strict=True)]
+    epoch_clips = [replace(example, pose=pose) for example, pose in zip(examples, clips, strict=True)]
     if joining is None:
-        return found
-    count = len(found)
+        return epoch_clips
+    count = len(epoch_clips)
     joined = torch.rand(count, generator=generator) < joining.chance
     others = torch.randint(count, (count,), generator=generator)
     kept = 1 + torch.randint(joining.longest, (count,), generator=generator)
     for i in joined.nonzero().flatten().tolist():
-        before, example = examples[int(others[i])], found[i]
+        before, example = examples[int(others[i])], epoch_clips[i]
         earlier = clips[int(others[i])][-int(kept[i]) :]
         pose, targets = join(earlier, before.target, example.pose, example.target, joining.passage)
         answers = torch.full_like(targets, UNLABELLED)
         answers[: len(earlier)], answers[-len(example.pose) :] = before.answer, example.answer
-        found[i] = replace(example, pose=pose, step_targets=targets, step_answers=answers)
-    return found
+        epoch_clips[i] = replace(example, pose=pose, step_targets=targets, step_answers=answers)
+    return epoch_clips
 
 
 BATCHES_SORTED_TOGETHER = 32
