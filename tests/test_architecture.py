@@ -46,7 +46,7 @@ ROOMS = {
         "recipe": {"augment", "errors"},
         "networks": {"recipe", "errors"},
         "data": {"recipe", "networks", "augment", "labels", "seeds", "errors"},
-        "distill": {"data", "recipe", "networks", "augment", "labels", "seeds", "scores"},
+        "distill": {"data", "recipe", "networks", "augment", "files", "labels", "seeds", "scores", "errors"},
         "calibrate": {"data", "recipe", "run", "files", "scores"},
         "evaluate": {"calibrate", "data", "recipe", "augment", "run", "files", "scores", "seeds", "errors"},
         "export": {"evaluate", "recipe", "run", "errors"},

@@ -20,7 +20,7 @@ often.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,6 +44,12 @@ class Watched:
     target: int
     group: str = ""
     source: str = ""
+    likeliest: tuple[tuple[int, float], ...] = field(init=False, repr=False)
+    """At each step the likeliest label and its probability. Computed once: every clip is run under every threshold."""
+
+    def __post_init__(self) -> None:
+        labels, shares = self.probabilities.argmax(1).tolist(), self.probabilities.max(1).tolist()
+        object.__setattr__(self, "likeliest", tuple(zip(labels, shares, strict=True)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,12 +69,10 @@ class Committed:
 def commit(clip: Watched, threshold: float, min_steps: int, background: int | None) -> Committed:
     """Run the rule over one clip, up to its first commitment."""
     rule = Commitment(threshold, min_steps, background)
-    best = clip.probabilities.argmax(1)
-    leading = clip.probabilities.max(1)
-    for step, (label, probability) in enumerate(zip(best.tolist(), leading.tolist(), strict=True)):
+    for step, (label, probability) in enumerate(clip.likeliest):
         if rule.push(label, probability):
-            return Committed(step, label == clip.target, len(best))
-    return Committed(None, False, len(best))
+            return Committed(step, label == clip.target, len(clip.likeliest))
+    return Committed(None, False, len(clip.likeliest))
 
 
 def p_value(wrong: int, committed: int, error_rate: float) -> float:
