@@ -5,8 +5,9 @@ spawned rather than forked: a fork of a process whose libraries run threads may 
 devices must do so under `if __name__ == "__main__":`, as the command line does.
 
 The learner goes to the processes in a file whose tensors they map: the clips are in memory once, however many processes
-there are. The trained weights come back in another file. Each process draws the augmentation of a whole epoch and uses
-its share of the clips, so that what is drawn does not depend on the number of processes.
+there are. The file is as large as the clips and lies in the system's temporary folder (`TMPDIR`) while they train. The
+trained weights come back in another file. Each process draws the augmentation of a whole epoch of poses and uses its
+share of the clips, so that what is drawn does not depend on the number of processes.
 """
 
 from __future__ import annotations

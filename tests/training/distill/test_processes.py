@@ -13,7 +13,7 @@ from inkling.training.distill.devices import make_fabric
 from inkling.training.distill.epoch import Epoch, EpochSeen
 from inkling.training.distill.learner import Learner
 from inkling.training.distill.loop import optimise, train
-from inkling.training.distill.processes import train_in_processes
+from inkling.training.distill.processes import _forwarded, train_in_processes
 from inkling.training.distill.stages import student_learner
 from inkling.training.errors import ConfigError
 from inkling.training.scores import accuracy, auc, ratio_logits
@@ -37,7 +37,7 @@ def a_learner(corpus: Corpus) -> Learner:
 def optimise_and_tell(
     fabric: Fabric, learner: Learner, checkpoints: Path | None, curves: Path | None, seen: EpochSeen | None
 ) -> float:
-    """As `optimise`; each process leaves its weights and how often it wrote a checkpoint."""
+    """As `optimise`; each process leaves its weights and its score."""
     assert checkpoints is not None
     score = optimise(fabric, learner, checkpoints, curves, seen)
     states = {"network": learner.network.state_dict(), "average": learner.average.state_dict()}
@@ -84,3 +84,24 @@ def test_a_checkpoint_is_refused_before_any_process_is_started(corpus: Corpus, t
     torch.save({"format": "another"}, tmp_path / "last.ckpt")
     with pytest.raises(ConfigError, match="written by another release"):
         train(a_learner(corpus), tmp_path, device="cpu", devices=2)
+
+
+def test_epochs_are_passed_on_in_order_and_what_their_receiver_raises_reaches_the_caller() -> None:
+    done: list[int] = []
+
+    def seen(epoch: Epoch) -> None:
+        done.append(epoch.done)
+        if epoch.done == 3:
+            raise ZeroDivisionError
+
+    def three_epochs() -> None:
+        with _forwarded(seen) as sender:
+            assert sender is not None
+            for number in (1, 2, 3):
+                sender.send(Epoch(number, 3, {}))
+
+    with pytest.raises(ZeroDivisionError):
+        three_epochs()
+    assert done == [1, 2, 3]
+    with _forwarded(None) as sender:
+        assert sender is None
