@@ -18,9 +18,7 @@ from inkling.models.extras import EXTRAS
 ROOT = Path(__file__).resolve().parent.parent
 TRAINING_ONLY = {
     "torch",
-    "lightning",
-    "pytorch_lightning",
-    "torchmetrics",
+    "lightning_fabric",
     "onnx",
     "scipy",
     "matplotlib",

@@ -309,7 +309,7 @@ def test_the_service_never_imports_torch_even_while_it_serves(subject: Subject) 
         "import pkgutil, sys, importlib, inkling.service as service\n"
         "for module in pkgutil.walk_packages(service.__path__, 'inkling.service.'):\n"
         "    importlib.import_module(module.name)\n"
-        "print(*(name for name in ('torch', 'lightning', 'onnx', 'inkling.training') if name in sys.modules))\n"
+        "print(*(name for name in ('torch', 'lightning_fabric', 'onnx', 'inkling.training') if name in sys.modules))\n"
     )
     done = subprocess.run([sys.executable, "-c", everything], capture_output=True, text=True, cwd=ROOT)
     assert (done.returncode, done.stdout.strip()) == (0, ""), done.stderr

@@ -15,7 +15,8 @@ def git_commit() -> str:
 
 def libraries() -> dict[str, str]:
     """The versions of what a fit depends on, as installed."""
-    names = {"inkling": "inkling-vision"} | {name: name for name in ("torch", "lightning", "numpy", "onnx")}
+    names = {"inkling": "inkling-vision", "lightning": "lightning-fabric"}
+    names |= {name: name for name in ("torch", "numpy", "onnx")}
     found = {"python": platform.python_version()}
     for name, distribution in names.items():
         try:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-import tempfile
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -27,7 +26,8 @@ from inkling.training.augment.poses import Augmentation
 from inkling.training.data.corpus import Example, segments
 from inkling.training.data.folds import Fold
 from inkling.training.data.loader import Drawing, Windows
-from inkling.training.distill.learner import StudentLearner, train
+from inkling.training.distill.learner import StudentLearner
+from inkling.training.distill.loop import train
 from inkling.training.evaluate.early_warning import WatchedRecording, warning_figures
 from inkling.training.prepare import urfall
 from inkling.training.recipe.sections import Distillation, Fit
@@ -83,9 +83,8 @@ def fit_fold(examples: list[Example], epochs: int, fold: int) -> torch.nn.Module
         distillation=Distillation(alpha=0, beta=0.5, tau_s=0.3),
         lead=round(0.3 * RATE_HZ),
     )
-    with tempfile.TemporaryDirectory() as scratch:
-        train(learner, Path(scratch) / "checkpoints", Path(scratch) / "curves", device="cpu")
-    return learner.network.eval()
+    train(learner, device="cpu")
+    return learner.network
 
 
 def main() -> int:

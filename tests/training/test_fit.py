@@ -16,7 +16,7 @@ from inkling.models.errors import InklingError
 from inkling.training.calibrate.validation import recalibrate
 from inkling.training.data.corpus import load_corpus
 from inkling.training.data.folds import draw_fold
-from inkling.training.distill.plain_loop import optimise
+from inkling.training.distill.loop import train
 from inkling.training.distill.stages import first_student, student_learner
 from inkling.training.errors import ConfigError, DataError
 from inkling.training.evaluate.evaluation import evaluate_run
@@ -241,9 +241,9 @@ def test_a_student_goes_on_from_what_it_learned_first(two_sets: Path, tmp_path: 
     corpus = load_corpus(recipe, two_sets)
     first = first_student(recipe, corpus, 0)
     assert first is not None
-    optimise(first)
+    train(first, device="cpu")
     learner = student_learner(recipe, corpus, draw_fold(corpus, recipe, 0), 0, None, first.network)
-    optimise(learner)
+    train(learner, device="cpu")
     for name, network in (("pretrained.pt", first.network), ("student.pt", learner.network)):
         found = weights(run, name)
         for key, value in network.state_dict().items():

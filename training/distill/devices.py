@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import logging
+
 import torch
+from lightning_fabric import Fabric
+from lightning_fabric.plugins.environments.lightning import LightningEnvironment
+from lightning_fabric.strategies.ddp import DDPStrategy
 
 from inkling.training.errors import ConfigError, DeviceError
 
 DEVICES = ("auto", "cpu", "cuda")
+
+# At level INFO Fabric announces every process that it starts.
+logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
 
 
 def resolve_device(device: str, devices: int = 1) -> str:
@@ -26,3 +34,14 @@ def resolve_device(device: str, devices: int = 1) -> str:
     if there < devices:
         raise DeviceError(f"{devices} devices are asked for, and there are {there} CUDA GPUs: ask for {there} or fewer")
     return "cuda"
+
+
+def make_fabric(device: str, devices: int = 1) -> Fabric:
+    """Lightning Fabric on `cpu` or `cuda`; several devices are processes of this machine that Fabric starts.
+
+    Its precision stays float32: its mixed precision would round positions in pixels to bfloat16 before the network sees
+    them. Running statistics are not broadcast at every step: the loop averages them once an epoch.
+    """
+    strategy = DDPStrategy(start_method="spawn", forward_sync_buffers=False) if devices > 1 else "auto"
+    # Named here, or Fabric would take the variables of a cluster's job scheduler for orders.
+    return Fabric(accelerator=device, devices=devices, strategy=strategy, plugins=[LightningEnvironment()])
