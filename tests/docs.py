@@ -269,6 +269,7 @@ ROOM_LINES = {
     ("service", "http"): "the REST calls",
     ("service", "demo"): "the figure that exercises, and example programs",
     ("service", "cli"): "the command `inkling`",
+    ("training", "cli"): "the command `inkling train`, a file for each group of verbs",
     ("training", "augment"): "clips made different: turned, scaled, cut, joined",
     ("training", "recipe"): "the TOML file that says what to learn from what",
     ("training", "networks"): "networks built as a recipe says, and published weights",
