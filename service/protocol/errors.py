@@ -176,6 +176,31 @@ class UnknownSource(ServiceError):
     code, close, http, retryable = "unknown_source", None, 404, False
 
 
+# -- who may do what ------------------------------------------------------------------------------------------------
+class Unauthorized(ServiceError):
+    """No token came with the request, or one that is not valid."""
+
+    code, close, http, retryable = "unauthorized", 4401, 401, False
+
+
+class Forbidden(ServiceError):
+    """The token's role does not allow this, or the request's host or page may not use the server."""
+
+    code, close, http, retryable = "forbidden", 4403, 403, False
+
+
+class TooManyTries(ServiceError):
+    """Too many wrong tokens came from this address; it is heard again after a while."""
+
+    code, close, http, retryable = "too_many_tries", 4429, 429, True
+
+
+class OverQuota(ServiceError):
+    """As many streams, sources or bytes a second as this token is granted."""
+
+    code, close, http, retryable = "over_quota", 4430, 429, True
+
+
 class Internal(ServiceError):
     """A defect of the server; it is logged with the stream's id."""
 
