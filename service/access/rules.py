@@ -20,6 +20,7 @@ _RULES: tuple[tuple[str, str, Need], ...] = (
     # methods, path, who
     ("GET", r"/livez|/readyz", ANYBODY),
     ("GET POST", r"/login", ANYBODY),
+    ("GET", r"/login\.css", ANYBODY),
     ("POST", r"/logout", ANYBODY),
     ("GET", r"/metrics", Role.VIEW),
     ("GET", r"/v1/(version|bundles|protocol)", ANY_TOKEN),
