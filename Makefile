@@ -2,6 +2,7 @@
 # make test           install everything, then lint and all tests (PYTEST="-k clock" narrows them)
 # make lint           ruff and mypy
 # make bench          measure the service on one core, for a quarter of an hour; the last line is JSON
+# make docs           the documentation as a site in site/, without the internet
 # make train-default  train the embedded models again, from the downloads under DATA
 
 PYTHON ?= python3
@@ -15,8 +16,9 @@ BIN := $(VENV)/bin
 ENGINE := $(shell nvidia-smi -L >/dev/null 2>&1 && echo gpu || echo cpu)
 SERVICE := $(VENV)/.service-$(ENGINE)
 EVERYTHING := $(VENV)/.everything-$(ENGINE)
+SITE := $(VENV)/.docs
 
-.PHONY: help serve test lint bench train-default
+.PHONY: help serve test lint bench docs train-default
 .DELETE_ON_ERROR:
 
 help:
@@ -36,13 +38,16 @@ lint: $(EVERYTHING)
 bench: $(EVERYTHING)
 	@$(BIN)/python -m tests.benchmarks $(ARGS)
 
+docs: $(SITE)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
+
 # Prepared data sets and finished runs are kept: delete datasets/, runs/ and bundles/ to begin from nothing.
 train-default: $(EVERYTHING) datasets/penn/clips.csv datasets/jhmdb14/clips.csv datasets/urfall/clips.csv
 	$(BIN)/inkling train fit body-actions --data datasets
 	$(BIN)/inkling train evaluate runs/body-actions --data datasets
-	$(BIN)/inkling train export runs/body-actions bundles --version 4
+	$(BIN)/inkling train export runs/body-actions bundles --version 4.1
 	$(BIN)/inkling train fit fall-watch --data datasets
-	$(BIN)/inkling train export runs/fall-watch bundles --version 1
+	$(BIN)/inkling train export runs/fall-watch bundles --version 1.1
 
 # clips.csv is written last: a folder that has one is complete.
 datasets/penn/clips.csv: | $(EVERYTHING)
@@ -63,6 +68,10 @@ $(SERVICE): pyproject.toml | $(BIN)/pip
 $(EVERYTHING): pyproject.toml | $(BIN)/pip
 	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[serve,$(ENGINE),train,docs,dev]'
 	@touch $@ $(SERVICE)
+
+$(SITE): pyproject.toml | $(BIN)/pip
+	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[docs]'
+	@touch $@
 
 $(BIN)/pip:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

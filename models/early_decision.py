@@ -1,16 +1,16 @@
-"""When a track is committed to an action, the same in training and in the service. Pure.
+"""When an action is decided early, the same in training and in the service. Pure.
 
-open --the leader was not the background and reached the threshold, min_steps results in a row--> committed
-committed --reopen(), or the background led min_steps results in a row--> open
+open --the leader was not the background and reached the threshold, min_steps results in a row--> decided
+decided --reopen(), or the background led min_steps results in a row--> open
 """
 
 from __future__ import annotations
 
 
-class Commitment:
-    """One track's rule; it commits at most once until it is open again."""
+class EarlyDecisionRule:
+    """One track's rule; it decides at most once until it is open again."""
 
-    __slots__ = ("_background", "_leader", "_min_steps", "_run", "_threshold", "committed")
+    __slots__ = ("_background", "_leader", "_min_steps", "_run", "_threshold", "decided")
 
     def __init__(self, threshold: float, min_steps: int, background: int | None) -> None:
         """background: index of the label that means 'nothing is happening', if there is one."""
@@ -19,11 +19,11 @@ class Commitment:
         self._background = background
         self._leader = -1  # of the results that count: what led them, and how many there were in a row
         self._run = 0
-        self.committed = False
+        self.decided = False
 
     def push(self, best: int, probability: float) -> bool:
-        """Take one result's most probable label; True: the track is committed to it now."""
-        if self.committed:
+        """Take one result's most probable label; True: this label is decided now."""
+        if self.decided:
             counts = best == self._background
         else:
             counts = best != self._background and probability >= self._threshold
@@ -34,14 +34,14 @@ class Commitment:
         self._leader = best
         if self._run < self._min_steps:
             return False
-        if self.committed:
+        if self.decided:
             self.reopen()
             return False
-        self.committed = True
+        self.decided = True
         self._leader, self._run = -1, 0
         return True
 
     def reopen(self) -> None:
         """What follows is another action, or another person."""
-        self.committed = False
+        self.decided = False
         self._leader, self._run = -1, 0

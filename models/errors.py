@@ -5,9 +5,10 @@ InklingError                     every error below; catch it at the outermost sh
 │   ├── BundleNotFound           no bundle of that name or version (or no such directory)
 │   ├── BundleInvalid            bundle.json, the graph or a state does not fit the contract
 │   ├── BundleCorrupt            a file is missing or its sha256 differs
-│   ├── BundleUnsupported        schema version or opset outside what this release reads
-│   └── BundleDisagrees          the graph does not reproduce its stored test vector
+│   ├── BundleUnsupported        schema version, kind or opset outside what this release reads
+│   └── BundleDisagrees          a graph does not reproduce the stored test vector
 ├── SkeletonError                unknown skeleton, or one that cannot be mapped onto another
+├── inkling.models.npz.BadNpz    bytes that are no .npz file, or unpack to too much
 ├── VideoError                   a video file cannot be read, or not this part of it
 ├── inkling.service.protocol.errors.ServiceError  what goes over the wire; has a code and a close code
 └── inkling.training.errors.TrainingError  data, configuration and export
@@ -44,11 +45,11 @@ class BundleCorrupt(BundleError):
 
 
 class BundleUnsupported(BundleError):
-    """Written for another schema version or opset than this release reads."""
+    """Of another schema version, kind or opset than this release reads."""
 
 
 class BundleDisagrees(BundleError):
-    """The graph does not reproduce the outputs stored in its test vector."""
+    """A graph does not reproduce the outputs of the stored test vector."""
 
 
 class SkeletonError(InklingError):

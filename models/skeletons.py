@@ -22,19 +22,22 @@ Index = Annotated[int, Field(ge=0)]
 
 
 class Skeleton(BaseModel):
-    """A body: joint names in order, what mirrors what, and what it hangs from.
+    """A body: joint names in order, what mirrors what, and what it hangs from."""
 
-    pairs: (left, right) joint indices. root: joints whose mean is the body's centre. bones: (parent, child) indices.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
+    """Of the skeleton, such as `body13`."""
     joints: Annotated[tuple[str, ...], Field(min_length=1, max_length=512)]
+    """Their names, in the order of a pose's rows."""
     dimensions: Literal[2, 3] = 2
+    """Coordinates of a joint."""
     pairs: tuple[tuple[Index, Index], ...] = ()
+    """(left, right) joint indices."""
     root: Annotated[tuple[Index, ...], Field(min_length=1)]
+    """Indices of the joints whose mean is the body's centre."""
     bones: tuple[tuple[Index, Index], ...] = ()
+    """(parent, child) joint indices."""
 
     @model_validator(mode="after")
     def _indices_exist(self) -> Self:

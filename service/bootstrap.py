@@ -11,20 +11,17 @@ from pathlib import Path
 
 from inkling.models.bundle import Found, Registry, load, zoo_directory
 from inkling.models.errors import BundleError, BundleNotFound
-from inkling.service.clips.jobs import Jobs, video_limits
+from inkling.service.clips.jobs import VideoJobs, video_limits
 from inkling.service.engine.onnx_engine import resolve_device
 from inkling.service.metrics import Metrics
 from inkling.service.protocol.errors import ServiceError
 from inkling.service.settings import Settings
 from inkling.service.sources.collector import SourceMetrics
-from inkling.service.sources.lifecycle import Timing
-from inkling.service.sources.manager import Sources
-from inkling.service.sources.policy import Policy
-from inkling.service.sources.store import Store
+from inkling.service.sources.manager import SourceManager
+from inkling.service.sources.store import SourceStore
 from inkling.service.streams.hub import Hub
-from inkling.service.streams.limits import Limits
 from inkling.service.version import version
-from inkling.service.websocket.endpoint import SocketShell
+from inkling.service.websocket.endpoint import StreamEndpoint
 
 log = logging.getLogger(__name__)
 
@@ -38,9 +35,9 @@ class Core:
     settings: Settings
     hub: Hub
     metrics: Metrics
-    sockets: SocketShell
-    sources: Sources
-    clips: Jobs
+    sockets: StreamEndpoint
+    sources: SourceManager
+    clips: VideoJobs
 
     @property
     def ready(self) -> bool:
@@ -81,27 +78,17 @@ def build(settings: Settings) -> Core:
     in the metrics and left out, as long as another one is there. Raises BundleError, DeviceMissing, and StoreError when
     sources cannot be kept in `settings.state_dir`.
     """
-    device = resolve_device(settings.device)
+    device = resolve_device(settings.engine.device)
     metrics = Metrics(version())
     metrics.errors.update(dict.fromkeys((kind.code for kind in ServiceError.__subclasses__()), 0))
-    limits = Limits(
-        max_streams=settings.max_streams,
-        slots=settings.slots,
-        max_people=settings.max_people,
-        inbox=settings.inbox,
-        max_batch=settings.max_batch,
-        track_timeout_s=settings.track_timeout_s,
-        max_pixels=settings.max_image_pixels,
-        max_followers=settings.max_followers,
-    )
     hub = Hub(
-        limits,
+        settings.limits,
         metrics,
-        threads=settings.threads,
-        decode_threads=settings.decode_threads,
+        threads=settings.engine.threads,
+        decode_threads=settings.engine.decode_threads,
         device=device,
-        graphs=settings.cuda_graphs,
-        canary=settings.canary,
+        graphs=settings.engine.cuda_graphs,
+        canary=settings.engine.canary,
     )
     metrics.watch(hub.stats)
     for found in select(_found(settings), settings.load):
@@ -114,40 +101,34 @@ def build(settings: Settings) -> Core:
             metrics.broken.append((f"{found.name}/{found.version}", type(error).__name__))
     if not hub.bundles():
         raise BundleNotFound(_searched(settings), "no bundle here can be used; put one there as NAME/VERSION")
-    sockets = SocketShell(hub, metrics, settings.idle_timeout_s, settings.outbox)
+    sockets = StreamEndpoint(hub, metrics, settings.sockets.idle_timeout_s, settings.sockets.outbox)
     return Core(settings, hub, metrics, sockets, _sources(settings, hub, metrics), _clips(settings, hub, metrics))
 
 
-def _clips(settings: Settings, hub: Hub, metrics: Metrics) -> Jobs:
+def _clips(settings: Settings, hub: Hub, metrics: Metrics) -> VideoJobs:
     def scored(bundle: str) -> None:
         metrics.clips[bundle] += 1
 
-    return Jobs(
+    return VideoJobs(
         hub,
-        video_limits(settings.max_image_pixels, settings.max_clip_frames),
-        max_jobs=settings.max_videos,
-        max_bytes=settings.max_video_bytes,
+        video_limits(settings.limits.max_pixels, settings.clips.max_frames),
+        max_jobs=settings.clips.max_videos,
+        max_bytes=settings.clips.max_video_bytes,
         scored=scored,
-        directory=settings.clip_dir,
+        directory=settings.clips.directory,
     )
 
 
-def _sources(settings: Settings, hub: Hub, metrics: Metrics) -> Sources:
-    policy = Policy(
-        schemes=settings.source_schemes,
-        hosts=settings.source_hosts,
-        directories=settings.source_directories,
-        devices=settings.source_devices,
-        verify_tls=settings.source_verify_tls,
-        ca_file=settings.source_ca_file,
+def _sources(settings: Settings, hub: Hub, metrics: Metrics) -> SourceManager:
+    of_sources = settings.sources
+    sources = SourceManager(
+        hub,
+        SourceStore(settings.state_dir),
+        of_sources.policy,
+        of_sources.timing,
+        max_sources=of_sources.max_sources,
+        max_pixels=settings.limits.max_pixels,
     )
-    timing = Timing(
-        open_s=settings.source_open_s,
-        stall_s=settings.source_stall_s,
-        read_s=settings.source_read_s,
-        retry_s=settings.source_retry_s,
-    )
-    sources = Sources(hub, Store(settings.state_dir), policy, timing, settings.max_sources, settings.max_image_pixels)
     metrics.registry.register(SourceMetrics(sources))
     return sources
 

@@ -90,7 +90,7 @@ class Server(uvicorn.Server):
             loop="uvloop",
             http="httptools",
             ws=StreamTransport,
-            ws_max_size=core.settings.max_message_bytes,
+            ws_max_size=core.settings.sockets.max_message_bytes,
             ws_per_message_deflate=False,  # costs ten times what it saves: results are small, images compressed
             ws_ping_interval=20.0,
             ws_ping_timeout=None,  # a loaded client answers late; silence has a limit of its own

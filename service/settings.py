@@ -1,4 +1,8 @@
-"""Every setting of the server: from flags, the environment (`INKLING_…`) and a TOML file, the first that has it."""
+"""Every setting of the server: from flags, the environment (`INKLING_…`) and a TOML file, the first that has it.
+
+Settings are grouped as the server's parts need them, and each default stands with its group. `NAMES` says what users
+call them: that is a contract, the groups are not.
+"""
 
 from __future__ import annotations
 
@@ -6,14 +10,18 @@ import difflib
 import os
 import tomllib
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, ValidationError
-from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic.fields import FieldInfo
 
 from inkling.models.errors import InklingError
-from inkling.service.sources.address import SCHEMES
+from inkling.service.access.roles import Role
+from inkling.service.sources.lifecycle import Seconds, SourceTiming
+from inkling.service.sources.policy import SourcePolicy
+from inkling.service.streams.limits import Count, Limits
 
 PREFIX = "INKLING_"
 CONFIG_VARIABLE = PREFIX + "CONFIG"
@@ -25,34 +33,13 @@ class SettingsError(InklingError):
     """A setting is unknown or has a value that cannot be used; names the setting and where it came from."""
 
 
-def _split(separator: str) -> BeforeValidator:
-    """A list in one string, as flags and the environment have it; TOML gives a real list."""
-
-    def split(value: object) -> object:
-        return tuple(part for part in value.split(separator) if part) if isinstance(value, str) else value
-
-    return BeforeValidator(split)
+class _Group(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-Count = Annotated[int, Field(ge=1)]
-Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+class EngineSettings(_Group):
+    """What runs the models."""
 
-
-class Settings(BaseSettings):
-    """What an operator may choose. Every field is a flag (`--max-streams`), a variable (`INKLING_MAX_STREAMS`) and a
-    key of the TOML file (`max_streams`)."""
-
-    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", frozen=True)
-
-    host: str = Field(default="127.0.0.1", description="address to listen on; 0.0.0.0 for every interface")
-    port: int = Field(default=8000, ge=0, le=65535, description="port to listen on; 0 takes a free one")
-    bundles: Annotated[tuple[Path, ...], NoDecode, _split(os.pathsep)] = Field(
-        default=(), description=f"more directories with bundles NAME/VERSION, separated by {os.pathsep!r}"
-    )
-    load: Annotated[tuple[str, ...], NoDecode, _split(",")] = Field(
-        default=(),
-        description="bundles to load, NAME or NAME/VERSION, separated by commas; empty: the newest of every name",
-    )
     device: Literal["auto", "cpu", "cuda"] = Field(
         default="auto",
         description="what runs the models; auto: CUDA where it can be had; cuda: refuse to start without it",
@@ -71,82 +58,217 @@ class Settings(BaseSettings):
         ge=0,
         description="one person in so many is also stepped alone, the largest difference being a metric; 0: nobody",
     )
-    max_batch: Count = Field(default=256, description="most steps in one run of the model")
-    max_streams: Count = Field(default=256, description="most streams open at once; the next one is refused")
-    max_followers: Count = Field(default=256, description="most who listen to the streams of others at once")
-    slots: Count = Field(default=1024, description="most people watched at once, for each bundle")
-    max_people: Count = Field(default=32, description="most people in one frame, and at once in one stream")
-    inbox: Count = Field(default=8, description="frames of one stream that may wait, and so its credits")
+
+
+class SocketSettings(_Group):
+    """Connections with clients."""
+
     outbox: Count = Field(
         default=1024, description="messages to one client that may wait before it counts as a slow reader"
     )
     max_message_bytes: Count = Field(default=4 * MIB, description="largest WebSocket message")
-    max_image_pixels: Count = Field(
-        default=4096 * 4096, description="most pixels of one image or video frame, checked before it is decoded"
-    )
-    max_clip_bytes: Count = Field(default=64 * MIB, description="largest clip, as sent and again as unpacked")
-    max_clip_frames: Count = Field(default=108_000, description="most frames in one clip (an hour at 30 Hz)")
-    max_videos: Count = Field(default=4, description="most videos that are received and scored at once")
-    max_video_bytes: Count = Field(default=1024 * MIB, description="largest video file")
-    clip_dir: Path | None = Field(
-        default=None, description="directory for videos while they are scored; empty: the system's for temporary files"
-    )
     idle_timeout_s: Seconds = Field(
         default=60.0, description="seconds without a message after which a stream is closed"
     )
-    track_timeout_s: Seconds = Field(
-        default=10.0, description="seconds unseen, in the stream's time, before a track is forgotten"
+
+
+class ClipSettings(_Group):
+    """Whole clips over REST. max_bytes, max_frames: of clips of poses; max_frames also of videos."""
+
+    max_bytes: Count = Field(default=64 * MIB, description="largest clip, as sent and again as unpacked")
+    max_frames: Count = Field(default=108_000, description="most frames in one clip (an hour at 30 Hz)")
+    max_videos: Count = Field(default=4, description="most videos that are received and scored at once")
+    max_video_bytes: Count = Field(default=1024 * MIB, description="largest video file")
+    directory: Path | None = Field(
+        default=None, description="directory for videos while they are scored; empty: the system's for temporary files"
+    )
+
+
+class SourceSettings(_Group):
+    """Videos that the server fetches itself."""
+
+    max_sources: Count = Field(default=32, description="most sources (cameras, files) that the server fetches itself")
+    policy: SourcePolicy = SourcePolicy()
+    timing: SourceTiming = SourceTiming()
+
+
+class AccessSettings(_Group):
+    """Who may do what, and from where."""
+
+    insecure: bool = Field(default=False, description="whether a server without tokens may listen beyond this machine")
+    first_token: bool = Field(
+        default=False, description="whether a start without any token makes one for an admin, and prints it once"
+    )
+    allowed_hosts: tuple[str, ...] = Field(
+        default=(),
+        description="names by which the server may be asked, and patterns like *.example.org, separated by commas; "
+        "addresses and localhost always are",
+    )
+    allowed_origins: tuple[str, ...] = Field(
+        default=(),
+        description="other sites whose pages may use the server, like https://example.org, separated by commas; "
+        "*: every page",
+    )
+    tls_cert: Path | None = Field(
+        default=None, description="PEM file with the server's certificate; renewed files are taken without a restart"
+    )
+    tls_key: Path | None = Field(default=None, description="PEM file with its key; empty: it is in the same file")
+    proxy_user_header: str | None = Field(
+        default=None, description="header in which a reverse proxy says who signed in; empty: none does"
+    )
+    proxy_addresses: tuple[str, ...] = Field(
+        default=("127.0.0.1", "::1"), description="addresses of that proxy, separated by commas"
+    )
+    proxy_role: Role = Field(default=Role.VIEW, description="what those who signed in at the proxy may do")
+    token_streams: Count | None = Field(default=None, description="most streams open with one token; empty: no limit")
+    token_sources: Count | None = Field(default=None, description="most sources added with one token; empty: no limit")
+    token_bytes_per_s: Count | None = Field(
+        default=None, description="bytes a second that the streams of one token may send; empty: no limit"
+    )
+    metrics_port: int | None = Field(
+        default=None,
+        ge=0,
+        le=65535,
+        description="port of its own for /metrics and the probes, where nobody is asked for a token; empty: none",
+    )
+
+
+class Settings(_Group):
+    """What an operator may choose. Every setting is a flag (`--max-streams`), a variable (`INKLING_MAX_STREAMS`) and a
+    key of the TOML file (`max_streams`)."""
+
+    host: str = Field(default="127.0.0.1", description="address to listen on; 0.0.0.0 for every interface")
+    port: int = Field(default=8000, ge=0, le=65535, description="port to listen on; 0 takes a free one")
+    bundles: tuple[Path, ...] = Field(
+        default=(), description=f"more directories with bundles NAME/VERSION, separated by {os.pathsep!r}"
+    )
+    load: tuple[str, ...] = Field(
+        default=(),
+        description="bundles to load, NAME or NAME/VERSION, separated by commas; empty: the newest of every name",
     )
     drain_s: Seconds = Field(
         default=10.0, description="seconds that open streams get to finish when the server is stopped"
     )
     state_dir: Path | None = Field(
         default=None,
-        description="directory in which sources are kept across restarts, with their passwords; empty: they are not",
+        description="directory in which sources, with their passwords, and tokens are kept; empty: they are not",
     )
-    max_sources: Count = Field(default=32, description="most sources (cameras, files) that the server fetches itself")
-    source_schemes: Annotated[tuple[str, ...], NoDecode, _split(",")] = Field(
-        default=SCHEMES, description="kinds of sources that are allowed, separated by commas"
-    )
-    source_hosts: Annotated[tuple[str, ...], NoDecode, _split(",")] = Field(
-        default=(),
-        description="hosts that sources may be on: names, patterns, addresses, networks, separated by commas; empty: "
-        "every host but this one and link-local addresses",
-    )
-    source_directories: Annotated[tuple[Path, ...], NoDecode, _split(os.pathsep)] = Field(
-        default=(), description=f"directories that file sources may be in, separated by {os.pathsep!r}; empty: none"
-    )
-    source_devices: Annotated[tuple[Path, ...], NoDecode, _split(",")] = Field(
-        default=(), description="video devices that sources may be, separated by commas; empty: none"
-    )
-    source_verify_tls: bool = Field(
-        default=True, description="whether the certificates of https and rtsps sources are checked"
-    )
-    source_ca_file: Path | None = Field(
-        default=None, description="PEM file of certificates that sources may have; empty: those of public authorities"
-    )
-    source_open_s: Seconds = Field(default=10.0, description="seconds that a source gets to answer")
-    source_stall_s: Seconds = Field(default=3.0, description="seconds without a frame after which a source is stalled")
-    source_read_s: Seconds = Field(
-        default=10.0, description="seconds without a frame after which a source is connected to anew"
-    )
-    source_retry_s: Seconds = Field(default=30.0, description="longest wait in seconds between two tries to connect")
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="least severity that is logged"
     )
     log_format: Literal["plain", "json"] = Field(default="plain", description="plain lines, or one JSON object a line")
+    engine: EngineSettings = EngineSettings()
+    limits: Limits = Limits()
+    sockets: SocketSettings = SocketSettings()
+    clips: ClipSettings = ClipSettings()
+    sources: SourceSettings = SourceSettings()
+    access: AccessSettings = AccessSettings()
 
     @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Flags and the environment; the TOML file is merged by `load_settings`, which knows where it lies."""
-        return init_settings, env_settings
+    def named(cls, **values: Any) -> Self:
+        """Settings from values by the names that users know. Raises KeyError for another name, ValidationError."""
+        nested: dict[str, Any] = {}
+        for name, value in values.items():
+            place = NAMES[name]
+            *groups, field = place.path
+            group = nested
+            for key in groups:
+                group = group.setdefault(key, {})
+            group[field] = place.read(value)
+        return cls.model_validate(nested)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a setting is found in `Settings`. separator: of a list that is given as one string."""
+
+    where: str
+    separator: str | None = None
+
+    @property
+    def path(self) -> tuple[str, ...]:
+        return tuple(self.where.split("."))
+
+    def read(self, value: object) -> object:
+        """The value, a list's string taken apart: flags and the environment have strings, TOML has real lists."""
+        if self.separator is None or not isinstance(value, str):
+            return value
+        return tuple(part for part in value.split(self.separator) if part)
+
+
+NAMES = {
+    "host": Place("host"),
+    "port": Place("port"),
+    "bundles": Place("bundles", os.pathsep),
+    "load": Place("load", ","),
+    "device": Place("engine.device"),
+    "threads": Place("engine.threads"),
+    "decode_threads": Place("engine.decode_threads"),
+    "cuda_graphs": Place("engine.cuda_graphs"),
+    "canary": Place("engine.canary"),
+    "max_batch": Place("limits.max_batch"),
+    "max_streams": Place("limits.max_streams"),
+    "max_followers": Place("limits.max_followers"),
+    "slots": Place("limits.slots"),
+    "max_people": Place("limits.max_people"),
+    "inbox": Place("limits.inbox"),
+    "outbox": Place("sockets.outbox"),
+    "max_message_bytes": Place("sockets.max_message_bytes"),
+    "max_image_pixels": Place("limits.max_pixels"),
+    "max_clip_bytes": Place("clips.max_bytes"),
+    "max_clip_frames": Place("clips.max_frames"),
+    "max_videos": Place("clips.max_videos"),
+    "max_video_bytes": Place("clips.max_video_bytes"),
+    "clip_dir": Place("clips.directory"),
+    "idle_timeout_s": Place("sockets.idle_timeout_s"),
+    "track_timeout_s": Place("limits.track_timeout_s"),
+    "drain_s": Place("drain_s"),
+    "state_dir": Place("state_dir"),
+    "max_sources": Place("sources.max_sources"),
+    "source_schemes": Place("sources.policy.schemes", ","),
+    "source_hosts": Place("sources.policy.hosts", ","),
+    "source_directories": Place("sources.policy.directories", os.pathsep),
+    "source_devices": Place("sources.policy.devices", ","),
+    "source_verify_tls": Place("sources.policy.verify_tls"),
+    "source_ca_file": Place("sources.policy.ca_file"),
+    "source_open_s": Place("sources.timing.open_s"),
+    "source_stall_s": Place("sources.timing.stall_s"),
+    "source_read_s": Place("sources.timing.read_s"),
+    "source_retry_s": Place("sources.timing.retry_s"),
+    "insecure": Place("access.insecure"),
+    "first_token": Place("access.first_token"),
+    "allowed_hosts": Place("access.allowed_hosts", ","),
+    "allowed_origins": Place("access.allowed_origins", ","),
+    "tls_cert": Place("access.tls_cert"),
+    "tls_key": Place("access.tls_key"),
+    "proxy_user_header": Place("access.proxy_user_header"),
+    "proxy_addresses": Place("access.proxy_addresses", ","),
+    "proxy_role": Place("access.proxy_role"),
+    "token_streams": Place("access.token_streams"),
+    "token_sources": Place("access.token_sources"),
+    "token_bytes_per_s": Place("access.token_bytes_per_s"),
+    "metrics_port": Place("access.metrics_port"),
+    "log_level": Place("log_level"),
+    "log_format": Place("log_format"),
+}
+"""What users call each setting, in the order in which it is documented."""
+
+
+def _field(place: Place) -> FieldInfo:
+    *groups, name = place.path
+    group: Any = Settings
+    for key in groups:
+        group = _fields_of(group)[key].annotation
+    return _fields_of(group)[name]
+
+
+def _fields_of(group: Any) -> dict[str, FieldInfo]:
+    found: dict[str, FieldInfo] = group.__pydantic_fields__
+    return found
+
+
+FIELDS = {name: _field(place) for name, place in NAMES.items()}
+"""Default and description of each setting, by the name that users know."""
 
 
 def load_settings(flags: Mapping[str, Any] | None = None, config: Path | None = None) -> Settings:
@@ -156,34 +278,39 @@ def load_settings(flags: Mapping[str, Any] | None = None, config: Path | None = 
     Raises SettingsError with one sentence that names the setting.
     """
     config = config or (Path(value) if (value := os.environ.get(CONFIG_VARIABLE)) else None)
-    given = {name: value for name, value in (flags or {}).items() if value is not None}
-    _refuse_misspelt()
-    from_file = {
-        name: value
-        for name, value in (_read(config) if config else {}).items()
-        if name not in given and PREFIX + name.upper() not in os.environ
-    }
+    environment = _environment()
+    given: dict[str, tuple[str, Any]] = {}  # by name: how its source calls it, and the value
+    for name, value in (_read(config) if config else {}).items():
+        given[name] = f"{name} in {config}", value
+    for name, value in environment.items():
+        given[name] = PREFIX + name.upper(), value
+    for name, value in (flags or {}).items():
+        if value is not None:
+            given[name] = f"--{name.replace('_', '-')}", value
+    for name, (origin, _) in given.items():
+        if name not in NAMES:
+            raise SettingsError(f"{origin}: there is no such setting")
     try:
-        return Settings(**from_file, **given)
+        return Settings.named(**{name: value for name, (_, value) in given.items()})
     except ValidationError as error:
         problem = error.errors()[0]
-        name = str(problem["loc"][0])
-        where = f"--{name.replace('_', '-')}"
-        if name in from_file:
-            where = f"{name} in {config}"
-        elif name not in given:
-            where = PREFIX + name.upper()
-        if problem["type"] == "extra_forbidden":
-            raise SettingsError(f"{where}: there is no such setting") from error
-        raise SettingsError(f"{where}: {problem['msg'].lower()}, not {problem['input']!r}") from error
+        paths = {NAMES[name].path: origin for name, (origin, _) in given.items()}
+        origin = next(origin for path, origin in paths.items() if problem["loc"][: len(path)] == path)
+        raise SettingsError(f"{origin}: {problem['msg'].lower()}, not {problem['input']!r}") from error
 
 
-def _refuse_misspelt() -> None:
-    """A variable that is nearly a setting would be ignored in silence. Others, of other programs, are let be."""
-    known = {PREFIX + name.upper() for name in Settings.model_fields} | {CONFIG_VARIABLE}
-    for name in sorted(os.environ):
-        if name.startswith(PREFIX) and name not in known and (meant := difflib.get_close_matches(name, known, 1, 0.9)):
-            raise SettingsError(f"{name}: there is no such setting; {meant[0]} is one")
+def _environment() -> dict[str, str]:
+    """The settings that variables give, in any case. One that is nearly a setting would be ignored in silence.
+
+    Others, of other programs, are let be. Raises SettingsError.
+    """
+    known = {PREFIX + name.upper(): name for name in NAMES}
+    for variable in sorted(os.environ):
+        if not variable.startswith(PREFIX) or variable in known or variable == CONFIG_VARIABLE:
+            continue
+        if meant := difflib.get_close_matches(variable, [*known, CONFIG_VARIABLE], 1, 0.9):
+            raise SettingsError(f"{variable}: there is no such setting; {meant[0]} is one")
+    return {known[name.upper()]: value for name, value in os.environ.items() if name.upper() in known}
 
 
 def _read(path: Path) -> dict[str, Any]:

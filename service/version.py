@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-import subprocess
 from functools import cache
 from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as installed_version
-from pathlib import Path
+
+from inkling.models.checkout import checkout_commit
 
 COMMIT_VARIABLE = "INKLING_COMMIT"
 """Baked into the images when they are built; nothing else sets it."""
@@ -27,16 +27,7 @@ def commit() -> str | None:
     baked = os.environ.get(COMMIT_VARIABLE, "")
     if baked:
         return None if baked == "unknown" else baked
-    root = Path(__file__).resolve().parent.parent
-    if not (root / ".git").exists():
-        return None
-    try:
-        done = subprocess.run(
-            ["git", "-C", str(root), "rev-parse", "HEAD"], capture_output=True, text=True, timeout=2, check=True
-        )
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return done.stdout.strip() or None
+    return checkout_commit(__file__)
 
 
 def described() -> str:

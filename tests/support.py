@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,14 +18,16 @@ import pytest
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
+from inkling.models.arrays import Array
 from inkling.models.bundle import TensorInfo, TestVector, write
 from inkling.models.bundle.schema import SPEC_FILE, FrameInput, PoseInput, StateTensor
 from inkling.models.resize import FitPolicy
 from inkling.models.skeletons import BODY13, Skeleton
+from inkling.training.export.row_graph import rows_onnx
 
-Array = NDArray[Any]
 Floats = NDArray[np.float32]
 
+CHECKOUT = Path(__file__).resolve().parent.parent
 HIDDEN = 8
 HIDDEN_AT_START = 0.5
 """Not zero, so that a state which starts as zeros is noticed."""
@@ -37,6 +40,19 @@ def skip_unless(condition: bool, reason: str) -> None:
     if os.environ.get("INKLING_CI"):
         pytest.fail(f"this must not be skipped on the build machine: {reason}")
     pytest.skip(reason)
+
+
+def copy_checkout(folder: Path) -> Path:
+    """Copy what packages are made of into `folder`, links as links, without what is built or hidden.
+
+    setuptools leaves a folder `build` where it works, and would put files of it that are gone by now into later wheels.
+    """
+    ignored = shutil.ignore_patterns("__pycache__", "*.egg-info", ".*")
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy2(CHECKOUT / name, folder)
+    for name in ("src", "models", "service", "training"):
+        shutil.copytree(CHECKOUT / name, folder / name, symlinks=True, ignore=ignored)
+    return folder
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -241,12 +257,13 @@ def make_bundle(
     skeleton: Skeleton | None = None,
     seed: int = 0,
     opset: int = 20,
+    rows: bool = True,
     **spec: Any,
 ) -> Path:
     """Write the bundle of `TinyReference(labels, joints, channels, seed)` to `root/name/version`; returns that path.
 
     13 joints are body13; any other number is a skeleton of its own named `stick<joints>`, 2D unless `skeleton` says
-    otherwise. `spec`: further fields of bundle.json, or other values for them.
+    otherwise. rows: with `rows.onnx`. `spec`: further fields of bundle.json, or other values for them.
     """
     if skeleton is None:
         stick = Skeleton(name=f"stick{joints}", joints=tuple(f"joint{i}" for i in range(joints)), root=(0,))
@@ -269,7 +286,9 @@ def make_bundle(
         **spec,
     }  # fmt: skip
     card = f"# {name}\n\nRandom weights, for tests.\n"
-    return write(root, fields, tiny.onnx(name, version, opset), TestVector(inputs, tiny.run(inputs)), card)
+    step = tiny.onnx(name, version, opset)
+    over_rows = rows_onnx(step, "logits", tiny.state_tensors) if rows else None
+    return write(root, fields, step, TestVector(inputs, tiny.run(inputs)), card, over_rows)
 
 
 def make_frame_bundle(
@@ -283,11 +302,12 @@ def make_frame_bundle(
     *,
     fit: FitPolicy = "letterbox",
     seed: int = 0,
+    rows: bool = True,
     **spec: Any,
 ) -> Path:
     """Write the bundle of `TinyFrameReference(labels, height, width, seed)` to `root/name/version`; returns that path.
 
-    It takes images, uint8. `spec`: further fields of bundle.json, or other values for them.
+    It takes images, uint8. rows: with `rows.onnx`. `spec`: further fields of bundle.json, or other values for them.
     """
     tiny = TinyFrameReference(labels, height, width, seed)
     inputs = np.random.default_rng(seed + 1).integers(0, 256, (4, 2, height, width, 3)).astype(np.uint8)
@@ -307,7 +327,16 @@ def make_frame_bundle(
         **spec,
     }  # fmt: skip
     card = f"# {name}\n\nRandom weights, for tests.\n"
-    return write(root, fields, tiny.onnx(name, version), TestVector(inputs, tiny.run(inputs)), card)
+    step = tiny.onnx(name, version)
+    over_rows = rows_onnx(step, "logits", tiny.state_tensors) if rows else None
+    return write(root, fields, step, TestVector(inputs, tiny.run(inputs)), card, over_rows)
+
+
+def make_older_bundle(root: Path) -> Path:
+    """Write the bundle of `make_bundle` as releases before schema 2 did; returns its path."""
+    path = make_bundle(root, rows=False)
+    edit_spec(path, schema_version=1, kind=None)
+    return path
 
 
 def picture(height: int, width: int, seed: int = 0) -> NDArray[np.uint8]:

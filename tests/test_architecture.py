@@ -13,12 +13,12 @@ from pathlib import Path
 
 import pytest
 
+from inkling.models.extras import EXTRAS
+
 ROOT = Path(__file__).resolve().parent.parent
 TRAINING_ONLY = {
     "torch",
-    "lightning",
-    "pytorch_lightning",
-    "torchmetrics",
+    "lightning_fabric",
     "onnx",
     "scipy",
     "matplotlib",
@@ -48,19 +48,26 @@ ROOMS = {
         "recipe": {"augment", "errors"},
         "networks": {"recipe", "errors"},
         "data": {"recipe", "networks", "augment", "labels", "seeds", "errors"},
-        "distill": {"data", "recipe", "networks", "augment", "labels", "seeds", "scores"},
+        "distill": {"data", "recipe", "networks", "augment", "files", "labels", "seeds", "scores", "errors"},
         "calibrate": {"data", "recipe", "run", "files", "scores"},
-        "evaluate": {"calibrate", "data", "recipe", "augment", "run", "files", "scores", "seeds", "errors"},
+        "evaluate": {"calibrate", "data", "recipe", "augment", "run", "files", "scores", "seeds", "markdown", "errors"},
         "export": {"evaluate", "recipe", "run", "errors"},
         "prepare": {"data", "networks", "files", "errors"},
         "recipes": set(),
+        "cli": {
+            *("prepare", "recipe", "distill", "calibrate", "evaluate", "export", "networks", "study"),
+            *("fit", "new", "run", "files", "progress", "errors"),
+        },
         "study": {
             *("distill", "data", "recipe", "augment", "fit", "run", "files"),
-            *("provenance", "labels", "scores", "errors"),
+            *("provenance", "labels", "scores", "markdown", "errors"),
         },
     },
 }
-PURE_ROOMS = {"service/protocol": set(), "service/streams": {"hub.py", "handle.py", "broadcast.py"}}
+PURE_ROOMS = {
+    "service/protocol": set(),
+    "service/streams": {"hub.py", "loaded_bundle.py", "delivery.py", "admitted_stream.py", "broadcast.py"},
+}
 """Rooms in which everything is pure, but for these files."""
 
 
@@ -145,11 +152,11 @@ def test_every_room_is_on_the_plan_and_no_room_is_above_itself(wing: str) -> Non
 
 @pytest.mark.parametrize("room", ["protocol", "client"])
 def test_what_users_install_needs_nothing_of_the_server(room: str) -> None:
-    forbidden = {"onnxruntime", "fastapi", "starlette", "uvicorn", "prometheus_client", "pydantic_settings"}
+    forbidden = {"onnxruntime", "fastapi", "starlette", "uvicorn", "prometheus_client"}
     assert offences(sources(f"service/{room}"), forbidden) == []
     names = [name for path in sources(f"service/{room}") for name in imports(path)]
     outside = {name for name in names if name.startswith("inkling.models.")}
-    assert {name.split(".")[2] for name in outside} <= {"errors", "video"}
+    assert {name.split(".")[2] for name in outside} <= {"errors", "extras", "npz", "problems", "video"}
 
 
 def test_only_the_engine_imports_onnxruntime() -> None:
@@ -157,8 +164,8 @@ def test_only_the_engine_imports_onnxruntime() -> None:
     assert offences(others, {"onnxruntime"}) == []
 
 
-def test_only_the_endpoint_touches_a_servers_websocket() -> None:
-    others = [path for path in sources("service") if path != ROOT / "service" / "websocket" / "endpoint.py"]
+def test_only_one_room_touches_a_servers_websocket() -> None:
+    others = [path for path in sources("service") if path.parent != ROOT / "service" / "websocket"]
     names = ("WebSocket", "WebSocketDisconnect", "WebSocketState", "WebSocketException")
     found = offences(others, {"starlette.websockets", "fastapi.websockets", *(f"fastapi.{name}" for name in names)})
     # The application declares the route and hands it on.
@@ -225,13 +232,13 @@ def modules(package: str) -> list[str]:
     ]
 
 
-def loaded_by(names: list[str]) -> set[str]:
-    """Top-level modules, and `inkling.X`, in a fresh interpreter after importing `names`."""
+def loaded_by(names: list[str], all_modules: bool = False) -> set[str]:
+    """Top-level modules, and `inkling.X`, in a fresh interpreter after importing `names`; or every module."""
     code = (
         "import importlib, json, sys\n"
         "for name in json.loads(sys.argv[1]): importlib.import_module(name)\n"
         "top = {'.'.join(name.split('.')[: 1 + name.startswith('inkling.')]) for name in sys.modules}\n"
-        "print(json.dumps(sorted(top)))"
+        f"print(json.dumps(sorted({'sys.modules' if all_modules else 'top'})))"
     )
     done = subprocess.run(
         [sys.executable, "-c", code, json.dumps(names)], cwd=ROOT, capture_output=True, text=True, check=False
@@ -244,6 +251,19 @@ def test_the_whole_service_runs_without_torch() -> None:
     names = modules("service")
     assert {"inkling.service.http.app", "inkling.service.cli.main"} <= set(names)
     assert loaded_by(names) & (TRAINING_ONLY | {"inkling.training"}) == set()
+
+
+def test_the_client_and_the_protocol_load_nothing_that_the_base_install_lacks() -> None:
+    loaded = loaded_by(["inkling.client", "inkling.service.client.pose_files", *modules("service/protocol")])
+    assert "numpy" in loaded
+    assert loaded & set(EXTRAS) == set()
+    everything = loaded_by(["inkling.client"], all_modules=True)
+    assert "inkling.service.client.blocking" in everything
+    assert "inkling.models.video" not in everything
+
+
+def test_the_command_line_starts_without_what_the_base_install_lacks() -> None:
+    assert loaded_by(["inkling.service.cli.main"]) & set(EXTRAS) == set()
 
 
 def test_the_bundle_needs_neither_torch_nor_a_runtime() -> None:

@@ -187,7 +187,12 @@ def test_every_frame_of_a_closed_loop_is_answered(url: str, payload: Any, result
 
 def test_an_open_loop_accounts_for_the_frames_between_two_steps(url: str) -> None:
     slow, fast = Group(url, streams=2, hz=30.0), Group(url, hz=300.0, pts_hz=30.0)
-    for seen in asyncio.run(run_load(Load((slow, fast), 0.5, 0.0)))["groups"]:
+    groups = asyncio.run(run_load(Load((slow, fast), 0.5, 0.0)))["groups"]
+    assert len(groups) == 2
+    assert all(seen["answered"] and seen["skipped"] for seen in groups), (
+        "the bundle steps at half the rate of the slow one"
+    )
+    for seen in groups:
         assert seen["sent"] == seen["answered"] + seen["skipped"] + seen["dropped"]
         assert seen["lost"] == 0
 

@@ -29,7 +29,7 @@ from inkling.service.engine.device_engine import Bucket, DeviceEngine
 from inkling.service.engine.onnx_engine import Device, Engine
 from inkling.service.protocol.codec import ErrorMessage, Prediction
 from inkling.service.settings import Settings
-from inkling.service.streams import hub
+from inkling.service.streams import loaded_bundle
 from tests.service.conftest import (
     WAIT_S,
     Running,
@@ -91,7 +91,7 @@ def engine(request: pytest.FixtureRequest) -> Iterator[type[Engine]]:
 
     with pytest.MonkeyPatch.context() as patch:
         if request.param == "device":
-            patch.setattr(hub, "engine_for", made)
+            patch.setattr(loaded_bundle, "engine_for", made)
         yield DeviceEngine if request.param == "device" else Engine
 
 
@@ -309,7 +309,7 @@ def test_the_service_never_imports_torch_even_while_it_serves(subject: Subject) 
         "import pkgutil, sys, importlib, inkling.service as service\n"
         "for module in pkgutil.walk_packages(service.__path__, 'inkling.service.'):\n"
         "    importlib.import_module(module.name)\n"
-        "print(*(name for name in ('torch', 'lightning', 'onnx', 'inkling.training') if name in sys.modules))\n"
+        "print(*(name for name in ('torch', 'lightning_fabric', 'onnx', 'inkling.training') if name in sys.modules))\n"
     )
     done = subprocess.run([sys.executable, "-c", everything], capture_output=True, text=True, cwd=ROOT)
     assert (done.returncode, done.stdout.strip()) == (0, ""), done.stderr

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from inkling.models.bundle import Registry, load, zoo_directory
+from inkling.training.evaluate.corruptions import CONDITIONS
 from inkling.training.evaluate.evaluation import Evaluation, evaluate_bundle
 from inkling.training.prepare import jhmdb14, penn
 
@@ -26,7 +27,9 @@ def measured(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Eva
 @pytest.mark.parametrize("tested", FLOORS)
 def test_the_figures_in_the_bundle_are_what_is_measured(measured: Evaluation, tested: str) -> None:
     said = load(Registry([zoo_directory()]).get("body-actions")).spec.quality[tested]
-    for condition, found in measured.sets[tested].conditions.items():
+    conditions = measured.sets[tested].conditions
+    assert set(conditions) == set(CONDITIONS)
+    for condition, found in conditions.items():
         assert found.joint.auc == pytest.approx(said[condition]["joint"]["auc"], abs=0.002)
         assert found.joint.accuracy == pytest.approx(said[condition]["joint"]["accuracy"], abs=0.006)
 
@@ -49,4 +52,5 @@ def test_accuracy_is_above_its_floor_and_corruption_costs_little(measured: Evalu
     aucs = {condition: found.joint.auc for condition, found in measured.sets[tested].conditions.items()}
     clean = aucs.pop("clean")
     assert clean >= FLOORS[tested]
+    assert aucs
     assert all(auc >= clean - LARGEST_LOSS for auc in aucs.values())

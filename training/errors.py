@@ -1,9 +1,13 @@
 """Errors of training: bad data, bad recipes, models that must not be shipped.
 
 TrainingError
-├── DataError     a data set or an official download cannot be used; carries every problem found
-├── ConfigError   a recipe does not parse, or contradicts itself or an earlier run
-└── ExportError   the ONNX step does not do what the torch network does
+├── DataError                a data set or an official download cannot be used; carries every problem found
+├── ConfigError              a recipe does not parse, or contradicts itself or an earlier run
+│   ├── UnknownKeyError        `--set` names a key that recipes do not have
+│   ├── UnreadableChangeError  `--set` is no KEY=VALUE
+│   ├── DeviceError            the asked device is not there
+│   └── DataMovedError         the data of a run are not where the run remembers them
+└── ExportError              the ONNX step does not do what the torch network does
 """
 
 from __future__ import annotations
@@ -49,6 +53,38 @@ class DataError(TrainingError):
 
 class ConfigError(TrainingError):
     """A recipe that does not parse or contradicts itself, or a run directory that belongs to another recipe."""
+
+
+class UnknownKeyError(ConfigError):
+    """A key that recipes do not have. `nearest` are names that look like it."""
+
+    def __init__(self, key: str, nearest: Sequence[str]) -> None:
+        advice = f"; did you mean {' or '.join(nearest)}?" if nearest else ""
+        super().__init__(f"--set {key}: recipes have no such key{advice}")
+        self.key, self.nearest = key, tuple(nearest)
+
+
+class UnreadableChangeError(ConfigError):
+    """A change that is no KEY=VALUE."""
+
+    def __init__(self, change: str) -> None:
+        super().__init__(f"--set {change}: write KEY=VALUE, such as --set fit.epochs=10")
+        self.change = change
+
+
+class DeviceError(ConfigError):
+    """The asked device is not there, or cannot do what was asked."""
+
+
+class DataMovedError(ConfigError):
+    """The data set folders of a run are not where the run remembers them."""
+
+    def __init__(self, run: Path, root: Path, missing: Path) -> None:
+        super().__init__(
+            f"{run} was trained on data in {root}, and {missing} is not there any more; "
+            "say where it is now with --data FOLDER"
+        )
+        self.run, self.root, self.missing = run, root, missing
 
 
 class ExportError(TrainingError):

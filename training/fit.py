@@ -10,7 +10,7 @@ from __future__ import annotations
 import datetime
 import math
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,11 +21,16 @@ from inkling.models.networks import Student
 from inkling.training.calibrate.validation import Answered, fit_promises, told
 from inkling.training.data.corpus import Corpus, load_corpus
 from inkling.training.data.folds import Fold, cross_folds, draw_fold
+from inkling.training.distill.devices import resolve_device
 from inkling.training.distill.ensemble import Ensemble
-from inkling.training.distill.learner import Learner, train
+from inkling.training.distill.learner import Learner
+from inkling.training.distill.loop import train
 from inkling.training.distill.stages import first_student, first_teacher, student_learner, teacher_learner
 from inkling.training.errors import ConfigError
+from inkling.training.evaluate.few_clips import few_clips_warning
 from inkling.training.files import load_weights, save_weights, write_text
+from inkling.training.hyperparameters import write_hyperparameters
+from inkling.training.progress import RunProgress
 from inkling.training.provenance import git_commit, libraries
 from inkling.training.recipe.recipe import Recipe
 from inkling.training.run import RESULT_FILE, Run, SeedResult
@@ -40,19 +45,24 @@ def fit(
     data: Path | str = ".",
     *,
     device: str = "auto",
+    devices: int = 1,
     report: Report = lambda line: None,
-    progress_bar: bool = False,
+    progress: RunProgress | None = None,
 ) -> Run:
     """Train every seed of a recipe into the run directory `out`; finished seeds are kept, a broken off one continues.
 
-    data: where relative data set paths of the recipe start. device: an accelerator of Lightning (auto, cpu, gpu).
-    Raises DataError before anything is trained, ConfigError when `out` belongs to another recipe.
+    data: where relative data set paths of the recipe start; the run remembers it. device: auto, cpu or cuda. devices:
+    how many of them share each batch. Raises DataError before anything is trained, DeviceError when the device is not
+    there, ConfigError when `out` belongs to another recipe.
     """
     if recipe.validation.share == 0 and not recipe.validation.folds:
         raise ConfigError("a fit calibrates on validation clips: give validation.share or validation.folds")
+    computed_on = resolve_device(device, devices)
     corpus = load_corpus(recipe, data)
     folds = {seed: draw_fold(corpus, recipe, seed) for seed in recipe.seeds}
-    run = Run.begin(out, recipe, corpus.digest())
+    run = Run.begin(out, recipe, corpus.digest(), data)
+    if progress is not None:
+        progress.begin(sum(_epochs_to_come(run, seed) for seed in recipe.seeds))
     for seed, fold in folds.items():
         if run.result(seed) is not None:
             report(f"seed {seed}: done already")
@@ -61,15 +71,19 @@ def fit(
         parts = f", validated in {recipe.validation.folds} folds" if recipe.validation.folds else ""
         report(f"seed {seed}: {len(fold.train)} training clips, {len(fold.val)} for validation{parts}{first}")
         with torch.random.fork_rng():  # the caller's randomness stays as it was
-            _fit_seed(run, corpus, fold, seed, _Training(device, report, progress_bar))
+            _fit_seed(run, corpus, fold, seed, _Training(seed, computed_on, devices, report, progress))
     return run
 
 
+@dataclass(frozen=True, slots=True)
 class _Training:
-    """How stages are run, whatever they train."""
+    """How the stages of a seed are run, whatever they train."""
 
-    def __init__(self, device: str, report: Report, progress_bar: bool) -> None:
-        self.device, self.report, self.progress_bar = device, report, progress_bar
+    seed: int
+    device: str
+    devices: int
+    report: Report
+    progress: RunProgress | None
 
     def stage(self, learner: Learner, directory: Path, name: str) -> float:
         """Train the learner's network, or load it where that is done already; returns its validation AUC, NaN where
@@ -77,12 +91,15 @@ class _Training:
         weights, score = directory / f"{name}.pt", directory / f"{name}.auc"
         if not score.exists():
             checkpoints = directory / name
+            part = "" if directory.name == f"seed-{self.seed}" else f" {directory.name}"
             auc = train(
                 learner,
                 checkpoints,
                 directory / "tensorboard" / name,
                 device=self.device,
-                progress_bar=self.progress_bar,
+                devices=self.devices,
+                stage=f"seed {self.seed}{part} {name}",
+                progress=self.progress,
                 report=lambda line: self.report(f"{directory.name} {name}: {line}"),
             )
             save_weights(learner.network, weights)
@@ -118,7 +135,7 @@ class _Seed:
     def _teacher(self, fold: Fold, directory: Path) -> tuple[Ensemble, list[float]]:
         members, aucs = [], []
         for member in range(self.recipe.distillation.teachers):
-            name = f"teacher-{member}" if member else "teacher"
+            name = _teacher_name(member)
             before = first_teacher(self.recipe, self.corpus, self.seed, member)
             if before is not None:
                 self.training.stage(before, self.directory, f"pretrained-{name}")
@@ -130,6 +147,32 @@ class _Seed:
         return Ensemble(members), aucs
 
 
+def _teacher_name(member: int) -> str:
+    return f"teacher-{member}" if member else "teacher"
+
+
+def _epochs_to_come(run: Run, seed: int) -> int:
+    """Epochs of the stages of a seed that are not done."""
+    if run.result(seed) is not None:
+        return 0
+    return sum(epochs for score, epochs in _stages(run, seed) if not score.exists())
+
+
+def _stages(run: Run, seed: int) -> Iterator[tuple[Path, int]]:
+    """The file that each stage of a seed leaves when it is done, and the stage's epochs."""
+    recipe = run.recipe
+    teachers = [_teacher_name(member) for member in range(recipe.distillation.teachers)]
+    teachers = teachers if recipe.distillation.taught else []
+    if recipe.pretraining is not None:
+        for name in (*(f"pretrained-{teacher}" for teacher in teachers), "pretrained"):
+            yield run.seed_directory(seed) / f"{name}.auc", recipe.pretraining.epochs
+    folds = (run.fold_directory(seed, number) for number in range(recipe.validation.folds))
+    for directory in (run.seed_directory(seed), *folds):
+        for name in teachers:
+            yield directory / f"{name}.auc", (recipe.fit_teacher or recipe.fit).epochs
+        yield directory / "student.auc", recipe.fit.epochs
+
+
 def _fit_seed(run: Run, corpus: Corpus, fold: Fold, seed: int, training: _Training) -> None:
     recipe, directory = run.recipe, run.seed_directory(seed)
     one = _Seed(recipe, corpus, seed, directory, training)
@@ -139,6 +182,8 @@ def _fit_seed(run: Run, corpus: Corpus, fold: Fold, seed: int, training: _Traini
     answered = Answered.by(student, fold, others)
     calibration, stopping = fit_promises(answered, recipe, corpus.labels, seed)
     training.report(f"seed {seed}: validation AUC {100 * answered.auc:.1f}, {told(calibration, stopping)}")
+    if warning := few_clips_warning(answered.auc, len(answered.clips), recipe.validation.folds):
+        training.report(f"seed {seed}: {warning}")
     result = SeedResult(
         seed=seed,
         labels=corpus.labels,
@@ -156,4 +201,8 @@ def _fit_seed(run: Run, corpus: Corpus, fold: Fold, seed: int, training: _Traini
         git_commit=git_commit(),
         libraries=libraries(),
     )
+    metrics = {"validation/auc": answered.auc, "validation/clips": float(len(answered.clips))}
+    if result.teacher_auc is not None:
+        metrics["validation/teacher_auc"] = result.teacher_auc
+    write_hyperparameters(directory / "tensorboard" / "hyperparameters", recipe, seed, metrics)
     write_text(directory / RESULT_FILE, result.model_dump_json(indent=2) + "\n")

@@ -1,3 +1,3 @@
-"""What stands for a label that nobody gave."""
+"""The target of a clip or a step that has no label."""
 
 UNLABELLED = -1

@@ -4,24 +4,19 @@ from __future__ import annotations
 
 import importlib.metadata
 import platform
-import subprocess
-from pathlib import Path
+
+from inkling.models.checkout import checkout_commit
 
 
 def git_commit() -> str:
     """The commit of the checkout that this file lies in, marked when files differ from it; empty outside of one."""
-    git = ["git", "-C", str(Path(__file__).parent)]
-    try:
-        commit = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
-        changed = subprocess.run([*git, "status", "--porcelain", "-uno"], capture_output=True, text=True, check=True)
-    except (OSError, subprocess.CalledProcessError):
-        return ""
-    return commit + ("+changes" if changed.stdout.strip() else "")
+    return checkout_commit(__file__, changes=True) or ""
 
 
 def libraries() -> dict[str, str]:
     """The versions of what a fit depends on, as installed."""
-    names = {"inkling": "inkling-vision"} | {name: name for name in ("torch", "lightning", "numpy", "onnx")}
+    names = {"inkling": "inkling-vision", "lightning": "lightning-fabric"}
+    names |= {name: name for name in ("torch", "numpy", "onnx")}
     found = {"python": platform.python_version()}
     for name, distribution in names.items():
         try:

@@ -1,6 +1,6 @@
 """The directory of a fit: what was asked, what came out of each seed, and the networks again.
 
-RUN/run.json                        the recipe and the digest of its data: only the same fit may continue here
+RUN/run.json                        the recipe, the digest of its data, where they lie: only the same fit may continue
 RUN/seed-0/teacher.pt, student.pt   averaged weights of the kept epoch
 RUN/seed-0/pretrained*.pt           what they began from, where the recipe has clips to be learned first
 RUN/seed-0/fold-0/                  the same of a part of the clips, where the recipe validates in folds
@@ -19,8 +19,9 @@ from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from inkling.models.bundle.schema import Calibration, FrameInput, PoseInput, StoppingRule
 from inkling.models.networks import Student
+from inkling.models.problems import first_problem
 from inkling.models.skeletons import Skeleton
-from inkling.training.errors import ConfigError
+from inkling.training.errors import ConfigError, DataMovedError
 from inkling.training.files import load_weights, write_text
 from inkling.training.networks.build import build_student
 from inkling.training.recipe.recipe import Recipe
@@ -44,10 +45,10 @@ class SeedResult(BaseModel):
     teacher_auc: float | None
     calibration: Calibration
     stopping: StoppingRule | None = None
-    """Of validation clips that neither the weights nor the calibration were chosen by, `calibrate.stopping_rule`."""
+    """Certified on validation clips that chose neither weights nor calibration (`calibrate.stopping_rule`)."""
     train_clips: int
     val_clips: int
-    """Kept out of training, or, of a recipe that validates in folds, answered by a student that had not seen them."""
+    """Kept out of training; with `validation.folds`, answered by a student that was trained on other folds."""
     origins: tuple[str, ...]
     pretrained_on: tuple[str, ...] = ()
     """As `origins`, of the data sets that were learned first."""
@@ -87,6 +88,8 @@ class RunFile(BaseModel):
     recipe: Recipe
     data: str
     """Digest of the clips (`Corpus.digest`)."""
+    root: str = ""
+    """The folder that relative data set paths start at, absolute; empty in runs of earlier releases."""
 
     @model_validator(mode="before")
     @classmethod
@@ -101,31 +104,53 @@ class RunFile(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A run directory and its recipe."""
+    """A run directory, its recipe, and the folder that its data set paths started at (None: not remembered)."""
 
     directory: Path
     recipe: Recipe
+    root: Path | None = None
 
     @classmethod
-    def begin(cls, directory: Path | str, recipe: Recipe, data: str) -> Self:
-        """Create a run directory, or continue in one of the same recipe and data digest. Raises ConfigError."""
+    def begin(cls, directory: Path | str, recipe: Recipe, data: str, root: Path | str | None = None) -> Self:
+        """Create a run directory, or continue in one of the same recipe and data digest. Raises ConfigError.
+
+        root: the folder that data set paths start at, to be remembered; None: what was remembered before.
+        """
         directory = Path(directory)
+        remembered = str(Path(root).absolute()) if root is not None else ""
         if (directory / RUN_FILE).exists():
             before = cls._file(directory)
             if before.recipe.digest() != recipe.digest():
                 raise ConfigError(f"{directory} holds a fit of another recipe; remove it or choose another directory")
             if before.data != data:
                 raise ConfigError(f"the clips are not those that {directory} was begun with; choose another directory")
+            remembered = remembered or before.root
         elif directory.exists() and any(directory.iterdir()):
             raise ConfigError(f"{directory} is not empty and no run; choose another directory")
         directory.mkdir(parents=True, exist_ok=True)
-        write_text(directory / RUN_FILE, RunFile(recipe=recipe, data=data).model_dump_json(indent=2) + "\n")
-        return cls(directory, recipe)
+        file = RunFile(recipe=recipe, data=data, root=remembered)
+        write_text(directory / RUN_FILE, file.model_dump_json(indent=2) + "\n")
+        return cls(directory, recipe, Path(remembered) if remembered else None)
 
     @classmethod
     def open(cls, directory: Path | str) -> Self:
         """Raises ConfigError when there is no run, or one of another release."""
-        return cls(Path(directory), cls._file(Path(directory)).recipe)
+        file = cls._file(Path(directory))
+        return cls(Path(directory), file.recipe, Path(file.root) if file.root else None)
+
+    def data_root(self, given: Path | str | None = None) -> Path:
+        """The folder that data set paths start at: the given one, else the remembered one, else the current one.
+
+        Raises DataMovedError where the remembered folder has a data set no more.
+        """
+        if given is not None:
+            return Path(given)
+        if self.root is None:
+            return Path()
+        for source in self.recipe.datasets:
+            if not (self.root / source.path).is_dir():
+                raise DataMovedError(self.directory, self.root, self.root / source.path)
+        return self.root
 
     @staticmethod
     def _file(directory: Path) -> RunFile:
@@ -134,8 +159,7 @@ class Run:
         except OSError as error:
             raise ConfigError(f"{directory} is no run directory: it has no readable {RUN_FILE}") from error
         except ValidationError as error:
-            reason = error.errors()[0]["msg"]
-            raise ConfigError(f"{directory / RUN_FILE} does not fit this release: {reason}") from error
+            raise ConfigError(f"{directory / RUN_FILE} does not fit this release: {first_problem(error)}") from error
 
     def seed_directory(self, seed: int) -> Path:
         return self.directory / f"seed-{seed}"
@@ -151,8 +175,8 @@ class Run:
 
     def results(self) -> dict[int, SeedResult]:
         """The results of all finished seeds."""
-        found = {seed: self.result(seed) for seed in self.recipe.seeds}
-        return {seed: result for seed, result in found.items() if result is not None}
+        results = {seed: self.result(seed) for seed in self.recipe.seeds}
+        return {seed: result for seed, result in results.items() if result is not None}
 
     def chosen(self, seed: int | None = None) -> SeedResult:
         """A seed's result, by default the one with the best validation AUC. Raises ConfigError when there is none."""

@@ -42,16 +42,16 @@ def at_ratios(logits: Tensor, lengths: Tensor, leads: Tensor | None = None) -> T
 
 
 def step_logits(predict: Predict, examples: Sequence[Example]) -> list[Floats]:
-    """Logits (T, K) of every step of each example, in their order, what leads it in included."""
+    """Logits (T, K) of every step of each example, in their order; the steps that lead in are included."""
     if not examples:
         raise ValueError("there are no clips to measure on")
-    found: dict[int, Floats] = {}
+    by_clip: dict[int, Floats] = {}
     with torch.no_grad():
         for indices, batch in plain_batches(examples):
             logits = predict(batch.x).cpu()
             for i, clip, length in zip(indices, logits, batch.lengths.tolist(), strict=True):
-                found[i] = clip[:length].numpy().copy()
-    return [found[i] for i in range(len(examples))]
+                by_clip[i] = clip[:length].numpy().copy()
+    return [by_clip[i] for i in range(len(examples))]
 
 
 def ratio_steps(examples: Sequence[Example]) -> Ints:

@@ -1,4 +1,4 @@
-"""Seeds: all randomness of a fit follows from a few small numbers, so that a resumed one draws the same again."""
+"""Seeds. All randomness of a fit follows from a few small numbers, so a resumed fit draws the same again."""
 
 from __future__ import annotations
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from inkling.models.bundle.loader import Bundle, load
 from inkling.models.bundle.registry import Found, Registry, zoo_directory
+from inkling.models.bundle.rows import verify_rows
 from inkling.models.bundle.schema import BundleSpec
 from inkling.models.bundle.vector import TestVector
 from inkling.models.bundle.verify import StepGraph, TensorInfo, initial_state, run_vector, verify_graph
@@ -27,6 +28,7 @@ __all__ = [
     "load",
     "run_vector",
     "verify_graph",
+    "verify_rows",
     "write",
     "zoo_directory",
 ]

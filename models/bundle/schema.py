@@ -2,6 +2,10 @@
 
 A bundle is a directory `NAME/VERSION/` with `bundle.json` (this schema), `step.onnx` (one causal step:
 `(input, *state) -> (logits, *next_state)`, batch first and dynamic), `vector.npz` (stored test vector) and `card.md`.
+Schema 2 adds `kind`, and the file `rows.onnx` (the step over rows of slabs, see `rows`), which a bundle may lack. A
+bundle of schema 1 loads as it is: it is a step without `rows.onnx`.
+
+The docstring under a field is its description in `BundleSpec.model_json_schema()`, from which the reference is made.
 """
 
 from __future__ import annotations
@@ -14,7 +18,10 @@ from inkling.models.clock import GapPolicy
 from inkling.models.resize import FitPolicy
 from inkling.models.skeletons import Skeleton
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+"""What is written; everything from 1 on is read."""
+KINDS = ("step",)
+"""What a bundle can be; `step` is one causal step of a model with its state."""
 OPSETS = range(17, 24)
 """ONNX opsets that this release reads."""
 
@@ -22,6 +29,7 @@ TOLERANCE = 1e-4
 """Largest difference of a logit between runtimes; raw logits are of order 1 to 10."""
 
 STEP_FILE = "step.onnx"
+ROWS_FILE = "rows.onnx"
 VECTOR_FILE = "vector.npz"
 CARD_FILE = "card.md"
 SPEC_FILE = "bundle.json"
@@ -37,7 +45,7 @@ OpenShare = Annotated[float, Field(gt=0, lt=1)]
 class Part(BaseModel):
     """Base of every piece of the schema: unknown keys are errors, values do not change after loading."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
 class PoseInput(Part):
@@ -47,8 +55,11 @@ class PoseInput(Part):
     """
 
     kind: Literal["pose"]
+    """`pose`: joints of people."""
     name: str = "pose"
+    """The graph's name of this input."""
     skeleton: Skeleton
+    """Which joints, in which order; whatever arrives is mapped onto it."""
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -63,10 +74,15 @@ class FrameInput(Part):
     """Images: `(B, height, width, 3)` uint8 RGB (`NHWC`); normalisation is inside the graph."""
 
     kind: Literal["frame"]
+    """`frame`: pictures."""
     name: str = "frame"
+    """The graph's name of this input."""
     height: Annotated[int, Field(gt=0, le=4096)]
+    """In pixels."""
     width: Annotated[int, Field(gt=0, le=4096)]
+    """In pixels."""
     layout: Literal["NHWC"] = "NHWC"
+    """Order of the axes: batch, height, width, channels."""
     fit: FitPolicy = "letterbox"
     """How an image of another size becomes this one (`inkling.models.resize.fit_image`)."""
 
@@ -83,10 +99,15 @@ class StateTensor(Part):
     """One named tensor that the model remembers between steps; `shape` is without the batch axis."""
 
     input: str
+    """The graph's name of the state that a step is given."""
     output: str
+    """The graph's name of the state that the next step is given."""
     shape: tuple[Annotated[int, Field(gt=0)], ...]
+    """Without the batch axis."""
     dtype: Literal["float32", "int64"] = "float32"
+    """Type of its elements."""
     initial: float = 0.0
+    """Every element before the first step."""
 
 
 class Gaps(Part):
@@ -96,14 +117,18 @@ class Gaps(Part):
     """
 
     policy: GapPolicy = "hold"
+    """`hold` repeats the last frame, `skip` lets the model's time stand still."""
     max_gap_s: Positive = 1.0
+    """Longest gap in seconds; a longer one sets the state back to its initial value."""
 
 
 class Temperature(Part):
     """Calibration by one temperature: probabilities are softmax(logits / temperature)."""
 
     kind: Literal["temperature"] = "temperature"
+    """`temperature`: one for all steps."""
     temperature: Positive = 1.0
+    """Above 1 it makes answers less sure, below 1 more."""
 
 
 class TimedTemperature(Part):
@@ -114,9 +139,13 @@ class TimedTemperature(Part):
     """
 
     kind: Literal["timed_temperature"] = "timed_temperature"
+    """`timed_temperature`: one that follows the age of the state."""
     first: Positive
+    """The temperature at the first step."""
     later: Positive
+    """The temperature that it approaches."""
     settle_s: Positive
+    """Seconds in which the difference between the two falls to 1/e."""
 
 
 def _calibration_kind(value: Any) -> str:
@@ -134,8 +163,11 @@ class DecisionRule(Part):
     """`on` or more for `min_steps` steps in a row begins an event; below `off` ends it."""
 
     on: Share = 0.6
+    """Probability from which on an event may begin."""
     off: Share = 0.4
+    """Probability below which it ends."""
     min_steps: Annotated[int, Field(ge=1)] = 3
+    """Steps in a row at `on` or more before it begins."""
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
@@ -145,15 +177,16 @@ class DecisionRule(Part):
 
 
 class Promise(Part):
-    """An error rate that may be asked for, and the least probability to commit at that keeps it.
-
-    threshold None: it could not be certified. committed: clips that it commits on, of those it was certified on.
-    """
+    """An error rate that may be asked for, and the least probability to commit at that keeps it."""
 
     error_rate: OpenShare
+    """The share of commitments that may be wrong."""
     threshold: Annotated[float, Field(gt=0, le=1)] | None
+    """The least probability to commit at; null: this rate could not be certified."""
     committed: Annotated[int, Field(ge=0)] = 0
+    """On how many clips it commits, of those that it was certified on."""
     wrong: Annotated[int, Field(ge=0)] = 0
+    """How many of these commitments are wrong."""
 
 
 class StoppingRule(Part):
@@ -166,12 +199,15 @@ class StoppingRule(Part):
     """
 
     min_steps: Annotated[int, Field(ge=1)] = 2
+    """Results in a row that must reach the threshold with one action."""
     delta: OpenShare = 0.1
+    """The promises hold with probability 1 - delta."""
     clips: Annotated[int, Field(ge=0)]
-    """That it was certified on; nothing else was fitted on them."""
+    """How many clips it was certified on; nothing else was fitted on them."""
     groups: Annotated[int, Field(ge=0)]
-    """Of which those clips are."""
+    """How many groups these clips are of."""
     promises: tuple[Promise, ...]
+    """In the order of their error rates."""
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
@@ -185,38 +221,60 @@ class Provenance(Part):
     """How the model came to be: enough to train it again."""
 
     data: tuple[str, ...]
+    """What it was trained on, a sentence for each data set, with the terms."""
     recipe: str
+    """Name of the recipe."""
     seed: int
+    """The seed of this fit."""
     git_commit: str
+    """Of the code that trained it; `+changes` when files differed from it, empty when unknown."""
     created: str
+    """When the fit ended, ISO 8601."""
     libraries: dict[str, str]
+    """Library name -> version."""
 
 
 class BundleSpec(Part):
     """The whole of `bundle.json`."""
 
-    schema_version: Literal[1]
+    schema_version: Literal[1, 2]
+    """Of `bundle.json` itself."""
+    kind: Literal["step"] = "step"
+    """What the bundle is: `step`, one causal step of a model with its state."""
     name: Name
+    """By which a stream asks for it; the directory above the version's is called that."""
     version: Version
+    """One to three numbers, compared as numbers; the directory is called that."""
     task: Literal["recognition", "anticipation"]
+    """`recognition`: a label is of the present."""
     labels: Annotated[tuple[str, ...], Field(min_length=2)]
+    """What it can answer, in the order of the logits."""
     background: str | None = None
     """The label that means 'nothing is happening'; it never becomes an event."""
     input: Annotated[PoseInput | FrameInput, Field(discriminator="kind")]
+    """What a step is given."""
     rate_hz: Positive
+    """Steps a second; frames of another rate are resampled to it."""
     gaps: Gaps = Gaps()
+    """What happens where frames are missing."""
     logits: str = "logits"
+    """The graph's name of its answer: one raw number for each label."""
     state: tuple[StateTensor, ...]
+    """What the model remembers between steps."""
     opset: int
+    """ONNX opset of the graphs."""
     tolerance: Annotated[float, Field(gt=0, le=1)] = TOLERANCE
     """Largest difference of a logit from the stored vector; wider for a graph that was rounded after training."""
     calibration: Calibration = Temperature()
+    """How logits become probabilities."""
     decision: DecisionRule = DecisionRule()
+    """When a probability becomes an event."""
     stopping: StoppingRule | None = None
     """Of a bundle that can promise how often its commitments are wrong."""
     quality: dict[str, Any]
     """Measured quality, free in form: set name -> figures, each reproducible by a command on the card."""
     provenance: Provenance
+    """How the model came to be."""
     files: dict[str, Sha256]
     """sha256 of every other file of the bundle."""
 
@@ -224,6 +282,11 @@ class BundleSpec(Part):
     def full_name(self) -> str:
         """`NAME/VERSION`: two versions of one name are two bundles."""
         return f"{self.name}/{self.version}"
+
+    @property
+    def has_rows(self) -> bool:
+        """Whether `rows.onnx` is one of its files; to schema 1 that name meant nothing."""
+        return self.schema_version >= 2 and ROWS_FILE in self.files
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Protocol
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from inkling.models.arrays import Array
 from inkling.models.bundle.loader import Bundle
 from inkling.models.bundle.schema import TOLERANCE, BundleSpec
 from inkling.models.errors import BundleDisagrees, BundleInvalid
 
-Array = NDArray[Any]
 TensorInfo = tuple[str, tuple[int | None, ...]]
 """numpy dtype name, and shape with None for an axis that is free (the batch)."""
 
@@ -83,26 +85,37 @@ def verify_graph(bundle: Bundle, graph: StepGraph) -> None:
 def check_tensors(bundle: Bundle, graph: StepGraph) -> None:
     """Raise BundleInvalid unless inputs and outputs are those of the spec: names, dtypes, shapes, free batch axis."""
     spec = bundle.spec
-    wanted_in: dict[str, tuple[str, str, tuple[int, ...]]] = {
-        spec.input.name: ("input", spec.input.dtype, spec.input.shape)
-    }
-    wanted_out: dict[str, tuple[str, str, tuple[int, ...]]] = {spec.logits: ("logits", "float32", (len(spec.labels),))}
+    wanted_in = {spec.input.name: Wanted("input", spec.input.dtype, spec.input.shape)}
+    wanted_out = {spec.logits: Wanted("logits", "float32", (len(spec.labels),))}
     for s in spec.state:
-        wanted_in[s.input] = wanted_out[s.output] = ("state", s.dtype, s.shape)
-    for side, wanted, found in (("inputs", wanted_in, graph.inputs), ("outputs", wanted_out, graph.outputs)):
-        for name, (role, dtype, shape) in wanted.items():
-            what = role if role == name else f"{role} {name!r}"
-            if name not in found:
-                raise BundleInvalid(bundle.path, f"{what} is missing from the graph's {side}")
-            if found[name] != (dtype, (None, *shape)):
-                raise BundleInvalid(
-                    bundle.path,
-                    f"{what} must be {_show(dtype, (None, *shape))} in the graph's {side}, it is {_show(*found[name])}",
-                )
-        for name in found:
-            if name not in wanted:
-                raise BundleInvalid(bundle.path, f"the graph's {side} have {name!r}, which the spec does not name")
+        wanted_in[s.input] = wanted_out[s.output] = Wanted("state", s.dtype, s.shape)
+    check_side(bundle.path, "the graph's inputs", wanted_in, graph.inputs)
+    check_side(bundle.path, "the graph's outputs", wanted_out, graph.outputs)
 
 
-def _show(dtype: str, shape: tuple[int | None, ...]) -> str:
-    return f"{dtype} ({', '.join('batch' if size is None else str(size) for size in shape)})"
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A tensor that a graph must have. shape: without the first axis, which must be free and is called `axis`."""
+
+    role: str
+    dtype: str
+    shape: tuple[int, ...]
+    axis: str = "batch"
+
+
+def check_side(path: Path, where: str, wanted: Mapping[str, Wanted], found: Mapping[str, TensorInfo]) -> None:
+    """Raise BundleInvalid unless the tensors on one side of a graph are those that are wanted, and no others."""
+    for name, tensor in wanted.items():
+        what = tensor.role if tensor.role == name else f"{tensor.role} {name!r}"
+        if name not in found:
+            raise BundleInvalid(path, f"{what} is missing from {where}")
+        if found[name] != (tensor.dtype, (None, *tensor.shape)):
+            must, is_ = _show(tensor.dtype, (None, *tensor.shape), tensor.axis), _show(*found[name], tensor.axis)
+            raise BundleInvalid(path, f"{what} must be {must} in {where}, it is {is_}")
+    for name in found:
+        if name not in wanted:
+            raise BundleInvalid(path, f"{where} have {name!r}, which the spec does not name")
+
+
+def _show(dtype: str, shape: tuple[int | None, ...], axis: str) -> str:
+    return f"{dtype} ({', '.join(axis if size is None else str(size) for size in shape)})"

@@ -8,28 +8,51 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
-from inkling.models.bundle.loader import first_problem, read_files, read_spec
+from inkling.models.bundle.loader import Bundle, read_files, read_spec
 from inkling.models.bundle.onnx_header import read_header
-from inkling.models.bundle.schema import CARD_FILE, SCHEMA_VERSION, SPEC_FILE, STEP_FILE, VECTOR_FILE, BundleSpec
+from inkling.models.bundle.schema import (
+    CARD_FILE,
+    ROWS_FILE,
+    SCHEMA_VERSION,
+    SPEC_FILE,
+    STEP_FILE,
+    VECTOR_FILE,
+    BundleSpec,
+)
 from inkling.models.bundle.vector import TestVector
 from inkling.models.errors import BundleInvalid
+from inkling.models.problems import first_problem
 
 
-def write(root: Path | str, fields: Mapping[str, Any], step_onnx: bytes, vector: TestVector, card: str) -> Path:
+def write(
+    root: Path | str,
+    fields: Mapping[str, Any],
+    step_onnx: bytes,
+    vector: TestVector,
+    card: str,
+    rows_onnx: bytes | None = None,
+    verify: Callable[[Bundle], object] | None = None,
+) -> Path:
     """Write `root/NAME/VERSION` and return that path.
 
     fields: those of `BundleSpec`, plain or as its parts; `schema_version`, `opset` and `files` are filled in from
-    the contents. step_onnx carries metadata `name` and `version`. A crash leaves no half-written version behind.
-    Raises BundleInvalid or BundleUnsupported for what `load` would refuse, and when the version exists already.
+    the contents. step_onnx and rows_onnx carry metadata `name` and `version`; without the latter a GPU fetches every
+    track's state from the host. verify: raises BundleError when the graphs are not as they should be. A crash leaves no
+    half-written version behind.
+    Raises BundleInvalid or BundleUnsupported for what `load` would refuse, BundleInvalid also when the version exists
+    already, and what `verify` raises; then nothing is written.
     """
     root = Path(root)
     contents = {STEP_FILE: step_onnx, VECTOR_FILE: vector.to_npz(), CARD_FILE: card.encode()}
+    if rows_onnx is not None:
+        contents[ROWS_FILE] = rows_onnx
     spec = _spec(root, fields, contents)
     final = root / spec.name / spec.version
     if final.exists():
@@ -46,7 +69,9 @@ def write(root: Path | str, fields: Mapping[str, Any], step_onnx: bytes, vector:
     try:
         for name, data in (*contents.items(), (SPEC_FILE, text.encode())):
             _write_through(draft / name, data)
-        read_files(draft, read_spec(draft))  # what is published has been read back as `load` will read it
+        written = read_files(draft, read_spec(draft))  # what is published has been read back as `load` will read it
+        if verify is not None:
+            verify(replace(written, path=final))
         draft.chmod(0o755)
         _sync_directory(draft)
         try:

@@ -36,11 +36,14 @@ Side = Annotated[int, Field(ge=32, le=1024)]
 class FrameConfig(BaseModel):
     """How frames become features."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
     height: Side = 224
+    """Height of the frames that the network sees, in pixels."""
     width: Side = 224
+    """Width of these frames."""
     fit: FitPolicy = "letterbox"
+    """How an image of another shape becomes such a frame: bars (`letterbox`), distorted (`stretch`), cut (`crop`)."""
     backbone: Literal["mobilenet_v2", "resnet18", "resnet50", "resnet_small", "vgg16"] = "resnet_small"
     """`resnet_small`: four basic blocks of `channels` and two, four and eight times as many, to train from scratch."""
     channels: Annotated[int, Field(ge=8, le=64)] = 16

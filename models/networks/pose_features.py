@@ -29,7 +29,7 @@ _TINY = 1e-6
 class PoseConfig(BaseModel):
     """What is known of poses at each step besides what always is."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
     spans_s: tuple[Annotated[float, Field(gt=0, le=5)], ...] = (0.12, 0.32)
     """Seconds, each no less than a step: how far the joints have come since then. Velocities alone are of two frames,

@@ -23,17 +23,20 @@ Size = Annotated[int, Field(ge=1, le=8192)]
 
 
 class NetworkConfig(BaseModel):
-    """Shape of a network. `widths`: layers between the features and the recurrent layer (empty: none)."""
+    """Shape of a network."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
     cell: Literal["gru", "lstm"] = "gru"
+    """Kind of the recurrent layer."""
     hidden: Size = 128
     """Units of the recurrent layer; in a teacher, of each direction."""
     widths: tuple[Size, ...] = (256, 128)
+    """Sizes of the layers between the features and the recurrent layer; empty: none."""
     standardised: bool = True
     """Features are standardised before all layers, in training by the batch they are in."""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.3
+    """Share of units that are dropped in training."""
 
 
 class StudentConfig(NetworkConfig):
@@ -50,6 +53,7 @@ class TeacherConfig(NetworkConfig):
     """The teacher that sees the future."""
 
     hidden: Size = 256
+    """Units of the recurrent layer, of each direction."""
 
 
 class Extractor(Protocol):

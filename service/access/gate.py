@@ -28,12 +28,20 @@ class ProxyLogin:
 
 @dataclass(slots=True)
 class Gate:
-    """Knows everybody. tokens None: nobody is asked, and all are `LOCAL`."""
+    """Knows everybody. tokens None: there can be none. As long as there are none nobody is asked: all are `LOCAL`."""
 
     tokens: Tokens | None
     proxy: ProxyLogin | None = None
+    _asks: bool = False
     sessions: Sessions = field(default_factory=Sessions)
     throttle: Throttle = field(default_factory=Throttle)
+
+    @property
+    def asks(self) -> bool:
+        """Whether a request must say who sends it: from the first token on, and then until the server ends."""
+        if not self._asks:
+            self._asks = self.proxy is not None or (self.tokens is not None and self.tokens.any())
+        return self._asks
 
     def identify(self, headers: Mapping[str, str], address: str, peer: str, now_s: float) -> Identity | None:
         """Who that is; None when the request says nothing of it.
@@ -41,7 +49,7 @@ class Gate:
         headers: by lower-case name. address: the client's, also behind a proxy; peer: of the connection itself. now_s:
         seconds since 1970. Raises Unauthorized for a token or cookie that is not valid, TooManyTries.
         """
-        if self.tokens is None:
+        if not self.asks:
             return LOCAL
         proxy = self.proxy
         if proxy is not None and peer in proxy.addresses and (name := headers.get(proxy.header)):
@@ -51,7 +59,7 @@ class Gate:
             return self.sign_in(text, address, now_s).identity
         if (cookie := session_cookie(headers)) is not None:
             token_id = self.sessions.token_id(cookie, now_s)
-            token = None if token_id is None else self.tokens.get(token_id, now_s)
+            token = None if token_id is None or self.tokens is None else self.tokens.get(token_id, now_s)
             if token is None:
                 self.sessions.end(cookie)
                 raise Unauthorized("you are no longer signed in: sign in again at /login")

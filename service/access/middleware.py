@@ -41,15 +41,22 @@ _POLICY = b"default-src 'self'; img-src 'self' data: blob:; frame-ancestors 'non
 
 
 @dataclass(frozen=True, slots=True)
-class Access:
-    """The middleware. hosts, origins: allowed beside the server's own."""
+class AccessTerms:
+    """What a server asks of requests. hosts, origins: allowed beside the server's own."""
 
-    app: ASGIApp
     gate: Gate
     hosts: Sequence[str] = ()
     origins: Sequence[str] = ()
     refused: Callable[[str], None] = lambda code: None
     """Counts what is refused, by error code."""
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """The middleware. terms: asked at each request, since a server's parts may be made after its application."""
+
+    app: ASGIApp
+    terms: Callable[[], AccessTerms]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request or WebSocket."""
@@ -58,11 +65,12 @@ class Access:
             return
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in reversed(scope["headers"])}
         method = scope["method"] if scope["type"] == "http" else "WEBSOCKET"
+        terms = self.terms()
         try:
-            self._check_page(headers, method, scope["path"])
-            identity = self._admit(scope, headers, needed(method, scope["path"]))
+            _check_page(terms, headers, method, scope["path"])
+            identity = _admit(terms.gate, scope, headers, needed(method, scope["path"]))
         except ServiceError as error:
-            self.refused(error.code)
+            terms.refused(error.code)
             await _refuse(scope, receive, send, error)
             return
         scope[IDENTITY] = identity
@@ -71,33 +79,35 @@ class Access:
         else:
             await self.app(scope, receive, _guarded(send, scope, method, identity))
 
-    def _check_page(self, headers: dict[str, str], method: str, path: str) -> None:
-        """Raises Forbidden for a host that is not ours, and for pages of other sites that want to do something."""
-        host = headers.get("host")
-        if not host_allowed(host, self.hosts):
-            raise Forbidden("this server is not known by that host name: an operator adds it to allowed_hosts")
-        if method in _SAFE:
-            return
-        if not origin_allowed(headers.get("origin"), host, self.origins):
-            raise Forbidden("pages of another site may not use this server: an operator adds it to allowed_origins")
-        kind = headers.get("content-type", "").partition(";")[0].strip().lower()
-        if method != "WEBSOCKET" and kind in _FORMS and path not in ("/login", "/logout", "/v1/clips"):
-            raise Forbidden("send JSON, with content-type: application/json")
 
-    def _admit(self, scope: Scope, headers: dict[str, str], need: Need) -> Identity | None:
-        """Who may do this. Raises Unauthorized, Forbidden, TooManyTries."""
-        if need == ANYBODY:
-            return None
-        peer = (scope.get("client") or ("", 0))[0]
-        identity = self.gate.identify(headers, peer, peer, time.time())
-        if identity is None:
-            if scope["type"] == "websocket":
-                return None  # its first message may bring a token
-            raise Unauthorized(
-                "this server asks for a token: send it as `Authorization: Bearer …`, or sign in at /login"
-            )
-        check_role(identity, need)
-        return identity
+def _check_page(terms: AccessTerms, headers: dict[str, str], method: str, path: str) -> None:
+    """Raises Forbidden for a host that is not ours, and for pages of other sites that want to do something."""
+    host = headers.get("host")
+    if not host_allowed(host, terms.hosts):
+        raise Forbidden("this server is not known by that host name: an operator adds it to allowed_hosts")
+    if method in _SAFE:
+        return
+    if not origin_allowed(headers.get("origin"), host, terms.origins):
+        raise Forbidden("pages of another site may not use this server: an operator adds it to allowed_origins")
+    kind = headers.get("content-type", "").partition(";")[0].strip().lower()
+    if method != "WEBSOCKET" and kind in _FORMS and path not in ("/login", "/logout", "/v1/clips"):
+        raise Forbidden("send JSON, with content-type: application/json")
+
+
+def _admit(gate: Gate, scope: Scope, headers: dict[str, str], need: Need) -> Identity | None:
+    """Who may do this. Raises Unauthorized, Forbidden, TooManyTries."""
+    if need == ANYBODY:
+        return None
+    peer = (scope.get("client") or ("", 0))[0]
+    identity = gate.identify(headers, peer, peer, time.time())
+    if identity is None:
+        if scope["type"] == "websocket":
+            return None  # its first message may bring a token
+        raise Unauthorized(
+            "this server asks for a token: send it as `Authorization: Bearer …`, or sign in at /login"
+        )
+    check_role(identity, need)
+    return identity
 
 
 def check_role(identity: Identity, need: Need) -> None:

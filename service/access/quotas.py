@@ -32,6 +32,7 @@ class Quotas:
 
     quota: Quota
     _streams: Counter[str] = field(default_factory=Counter)
+    _sources: dict[str, str] = field(default_factory=dict)
     _buckets: dict[str, _Bucket] = field(default_factory=dict)
 
     def open_stream(self, token_id: str) -> None:
@@ -47,11 +48,24 @@ class Quotas:
         if self._streams[token_id] <= 0:
             del self._streams[token_id]
 
-    def check_sources(self, token_id: str, there: int) -> None:
-        """there: sources that this token added. Raises OverQuota when no other one may be added."""
+    def check_sources(self, token_id: str) -> None:
+        """Raises OverQuota when this token may add no other source."""
         limit = self.quota.sources
-        if limit is not None and there >= limit:
+        if limit is not None and sum(owner == token_id for owner in self._sources.values()) >= limit:
             raise OverQuota(f"this token has added {limit} sources, as many as it may; remove one first")
+
+    def add_source(self, token_id: str, source_id: str) -> None:
+        """A source was added. Since the server's start: sources that it took up again count for nobody."""
+        self._sources[source_id] = token_id
+
+    def remove_source(self, source_id: str) -> None:
+        """A source was removed, by whoever it was."""
+        self._sources.pop(source_id, None)
+
+    @property
+    def limits_bytes(self) -> bool:
+        """Whether `take_bytes` ever makes anybody wait."""
+        return self.quota.bytes_per_s is not None
 
     def take_bytes(self, token_id: str, count: int, now_s: float) -> float:
         """Count what came in; seconds to wait before more is read, 0 while the token is within its rate."""

@@ -85,6 +85,10 @@ class Tokens:
         """Every token, the oldest first. Raises TokenError."""
         return [_token(row) for row in self._read("SELECT * FROM tokens ORDER BY created_s, id", ())]
 
+    def any(self) -> bool:
+        """Whether there is a token at all. Raises TokenError."""
+        return bool(self._read("SELECT * FROM tokens LIMIT 1", ()))
+
     def find(self, text: str, now_s: float) -> Token | None:
         """The valid token of that text. Raises TokenError when the file cannot be read."""
         form = _FORM.fullmatch(text)

@@ -10,18 +10,22 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from itertools import groupby
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-from rich.console import Console
 
-from inkling.service.cli.live import Feed, show
-from inkling.service.client.blocking import Client, ClientError, RemoteError, Stream, Timeline
-from inkling.service.client.clips import TYPES, Entry
+from inkling.client import Client, ClientError, RemoteError, Stream, Timeline, TimelineEntry
+from inkling.service.client.clips import TYPES
 from inkling.service.client.pose_files import guess_skeleton, read_frames
 from inkling.service.client.target import BUNDLE, DEFAULT_URL, VIDEO_BUNDLE, Frame
+from inkling.service.demo.clip import FPS, TURN_S, clip, save
 from inkling.service.demo.figure import ACTIONS
 from inkling.service.protocol.codec import DecisionMessage, Prediction, encode
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from inkling.service.cli.live import Feed
 
 
 def register(verbs: argparse._SubParsersAction[Any]) -> None:
@@ -52,6 +56,10 @@ def register(verbs: argparse._SubParsersAction[Any]) -> None:
     demo.add_argument("--action", choices=("cycle", *ACTIONS), default="cycle", help="default: all of them in turn")
     demo.add_argument("--seconds", type=float, help="end after so many seconds; default: until Ctrl-C")
     demo.add_argument("--plain", action="store_true", help="print lines, as it does when the output is no terminal")
+    demo.add_argument(
+        "--save", type=Path, metavar="FILE", help="write the figure as a pose clip, .npz or .json; no server"
+    )
+    demo.add_argument("--fps", type=float, default=FPS, help=f"frames a second of the saved clip; default {FPS:g}")
     demo.set_defaults(run=run_demo)
 
 
@@ -82,12 +90,16 @@ def run_stream(args: argparse.Namespace) -> int:
 
 def _stream_video(args: argparse.Namespace) -> int:
     """Play a video with bars on a terminal, else a line a prediction."""
-    from inkling.service.cli.film import play_video, show_video
-    from inkling.service.client.capture import open_capture  # the other verbs start faster without OpenCV
+    from inkling.service.cli.play import play_video  # the other verbs need no OpenCV
+    from inkling.service.client.capture import open_capture
 
-    console = Console()
-    drawn = console.is_terminal and not (args.plain or args.json)
-    feed = Feed()
+    console = None if args.plain or args.json else _terminal()
+    feed = None
+    if console is not None:
+        from inkling.service.cli.film import show_video
+        from inkling.service.cli.live import Feed
+
+        feed = Feed()
     with open_capture(args.video) as capture:
         policy: Literal["block", "drop_oldest"] = "block" if args.fast and not capture.live else "drop_oldest"
         client = Client(args.url)
@@ -96,20 +108,30 @@ def _stream_video(args: argparse.Namespace) -> int:
                 args.bundle or VIDEO_BUNDLE,
                 input="frame",
                 policy=policy,
-                on_event=feed.event,
+                on_event=feed.event if feed else None,
                 on_error=_complain,
-                on_decision=feed.decision if drawn else _teller(args.json),
+                on_decision=feed.decision if feed else _teller(args.json),
                 error_rate=args.error_rate,
             ) as stream,
             contextlib.suppress(KeyboardInterrupt),
         ):
-            if drawn:
+            if console is not None and feed is not None:
                 show_video(stream, feed, capture, _name(args.video), console, plain=False, seconds=args.seconds)
             else:
                 for prediction in play_video(stream, capture, fast=args.fast, seconds=args.seconds):
                     _write(encode(prediction) if args.json else _line(prediction))
         _sum_up(stream, args.json)
     return 0
+
+
+def _terminal() -> Console | None:
+    """The terminal to draw on; None: the output is none, or rich is not installed."""
+    try:
+        from rich.console import Console
+    except ModuleNotFoundError:
+        return None
+    console = Console()
+    return console if console.is_terminal else None
 
 
 def _sum_up(stream: Stream, as_json: bool) -> None:
@@ -143,7 +165,16 @@ def run_score(args: argparse.Namespace) -> int:
 
 
 def run_demo(args: argparse.Namespace) -> int:
-    """Show the figure, or a film, until `--seconds` are over or Ctrl-C."""
+    """Show the figure, or a film, until `--seconds` are over or Ctrl-C; or save the figure's poses."""
+    if args.save is not None:
+        seconds = args.seconds or TURN_S * (len(ACTIONS) if args.action == "cycle" else 1)
+        save(args.save, clip(args.action, seconds, args.fps), args.fps)
+        _write(f"{seconds:g} s of {args.action} at {args.fps:g} frames a second in {args.save}")
+        return 0
+    from rich.console import Console
+
+    from inkling.service.cli.live import Feed, show
+
     feed = Feed()
     if args.video is not None:
         return _demo_video(args, feed)
@@ -163,6 +194,8 @@ def run_demo(args: argparse.Namespace) -> int:
 
 
 def _demo_video(args: argparse.Namespace, feed: Feed) -> int:
+    from rich.console import Console
+
     from inkling.service.cli.film import show_video
     from inkling.service.client.capture import open_capture
 
@@ -205,10 +238,8 @@ def _paced(frames: Iterable[tuple[float, Frame]], fast: bool) -> Iterator[tuple[
 
 def _play(stream: Stream, frames: Iterable[tuple[float, Frame]]) -> Iterator[Prediction]:
     for due, (pts_s, people) in frames:
-        while (left_s := due - time.monotonic()) > 0:
-            yield from stream.received(left_s)
+        yield from stream.received(max(due - time.monotonic(), 0.0))
         stream.send(people, pts_s)
-        yield from stream.received()
     yield from stream.finish()
 
 
@@ -225,7 +256,7 @@ def _spans(timeline: Timeline) -> Iterator[str]:
             yield f"{times}  {track:>5}  {timeline.labels[best]:<20} {mean[best]:5.0%}  {rest}"
 
 
-def _leader(entry: Entry) -> int:
+def _leader(entry: TimelineEntry) -> int:
     return int(np.argmax(entry.probabilities))
 
 

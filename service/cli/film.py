@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
 from itertools import pairwise
 
 import cv2
@@ -15,10 +14,10 @@ from rich.style import Style
 from rich.text import Text
 
 from inkling.service.cli import screen
-from inkling.service.cli.live import DRAW_EVERY_S, PLAIN_EVERY_S, Feed, print_lines
+from inkling.service.cli.live import DRAW_EVERY_S, PLAIN_EVERY_S, Feed, drawn, print_lines
+from inkling.service.cli.play import play_video
 from inkling.service.client.blocking import Stream
 from inkling.service.client.capture import Capture
-from inkling.service.protocol.codec import Prediction
 from inkling.service.protocol.image_binary import Pixels
 
 _SHADES = 6
@@ -47,34 +46,6 @@ def draw_picture(image: Pixels, columns: int, rows: int) -> Text:
     return text
 
 
-def play_video(
-    stream: Stream,
-    capture: Capture,
-    *,
-    fast: bool = False,
-    seconds: float | None = None,
-    shown: Callable[[float, Pixels], None] = lambda pts_s, image: None,
-) -> Iterator[Prediction]:
-    """Send what is captured, in real time unless `fast`, and yield what comes back; then end the stream.
-
-    In real time a frame for which the server has no credit is left out here, before it is made a JPEG. shown: called
-    with each frame that is sent.
-    """
-    began_s = time.monotonic()
-    for pts_s, image in capture:
-        if seconds is not None and pts_s >= seconds:
-            break
-        if not (fast or capture.live):
-            while (left_s := began_s + pts_s - time.monotonic()) > 0:
-                yield from stream.received(left_s)
-        if fast or stream.room:
-            pixels = image()
-            stream.send_image(pixels, pts_s)
-            shown(pts_s, pixels)
-        yield from stream.received()
-    yield from stream.finish()
-
-
 def show_video(
     stream: Stream,
     feed: Feed,
@@ -96,7 +67,9 @@ def show_video(
         scene.elapsed_s = pts_s
         scene.frames += 1
         if not plain:
-            scene.picture = draw_picture(image, screen.PICTURE_COLUMNS, screen.PICTURE_ROWS)
+            layout = screen.Layout.of(console.width, console.height)
+            scene.image = (image.shape[1], image.shape[0])
+            scene.picture = draw_picture(image, layout.figure(scene.image), layout.rows)
 
     predictions = play_video(stream, capture, fast=fast, seconds=seconds, shown=seen)
     if plain:
@@ -106,13 +79,13 @@ def show_video(
                 drawn_s = prediction.pts_s
                 print_lines(console, scene)
         return
-    with Live(screen.view(scene), console=console, auto_refresh=False) as live:
+    with Live(drawn(scene, console), console=console, auto_refresh=False) as live:
         for prediction in predictions:
             feed.film(prediction, stream.latency_s)
             if time.monotonic() - drawn_s >= DRAW_EVERY_S:
                 drawn_s = time.monotonic()
-                live.update(screen.view(scene), refresh=True)
-        live.update(screen.view(scene), refresh=True)
+                live.update(drawn(scene, console), refresh=True)
+        live.update(drawn(scene, console), refresh=True)
 
 
 def _colour(rgb: Pixels) -> Color:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.live import Live
 
 from inkling.service.cli import screen
 from inkling.service.client.blocking import Stream
-from inkling.service.demo.figure import ACTIONS, pose
+from inkling.service.demo.clip import turns
+from inkling.service.demo.figure import pose
 from inkling.service.protocol.codec import DecisionMessage, Event, Prediction
 
 RATE_HZ = 30
@@ -19,8 +20,6 @@ IMAGE = (460, 560)
 HEIGHT = 430.0
 """Of the figure, in pixels: even hanging from a bar it stays within the image."""
 CENTRE = (230.0, 332.0)
-TURN_S = 6.0
-"""Seconds of each action when they take turns."""
 PLAIN_EVERY_S = 0.5
 DRAW_EVERY_S = 1 / 15
 
@@ -67,17 +66,13 @@ def show(stream: Stream, feed: Feed, action: str, seconds: float | None, console
     if plain or not console.is_terminal:
         _run(stream, feed, action, seconds, PLAIN_EVERY_S, lambda: print_lines(console, scene))
         return
-    with Live(screen.view(scene), console=console, auto_refresh=False) as live:
-        _run(stream, feed, action, seconds, DRAW_EVERY_S, lambda: live.update(screen.view(scene), refresh=True))
+    with Live(drawn(scene, console), console=console, auto_refresh=False) as live:
+        _run(stream, feed, action, seconds, DRAW_EVERY_S, lambda: live.update(drawn(scene, console), refresh=True))
 
 
-def turns(action: str) -> Iterator[tuple[str, float]]:
-    """(action, seconds it lasts), endlessly."""
-    while True:
-        if action == "cycle":
-            yield from ((name, TURN_S) for name in ACTIONS)
-        else:
-            yield action, float("inf")
+def drawn(scene: screen.Scene, console: Console) -> RenderableType:
+    """The scene as large as the terminal is at this moment."""
+    return screen.view(scene, screen.Layout.of(console.width, console.height))
 
 
 def _run(

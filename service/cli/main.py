@@ -1,5 +1,6 @@
 """The `inkling` command: one verb a line, typed errors as one sentence on stderr.
 
+What the base install lacks is imported by the verb that needs it, which then says which extra brings it.
 Exit codes: 0 done, 1 an error that the sentence explains, 2 wrong usage or a missing extra, 130 interrupted.
 Verbs of other packages (training's) come in through the entry-point group `inkling.commands`: a callable that takes
 the arguments after its name and returns the exit code.
@@ -14,14 +15,16 @@ import sys
 from collections.abc import Sequence
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
+from typing import Any
 
-from inkling.models.bundle import Registry, load, zoo_directory
 from inkling.models.errors import BundleError, InklingError
+from inkling.models.extras import EXTRAS, missing
 from inkling.service.cli import client_verbs
-from inkling.service.settings import CONFIG_VARIABLE, PREFIX, Settings, load_settings
 from inkling.service.version import described
 
 GROUP = "inkling.commands"
+SERVER_VERBS = ("serve", "bundles")
+"""Verbs that the base install only names: they need the extra `serve`."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -31,15 +34,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         if argv and argv[0] in plugins:
             return _run_plugin(plugins[argv[0]], argv[1:])
+        if argv and argv[0] in SERVER_VERBS:
+            import inkling.service.settings  # noqa: F401 -- first, for its flags would be unknown without it
         args = build_parser(plugins).parse_args(argv)
         code: int = args.run(args)
     except InklingError as error:
         print(f"inkling: {error}", file=sys.stderr)
         return 1
     except ModuleNotFoundError as error:
-        if error.name != "onnxruntime":
+        if (text := missing(error.name, f"inkling {argv[0]}")) is None:
             raise
-        print("inkling: no engine; install the extra gpu (NVIDIA) or cpu, not both", file=sys.stderr)
+        print(f"inkling: {text}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 130
@@ -56,19 +61,7 @@ def build_parser(plugins: Sequence[str] | dict[str, EntryPoint] = ()) -> argpars
     )
     parser.add_argument("--version", action=_Version, help="show version, commit and bundles, and exit")
     verbs = parser.add_subparsers(title="verbs", required=True, metavar="VERB")
-
-    serve = verbs.add_parser("serve", help="run the server", description=f"Run the server. {Settings.__doc__}")
-    serve.add_argument(
-        "--config", type=Path, metavar="FILE", help=f"TOML file with settings (also {CONFIG_VARIABLE}; flags win)"
-    )
-    for name, field in Settings.model_fields.items():
-        default = "" if field.default in ((), None) else f"; default {field.default}"
-        serve.add_argument(
-            f"--{name.replace('_', '-')}",
-            metavar=name.rsplit("_", 1)[-1].upper(),
-            help=f"{field.description} ({PREFIX}{name.upper()}{default})",
-        )
-    serve.set_defaults(run=_serve)
+    _add_serve(verbs)
 
     bundles = verbs.add_parser("bundles", help="list the bundles that a server here would find")
     bundles.add_argument("--config", type=Path, metavar="FILE", help="as for serve")
@@ -82,6 +75,28 @@ def build_parser(plugins: Sequence[str] | dict[str, EntryPoint] = ()) -> argpars
     return parser
 
 
+def _add_serve(verbs: argparse._SubParsersAction[Any]) -> None:
+    """The parser of `serve`, without its flags where the extra is missing."""
+    try:
+        from inkling.service.settings import CONFIG_VARIABLE, FIELDS, PREFIX, Settings
+    except ModuleNotFoundError:
+        verbs.add_parser("serve", help="run the server (needs the extra serve)")
+        return
+
+    serve = verbs.add_parser("serve", help="run the server", description=f"Run the server. {Settings.__doc__}")
+    serve.add_argument(
+        "--config", type=Path, metavar="FILE", help=f"TOML file with settings (also {CONFIG_VARIABLE}; flags win)"
+    )
+    for name, field in FIELDS.items():
+        default = "" if field.default in ((), None) else f"; default {field.default}"
+        serve.add_argument(
+            f"--{name.replace('_', '-')}",
+            metavar=name.rsplit("_", 1)[-1].upper(),
+            help=f"{field.description} ({PREFIX}{name.upper()}{default})",
+        )
+    serve.set_defaults(run=_serve)
+
+
 class _Version(argparse.Action):
     """`--version`, which looks for bundles only when it is asked."""
 
@@ -90,13 +105,21 @@ class _Version(argparse.Action):
 
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
         print(described())
-        found = Registry([zoo_directory(), *load_settings().bundles]).scan()
-        print("bundles:", ", ".join(f"{entry.name}/{entry.version}" for entry in found) or "none")
+        try:
+            from inkling.models.bundle import Registry, zoo_directory
+            from inkling.service.settings import load_settings
+        except ModuleNotFoundError:
+            print("the client alone; the server comes with the extra serve")
+        else:
+            found = Registry([zoo_directory(), *load_settings().bundles]).scan()
+            print("bundles:", ", ".join(f"{entry.name}/{entry.version}" for entry in found) or "none")
         parser.exit()
 
 
 def _serve(args: argparse.Namespace) -> int:
-    settings = load_settings({name: getattr(args, name) for name in Settings.model_fields}, args.config)
+    from inkling.service.settings import FIELDS, load_settings
+
+    settings = load_settings({name: getattr(args, name) for name in FIELDS}, args.config)
     from inkling.service import (
         logs,  # the other verbs start faster without a web framework
         server,  # the other verbs start faster without a web framework
@@ -108,6 +131,9 @@ def _serve(args: argparse.Namespace) -> int:
 
 
 def _bundles(args: argparse.Namespace) -> int:
+    from inkling.models.bundle import Registry, load, zoo_directory
+    from inkling.service.settings import load_settings
+
     settings = load_settings({"bundles": args.bundles}, args.config)
     rows: list[dict[str, object]] = []
     for found in Registry([zoo_directory(), *settings.bundles]).scan():
@@ -138,11 +164,10 @@ def _run_plugin(entry: EntryPoint, argv: list[str]) -> int:
     try:
         code: int = entry.load()(argv)
     except ModuleNotFoundError as error:
-        print(
-            f"inkling: {entry.name} needs the package {error.name!r}, which comes with the extra train; "
-            "in a checkout: pip install '.[train]'",
-            file=sys.stderr,
-        )
+        what = f"inkling {entry.name}"
+        own = entry.name if entry.name in EXTRAS.values() else None
+        text = missing(error.name, what, own) or f"{what} needs the package {error.name!r}, which is not installed"
+        print(f"inkling: {text}", file=sys.stderr)
         return 2
     return code
 

@@ -18,14 +18,17 @@ from inkling.service.client.blocking import Client
 from inkling.service.client.target import BUNDLE, DEFAULT_URL
 from inkling.service.demo.figure import ACTIONS
 
+COLUMNS, LINES = 100, 30
+"""Of the terminal in the picture."""
+
 
 def draw(url: str, bundle: str, action: str, seconds: float) -> str:
     """SVG of what the demo shows `seconds` after a figure began `action`."""
     feed = Feed()
+    still = Console(record=True, width=COLUMNS, file=io.StringIO(), force_terminal=True, color_system="truecolor")
     with Client(url).stream(bundle, skeleton="coco17", on_event=feed.event) as stream:
         show(stream, feed, action, seconds, Console(file=io.StringIO()), plain=True)
-    still = Console(record=True, width=screen.WIDTH, file=io.StringIO(), force_terminal=True, color_system="truecolor")
-    still.print(screen.view(feed.scene))
+        still.print(screen.view(feed.scene, screen.Layout(COLUMNS, LINES)))  # before the stream ends, and all actions
     svg = still.export_svg(title="inkling demo", unique_id="inkling-demo")
     # The picture must not fetch anything from whoever looks at it: their own monospaced font will do.
     return re.sub(r"\s*@font-face \{.*?\}", "", svg, flags=re.DOTALL)

@@ -1,6 +1,7 @@
 """The demo's terminal: who moves, what the server takes it for, and how fast; pure, `show` says when to draw.
 
-Made for 80 x 24. Every cell of the figure is a Braille character, so a terminal of 30 x 17 cells is 60 x 68 dots.
+It fills the terminal, from 80 x 24 up: a taller one shows a larger figure and more labels, a wider one longer bars.
+Every cell of the figure is a Braille character, so 30 x 17 cells are 60 x 68 dots.
 """
 
 from __future__ import annotations
@@ -41,9 +42,13 @@ DOTS = np.array([[0x01, 0x08], [0x02, 0x10], [0x04, 0x20], [0x40, 0x80]])
 EIGHTHS = " ▏▎▍▌▋▊▉█"
 LEVELS = "▁▂▃▄▅▆▇█"
 ROWS = 5
-WIDTH = 80
-PICTURE_COLUMNS, PICTURE_ROWS = 36, 17
-"""Characters that a film is drawn on."""
+"""Labels on the smallest screen."""
+COLUMNS, LINES = 80, 24
+"""The smallest screen; on a smaller one the picture is cut off."""
+AROUND = 5
+"""Lines of a terminal that are not the two panels: heading, footer, and room for the shell's prompt."""
+FRAME = 4
+"""Columns of a panel that are not its content."""
 
 
 @dataclass
@@ -82,11 +87,41 @@ def line(scene: Scene) -> str:
     return f"{scene.elapsed_s:6.1f} s  {scene.doing:>14} -> {label:<16} {share:4.0%}  ({rest}){latency}"
 
 
-def view(scene: Scene) -> RenderableType:
-    """The whole picture, 80 columns and 23 lines."""
-    left, lines = (32 if scene.picture is None else PICTURE_COLUMNS + 4), PICTURE_ROWS + 2
+@dataclass(frozen=True)
+class Layout:
+    """Where things are on a terminal of `columns` x `lines` characters (at least 80 x 24)."""
+
+    columns: int = COLUMNS
+    lines: int = LINES
+
+    @classmethod
+    def of(cls, columns: int, lines: int) -> Layout:
+        """The layout for a terminal of that size."""
+        return cls(max(columns, COLUMNS), max(lines, LINES))
+
+    @property
+    def rows(self) -> int:
+        """Lines within a panel."""
+        return self.lines - AROUND - 2
+
+    @property
+    def labels(self) -> int:
+        """Bars that there is room for; each takes two lines."""
+        return ROWS + (self.lines - LINES) // 2
+
+    def figure(self, image: tuple[int, int]) -> int:
+        """Columns on which an image of that width and height is drawn: as many as its height leaves it."""
+        width, height = image
+        return min(round(self.rows * 2 * width / height), self.columns * 9 // 20 - FRAME)
+
+
+def view(scene: Scene, layout: Layout = Layout()) -> RenderableType:
+    """The whole picture: a heading, the figure or the film beside the bars, a footer."""
+    inner = layout.figure(scene.image)
+    left, lines = inner + FRAME, layout.rows + 2
+    right = layout.columns - left - FRAME - 2
     figure = Panel(
-        draw_figure(scene, left - 4, lines - 2) if scene.picture is None else scene.picture,
+        draw_figure(scene, inner, layout.rows) if scene.picture is None else scene.picture,
         title=f"[bold]{scene.doing.replace('_', ' ')}[/]",
         border_style="grey42",
         width=left,
@@ -100,23 +135,27 @@ def view(scene: Scene) -> RenderableType:
     body = Group(
         Align.center(verdict),
         Text(),
-        *_spaced(draw_bars(scene, WIDTH - left - 6)),
+        *_spaced(draw_bars(scene, right, layout.labels)),
         Text("certainty over time", style="grey50"),
-        draw_history(scene, WIDTH - left - 6),
+        draw_history(scene, right),
         Text(),
         *(Text(event, style="grey70", no_wrap=True, overflow="ellipsis") for event in scene.events[-2:]),
     )
     bars = Panel(
-        Padding(body, (0, 1)), title=f"[bold]{scene.bundle}[/]", border_style="grey42", width=WIDTH - left, height=lines
+        Padding(body, (0, 1)),
+        title=f"[bold]{scene.bundle}[/]",
+        border_style="grey42",
+        width=layout.columns - left,
+        height=lines,
     )
     grid = Table.grid(padding=0)
     grid.add_row(figure, bars)
     return Group(_heading(), grid, _footer(scene))
 
 
-def draw_bars(scene: Scene, width: int) -> Iterator[Text]:
+def draw_bars(scene: Scene, width: int, count: int = ROWS) -> Iterator[Text]:
     """A line a label: name, bar, per cent."""
-    ranking = scene.ranking() or [("", 0.0)] * ROWS
+    ranking = scene.ranking(count) or [("", 0.0)] * count
     room = width - 16 - 5
     for place, (label, share) in enumerate(ranking):
         eighths = round(share * room * 8)
@@ -151,6 +190,7 @@ def draw_figure(scene: Scene, columns: int, rows: int) -> Text:
             neck = (points[5] + points[6]) / 2
             centre = (points[3] + points[4]) / 2
             turn = np.linspace(0, 2 * np.pi, 64)[:, None]
+            _plot(codes, colours, np.linspace((centre + neck) / 2, neck, 16), MIDDLE)
             radius = 0.5 * np.linalg.norm(centre - neck)
             _plot(codes, colours, centre + radius * np.hstack((np.cos(turn), np.sin(turn))), MIDDLE)
     text = Text(no_wrap=True)

@@ -12,7 +12,9 @@ from numpy.typing import ArrayLike, NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import from_json, to_json
 
-from inkling.service.client.stream_state import TRACK, ClientError, RemoteError
+from inkling.models.problems import first_problem
+from inkling.service.client.errors import BadArgument, ClientError, RemoteError
+from inkling.service.client.people import TRACK
 from inkling.service.protocol.codec import DecisionMessage
 
 Clip = str | Path | ArrayLike | Mapping[int, ArrayLike]
@@ -24,7 +26,7 @@ TYPES = {".json": "application/json", ".npz": "application/octet-stream"}
 VIDEO = "video/unknown"
 
 
-class Entry(BaseModel):
+class TimelineEntry(BaseModel):
     """One prediction of a scored clip."""
 
     model_config = ConfigDict(frozen=True)
@@ -40,7 +42,7 @@ class _Answer(BaseModel):
     version: str
     labels: list[str]
     rate_hz: float
-    timeline: list[Entry]
+    timeline: list[TimelineEntry]
     decisions: list[DecisionMessage] = []
     warnings: list[str] = []
 
@@ -56,7 +58,7 @@ class Timeline:
     version: str
     labels: tuple[str, ...]
     rate_hz: float
-    entries: tuple[Entry, ...]
+    entries: tuple[TimelineEntry, ...]
     warnings: tuple[str, ...]
     raw: Mapping[str, Any]
     """The answer as it came."""
@@ -74,7 +76,7 @@ class Timeline:
 
 
 def clip_body(clip: Clip, skeleton: str | None, fps: float | None) -> tuple[bytes, str]:
-    """Body and content type of the request. Raises ClientError for a file that cannot be read or sent."""
+    """Body and content type of the request. Raises ClientError for a file that cannot be read, BadArgument."""
     if isinstance(clip, (str, Path)):
         path = Path(clip)
         try:
@@ -100,8 +102,7 @@ def read_timeline(status: int, body: bytes) -> Timeline:
     try:
         read = _Answer.model_validate(answer)
     except ValidationError as error:
-        first = error.errors()[0]
-        raise ClientError(f"the timeline is not one: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+        raise ClientError(f"the timeline is not one: {first_problem(error)}") from None
     labels, entries, warnings = tuple(read.labels), tuple(read.timeline), tuple(read.warnings)
     return Timeline(read.bundle, read.version, labels, read.rate_hz, entries, warnings, answer, tuple(read.decisions))
 
@@ -115,10 +116,13 @@ def refusal(status: int, answer: object) -> ClientError:
 
 
 def _rows(keypoints: ArrayLike) -> list[list[list[float] | None]]:
-    """(T, J, C) as lists, a joint with a NaN as None. Raises ValueError for another shape."""
-    array = np.asarray(keypoints, dtype=np.float32)
+    """(T, J, C) as lists, a joint with a NaN as None. Raises BadArgument for another shape."""
+    try:
+        array = np.asarray(keypoints, dtype=np.float32)
+    except (TypeError, ValueError) as error:
+        raise BadArgument(f"a person's clip is an array of numbers (frames, joints, numbers): {error}") from None
     if array.ndim != 3:
-        raise ValueError(f"a person's clip is an array (frames, joints, numbers), not {array.shape}")
+        raise BadArgument(f"a person's clip is an array (frames, joints, numbers), not {array.shape}")
     missing = np.isnan(array).any(axis=-1)
     rows: list[list[list[float] | None]] = array.tolist()
     for frame, joint in np.argwhere(missing):

@@ -8,6 +8,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from inkling.service.client.errors import BadArgument
+
 OF_USE = 2
 """Times the size that the model sees: what is sent beyond that changes nothing and costs time on the way."""
 QUALITY = 90
@@ -19,11 +21,11 @@ def encode_image(
     """The JPEG file of uint8 RGB (height, width, 3), or with `bgr` of BGR as OpenCV has it.
 
     model_size: (width, height) that the model sees; a larger image is reduced to twice that, its shape kept.
-    Raises ValueError for anything that is no such image.
+    Raises BadArgument for anything that is no such image.
     """
     image = np.asarray(image)
     if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or 0 in image.shape:
-        raise ValueError(f"an image is uint8 (height, width, 3), not {image.dtype} {image.shape}")
+        raise BadArgument(f"an image is uint8 (height, width, 3), not {image.dtype} {image.shape}")
     height, width = image.shape[:2]
     if model_size is not None:
         scale = OF_USE * max(model_size[0] / width, model_size[1] / height)
@@ -34,5 +36,5 @@ def encode_image(
         image = np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2BGR), np.uint8)
     good, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])
     if not good:
-        raise ValueError(f"an image of shape {image.shape} cannot be written as JPEG")
+        raise BadArgument(f"an image of shape {image.shape} cannot be written as JPEG")
     return data.tobytes()

@@ -6,17 +6,16 @@
 
 from __future__ import annotations
 
-import zipfile
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.lib.npyio import NpzFile
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from inkling.service.client.stream_state import ClientError
+from inkling.models.npz import BadNpz, read_npz_file
+from inkling.models.problems import first_problem
+from inkling.service.client.errors import ClientError
 from inkling.service.client.target import Frame
 from inkling.service.protocol.codec import Person
 
@@ -30,9 +29,6 @@ BY_JOINTS = {
     33: "blazepose33",
 }
 """The usual skeleton of so many joints, when nobody says which."""
-
-UNREADABLE = (OSError, ValueError, EOFError, NotImplementedError, zipfile.BadZipFile, zlib.error)
-"""What numpy raises for a file that is no .npz, or a broken one."""
 
 
 class _Line(BaseModel):
@@ -79,9 +75,8 @@ def guess_skeleton(path: Path, fps: float = 30.0) -> str | None:
 def _load_npz(path: Path) -> dict[str, np.ndarray[Any, Any]]:
     """The arrays of a file that are ours. Raises ClientError."""
     try:
-        with path.open("rb") as file, _named(np.load(file, allow_pickle=False)) as arrays:
-            found = {name: arrays[name] for name in ("keypoints", "pts_s", "fps", "skeleton") if name in arrays}
-    except UNREADABLE as error:
+        found = read_npz_file(path, ("keypoints", "pts_s", "fps", "skeleton"))
+    except (OSError, BadNpz) as error:
         raise ClientError(f"{path}: cannot be read: {_reason(error)}") from error
     if "keypoints" not in found:
         raise ClientError(f"{path}: there is no array 'keypoints' in it")
@@ -101,12 +96,6 @@ def _read_npz(path: Path) -> Iterator[Frame]:
         yield None if pts_s is None else float(pts_s[index]), frame
 
 
-def _named(loaded: object) -> NpzFile:
-    if not isinstance(loaded, NpzFile):
-        raise ValueError("it is one array without a name, not what numpy.savez writes")
-    return loaded
-
-
 def _read_jsonl(path: Path) -> Iterator[Frame]:
     try:
         with path.open(encoding="utf-8") as lines:
@@ -122,9 +111,7 @@ def _read_line(path: Path, number: int, line: str) -> Frame:
         read = _Line.model_validate_json(line)
         return read.pts_s, {person.track: _filled(person) for person in read.people}
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        raise ClientError(f"{path}:{number}: {where + ': ' if where else ''}{first['msg']}") from None
+        raise ClientError(f"{path}:{number}: {first_problem(error)}") from None
     except ValueError:
         raise ClientError(f"{path}:{number}: joints of one person must have equally many numbers") from None
 

@@ -1,24 +1,37 @@
-"""The client's half of a stream, without sockets: what to send, what an answer means, how many frames may be under way.
+"""The client's half of a stream, without sockets: what to send, what an answer means, when a silence is a loss, and
+whether a lost stream is opened again.
 
-Pure: text and bytes go in and out, time comes in as `now_s` (any clock that only rises). `blocking` and `aio`
-put it on a socket.
+Pure: text and bytes go in and out, time comes in as `now_s` (any clock that only rises). `connection` puts it on a
+socket; the streams of `blocking` and `aio` are what a program sees of it.
 
     opening --ready--> open --end()--> ending --summary--> over
-          (an error that closes the stream, or a lost connection, leads to `failed` from anywhere)
+       ^                 |
+       +---- lost <------+      with `reconnect`, after an error that is retryable or a lost connection
+    (any other error, or a last try, leads to `failed` from anywhere)
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping
-from typing import Literal
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Literal
 
-import numpy as np
-from numpy.typing import ArrayLike, NDArray
 from pydantic import ValidationError
-from websockets.exceptions import ConnectionClosed
 
-from inkling.models.errors import InklingError
+from inkling.service.client.credits import Credits
+from inkling.service.client.errors import (
+    BadArgument,
+    CallbackError,
+    ClientError,
+    ConnectionLost,
+    RemoteError,
+    Unreachable,
+)
+from inkling.service.client.keep_alive import Act, KeepAlive
+from inkling.service.client.people import Packed
+from inkling.service.client.reconnect import Backoff, Reconnection
 from inkling.service.protocol.codec import (
     Credit,
     DecisionMessage,
@@ -36,127 +49,198 @@ from inkling.service.protocol.codec import (
     encode,
     pack_pose,
 )
-from inkling.service.protocol.errors import BadMessage, Draining, ServiceError
+from inkling.service.protocol.errors import BadMessage, Draining
 from inkling.service.protocol.image_binary import Pixels, pack_image
 
-People = ArrayLike | Mapping[int, ArrayLike]
-"""One person's keypoints (J, C), or several people's by their track; C: x, y(, z), and optionally a confidence.
-
-A joint is missing where its confidence is 0 or any of its numbers is NaN."""
-
-State = Literal["opening", "open", "ending", "over", "failed"]
-TRACK = 1
-"""The track of a person who is sent without one."""
-
-_survived = {kind.code for kind in ServiceError.__subclasses__() if kind.close is None}
+StreamState = Literal["opening", "open", "lost", "ending", "over", "failed"]
 
 
-class ClientError(InklingError):
-    """The client cannot go on; its text says what to do."""
+class Ping:
+    """In place of a message: a WebSocket ping is to be sent."""
 
 
-class Unreachable(ClientError):
-    """Nobody answers at that address, or not in time."""
+PING = Ping()
+
+Call = tuple[str, Callable[[], None]]
+"""A callback's name, and the call that is due."""
 
 
-class ConnectionLost(ClientError):
-    """The connection ended before the summary. `close`: its WebSocket close code."""
+@dataclass(frozen=True, slots=True)
+class Callbacks:
+    """What a program wants to be told as it comes. With `prediction` no predictions are kept to be taken, and with
+    `error` no refusals that the stream survives are raised."""
 
-    def __init__(self, message: str, close: int | None = None) -> None:
-        super().__init__(message)
-        self.close = close
-
-
-class RemoteError(ClientError):
-    """The server refused something. `code` and `retryable` as in the protocol, `seq` the refused frame if it was one.
-
-    `fatal`: the stream (or request) ended with it; otherwise only that frame or person was refused.
-    """
-
-    def __init__(self, code: str, message: str, retryable: bool, seq: int | None = None) -> None:
-        super().__init__(f"{message} ({code})")
-        self.code = code
-        self.retryable = retryable
-        self.seq = seq
-        self.fatal = code not in _survived
+    prediction: Callable[[Prediction], None] | None = None
+    event: Callable[[Event], None] | None = None
+    decision: Callable[[DecisionMessage], None] | None = None
+    error: Callable[[RemoteError], None] | None = None
+    reconnect: Callable[[Reconnection], None] | None = None
 
 
 class ClientStream:
-    """Bookkeeping of one stream; `on_event`, `on_decision` and `on_error` are called from within `receive`.
+    """Bookkeeping of one stream, over as many connections as it takes.
 
-    Errors that the stream survives go to `on_error`; without one the next `take` raises them.
+    timeout_s: bounds each silence. keep_alive_s: after so long without a message of ours an empty one is sent, so that
+    the server does not close the stream as idle. backoff: lost streams are opened again; None: they are not.
     """
 
     def __init__(
         self,
         start: Start,
-        on_event: Callable[[Event], None] | None = None,
-        on_error: Callable[[RemoteError], None] | None = None,
-        on_decision: Callable[[DecisionMessage], None] | None = None,
+        callbacks: Callbacks = Callbacks(),
+        *,
+        timeout_s: float = 30.0,
+        keep_alive_s: float | None = None,
+        backoff: Backoff | None = None,
     ) -> None:
-        self.state: State = "opening"
+        self.state: StreamState = "opening"
         self.ready: Ready | None = None
         self.summary: Summary | None = None
         self.failure: ClientError | None = None
+        self.told = False
+        """Whether the failure was raised to the program."""
         self.latency_s: float | None = None
         """Between sending a frame and receiving its latest prediction."""
+        self.reconnections = 0
+        self.retry_s: float | None = None
+        """When a lost stream is to be opened again."""
+        self.reason: ClientError | None = None
+        """Why this connection ends, or the last one ended."""
         self._start = start
-        self._on_event = on_event
-        self._on_error = on_error
-        self._on_decision = on_decision
-        self._sent = 0
-        self._settled = 0
-        """Every frame below it is answered, skipped, dropped or refused."""
-        self._sent_at: dict[int, float] = {}
+        self._callbacks = callbacks
+        self._timeout_s = timeout_s
+        self._keep_alive_s = keep_alive_s
+        self._backoff = backoff
+        self._credits = Credits(0)
+        self._alive: KeepAlive | None = None
+        """Of the connection, while there is one."""
+        self._loss: tuple[ClientError, range, float] | None = None
+        """Reason, unanswered frames and time of a loss that is not made good yet."""
+        self._end_wanted = False
         self._marks: dict[int, int] = {}
-        """Frames sent before each flush."""
+        """Number of the next frame at each flush."""
         self._mark_seen = 0
         self._arrived: deque[Prediction | RemoteError] = deque()
+        self.outgoing: list[str | bytes | Ping] = []
+        """What is to be sent, in this order."""
+        self.calls: list[Call] = []
+        """Callbacks that are due, in this order."""
+
+    # -- the connection -------------------------------------------------------------------------------------------
+    def connecting(self, now_s: float) -> None:
+        """A connection is being tried."""
+        self.state, self.retry_s = "opening", None
+
+    def connected(self, now_s: float) -> None:
+        """There is a connection; the stream is asked for."""
+        if self.finished:
+            return
+        self.reason = None
+        self._alive = KeepAlive(self._timeout_s, self._keep_alive_s, now_s)
+        self._say(encode(self._start), now_s)
+
+    def unreachable(self, error: Unreachable, now_s: float) -> None:
+        """The connection could not be made."""
+        self._lost(error, now_s)
+
+    def disconnected(self, close: int | None, now_s: float) -> None:
+        """The connection has ended, with this close code if there was one."""
+        if self.reason is None:
+            why = f"close code {close}" if close else "without a close"
+            text = f"the connection ended before the stream did ({why}); connect again"
+            self._lost(ConnectionLost(text, close), now_s)
+        else:
+            self._lost(self.reason, now_s)
+
+    def pong(self, now_s: float) -> None:
+        if self._alive is not None:
+            self._alive.pong(now_s)
+
+    def tick(self, now_s: float) -> float:
+        """Look whether something is due; when to look next. The connection is dead when `finished` or `lost` after."""
+        if self._alive is None:
+            return now_s + self._timeout_s
+        act = self._alive.look(now_s)
+        if act is Act.PING:
+            self.outgoing.append(PING)
+        elif act is Act.SPEAK:
+            if self.state == "open":
+                self.flush(now_s)
+            else:
+                self._alive.spoke(now_s)
+        elif act is not Act.WAIT:
+            what = "not answered" if act is Act.UNANSWERED or self.ready is None else "been silent"
+            self._lost(ConnectionLost(f"the server has {what} for {self._timeout_s:g} s; connect again"), now_s)
+            return now_s
+        return self._alive.due_s
+
+    def take_outgoing(self) -> list[str | bytes | Ping]:
+        """Take it, to send it."""
+        messages, self.outgoing = self.outgoing, []
+        return messages
+
+    def take_calls(self) -> list[Call]:
+        """Take them, to call them."""
+        calls, self.calls = self.calls, []
+        return calls
+
+    def callback_failed(self, name: str, error: Exception) -> None:
+        """A callback raised: the stream ends, and the program is told where it looks next."""
+        failure = CallbackError(f"on_{name} raised {type(error).__name__}: {error}")
+        failure.__cause__ = error
+        self.fail(failure)
+
+    def fail(self, error: ClientError) -> None:
+        """The stream ends with this error, unless it has ended already."""
+        if not self.finished:
+            self.failure, self.state, self._alive = error, "failed", None
 
     # -- what to send ---------------------------------------------------------------------------------------------
-    def start(self) -> str:
-        return encode(self._start)
-
     @property
     def room(self) -> int:
         """Frames that may be sent now; 0: wait for an answer."""
-        return 0 if self.ready is None else max(self.ready.credits - (self._sent - self._settled), 0)
+        return self._credits.room if self.state == "open" and self.reason is None else 0
 
-    def pose(self, people: People, pts_s: float | None, now_s: float) -> tuple[int, bytes]:
-        """The sequence number and the packed message of the next frame.
-
-        Raises ValueError when `people` cannot be packed, the stream's failure, or ClientError when it has ended.
-        """
+    def pose(self, people: Packed, pts_s: float | None, now_s: float) -> int:
+        """Send the next frame; its number. Raises the stream's failure, or ClientError when it is not open."""
         self._check_open()
-        tracks, keypoints = pack_people(people)
-        return self._frame(pack_pose(self._sent, tracks, keypoints, pts_s), now_s)
+        message = pack_pose(self._credits.sent, people.tracks, people.keypoints, pts_s)
+        return self._frame(message, now_s)
 
-    def image(self, image: bytes | Pixels, pts_s: float | None, now_s: float) -> tuple[int, bytes]:
+    def image(self, image: bytes | Pixels, pts_s: float | None, now_s: float) -> int:
         """The same for an image: a JPEG, PNG or WebP file's bytes, or raw RGB uint8 (height, width, 3)."""
         self._check_open()
-        return self._frame(pack_image(self._sent, image, pts_s), now_s)
+        return self._frame(pack_image(self._credits.sent, image, pts_s), now_s)
 
-    def _frame(self, message: bytes, now_s: float) -> tuple[int, bytes]:
-        seq = self._sent
-        self._sent += 1
-        self._sent_at[seq] = now_s
-        return seq, message
+    def reset(self, track: int | None, now_s: float) -> None:
+        """Forget a track. A stream that is being opened again has nothing to forget."""
+        if not self._reopening:
+            self._check_open()
+            try:
+                message = Reset(track=track)
+            except ValidationError:
+                raise BadArgument(f"a track is a whole number from 0 to 2^31 - 1, not {track!r}") from None
+            self._say(encode(message), now_s)
 
-    def reset(self, track: int | None) -> str:
-        self._check_open()
-        return encode(Reset(track=track))
-
-    def flush(self) -> tuple[int, str]:
-        """A marker and its message; `flushed(marker)` turns true when everything sent before is answered."""
-        self._check_open()
+    def flush(self, now_s: float) -> int:
+        """A marker; `flushed(marker)` turns true when everything sent before is answered, or lost."""
         marker = len(self._marks) + 1
-        self._marks[marker] = self._sent
-        return marker, encode(Flush(id=marker))
+        if self._reopening:
+            self._marks[marker], self._mark_seen = self._credits.sent, marker
+            return marker
+        self._check_open()
+        self._marks[marker] = self._credits.sent
+        self._say(encode(Flush(id=marker)), now_s)
+        return marker
 
-    def end(self) -> str:
+    def end(self, now_s: float) -> None:
+        """No frame will follow. A stream that is being opened again ends as soon as it is open."""
+        if self._reopening:
+            self._end_wanted = True
+            return
         self._check_open()
         self.state = "ending"
-        return encode(End())
+        self._say(encode(End()), now_s)
 
     # -- what came back -------------------------------------------------------------------------------------------
     def flushed(self, marker: int) -> bool:
@@ -166,6 +250,11 @@ class ClientStream:
     def finished(self) -> bool:
         """Nothing more will arrive."""
         return self.state in ("over", "failed")
+
+    @property
+    def connected_now(self) -> bool:
+        """The server has admitted the stream, and the connection stands."""
+        return self.state in ("open", "ending") and self.reason is None
 
     @property
     def owed(self) -> bool:
@@ -193,90 +282,125 @@ class ClientStream:
         return None
 
     def receive(self, data: str | bytes, now_s: float) -> None:
-        """Take in one message of the server. Raises ClientError when it is none that this release knows."""
+        """Take in one message of the server."""
+        if self._alive is None:
+            return
         try:
             message = decode_reply(data, () if self.ready is None else self.ready.labels)
         except (ValidationError, BadMessage):
-            raise ClientError(
-                "the server sent a message that this client does not know; update the older one"
-            ) from None
+            self.fail(
+                ClientError("the server sent a message that this client does not know; update the older of the two")
+            )
+            return
+        self._alive.heard(now_s)
         match message:
-            case Ready():
-                self.ready = message
-                self.state = "open"
             case Prediction():
-                if message.seq in self._sent_at:
-                    self.latency_s = now_s - self._sent_at[message.seq]
+                if (sent_s := self._credits.sent_s(message.seq)) is not None:
+                    self.latency_s = now_s - sent_s
                 self._settle(message.seq, more=True)
-                self._arrived.append(message)
+                if self._callbacks.prediction is None:
+                    self._arrived.append(message)
+                else:
+                    self._call("prediction", self._callbacks.prediction, message)
             case Credit():
                 self._settle(message.seq)
+            case Ready():
+                self._admitted(message, now_s)
             case Event():
-                if self._on_event is not None:
-                    self._on_event(message)
+                self._call("event", self._callbacks.event, message)
             case DecisionMessage():
-                if self._on_decision is not None:
-                    self._on_decision(message)
+                self._call("decision", self._callbacks.decision, message)
             case Flushed():
-                self._mark_seen = message.id
+                self._mark_seen = max(self._mark_seen, message.id)
                 self._settle(self._marks.get(message.id, 0) - 1)
             case ErrorMessage():
                 self._refused(RemoteError(message.code, message.message, message.retryable, message.seq))
             case Summary():
                 self.summary = message
-                self.state = "over"
-
-    def closed(self, error: ConnectionClosed) -> None:
-        """The connection has ended; `failure` is set unless that was in order."""
-        if self.state == "over":
-            return
-        if self.failure is None:
-            code = error.rcvd.code if error.rcvd else None
-            why = f"close code {code}" if code else "without a close"
-            self.failure = ConnectionLost(f"the connection ended before the stream did ({why}); connect again", code)
-        self.state = "failed"
+                if self.reason is None:
+                    self.state, self._alive = "over", None
+                else:
+                    self._lost(self.reason, now_s)
+        if self._alive is not None:
+            self._alive.owing(self.owed, now_s)
 
     def check(self) -> None:
         """Raises the stream's failure, if it has one."""
         if self.failure is not None:
+            self.told = True
             raise self.failure
+
+    # -- inside ---------------------------------------------------------------------------------------------------
+    def _frame(self, message: bytes, now_s: float) -> int:
+        seq = self._credits.send(now_s)
+        self._say(message, now_s)
+        return seq
+
+    @property
+    def _reopening(self) -> bool:
+        return self.ready is not None and self.state in ("lost", "opening")
+
+    def _admitted(self, ready: Ready, now_s: float) -> None:
+        self.ready, self.state = ready, "open"
+        self._credits = Credits(ready.credits, self._credits.sent)
+        if self._loss is not None:
+            reason, unanswered, lost_s = self._loss
+            self._loss = None
+            self.reconnections += 1
+            tries = self._backoff.tries if self._backoff is not None else 0
+            about = Reconnection(reason, unanswered, now_s - lost_s, tries, ready)
+            self._call("reconnect", self._callbacks.reconnect, about)
+        if self._end_wanted:
+            self._end_wanted = False
+            self.end(now_s)
 
     def _refused(self, error: RemoteError) -> None:
         if error.fatal:
-            if self.state != "ending" or error.code != Draining.code:  # a stream that ends anyway need not hurry
-                self.failure = error  # results may still come; the close that follows makes the stream `failed`
+            if self.state == "ending" and error.code == Draining.code:  # a stream that ends anyway need not hurry
+                return
+            self.reason = error  # results may still come; the close that follows ends this connection
+            if self._backoff is None or not error.retryable:
+                self.failure = error
             return
         if error.seq is not None:
             self._settle(error.seq)
-        if self._on_error is not None:
-            self._on_error(error)
+        if self._callbacks.error is not None:
+            self._call("error", self._callbacks.error, error)
         else:
             self._arrived.append(error)
 
+    def _lost(self, reason: ClientError, now_s: float) -> None:
+        """The connection is no more: wait for another, or fail."""
+        if self.state in ("over", "failed", "lost"):
+            return
+        self._alive, self.reason = None, reason
+        self.outgoing.clear()
+        again = self._backoff is not None and reason.retryable and self.state != "ending"
+        retry_s = self._backoff.next_s(now_s) if self._backoff is not None and again else None
+        if retry_s is None:
+            self.failure, self.state = reason, "failed"
+            return
+        if self.ready is not None and self._loss is None:
+            self._loss = (reason, self._credits.unanswered, now_s)
+        self._mark_seen = len(self._marks)  # what was lost will not be answered
+        self.state, self.retry_s = "lost", retry_s
+
     def _settle(self, seq: int, more: bool = False) -> None:
-        """Frames up to `seq` are answered. more: other people of frame `seq` may follow, remember when it was sent."""
-        for settled in [sent for sent in self._sent_at if sent < seq + (not more)]:
-            del self._sent_at[settled]
-        self._settled = max(self._settled, min(seq + 1, self._sent))
+        self._credits.settle(seq, more)
+        if self._backoff is not None:
+            self._backoff.succeeded()
+
+    def _call(self, name: str, callback: Callable[[Any], None] | None, about: object) -> None:
+        if callback is not None:
+            self.calls.append((name, partial(callback, about)))
+
+    def _say(self, message: str | bytes, now_s: float) -> None:
+        self.outgoing.append(message)
+        if self._alive is not None:
+            self._alive.spoke(now_s)
+            self._alive.owing(self.owed, now_s)
 
     def _check_open(self) -> None:
         self.check()
-        if self.state != "open":
-            raise ClientError(f"the stream is not open but {self.state}")
-
-
-def pack_people(people: People) -> tuple[list[int], NDArray[np.float32]]:
-    """Track ids and float32 (P, J, C) of one frame; joints with a NaN become zeros, that is missing.
-
-    Raises ValueError when people differ in their number of joints, or a person is not (J, C).
-    """
-    given = people if isinstance(people, Mapping) else {TRACK: people}
-    arrays = [np.array(keypoints, dtype=np.float32) for keypoints in given.values()]
-    if not arrays:
-        return [], np.zeros((0, 0, 0), np.float32)
-    for array in arrays:
-        if array.ndim != 2 or array.shape != arrays[0].shape:
-            raise ValueError(f"each person is an array (joints, numbers), alike in one frame, not {array.shape}")
-    keypoints = np.stack(arrays)
-    keypoints[np.isnan(keypoints).any(axis=-1)] = 0
-    return list(given), keypoints
+        if self.state != "open" or self._end_wanted:
+            raise ClientError(f"the stream is not open but {'ending' if self._end_wanted else self.state}")

@@ -13,17 +13,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Literal
 
-from inkling.service.clips.scoring import Timeline, score_frames
-from inkling.service.clips.video_frames import Progress, VideoLimits, video_frames
+from inkling.service.clips.scoring import ScoredClip, score_frames
+from inkling.service.clips.video_frames import VideoLimits, VideoProgress, video_frames
 from inkling.service.protocol.codec import Start
 from inkling.service.protocol.errors import Cancelled, Internal, OverCapacity, ServiceError, TooLarge, UnknownClip
 from inkling.service.streams.hub import Hub
 
 log = logging.getLogger(__name__)
 
-State = Literal["receiving", "scoring", "done", "failed", "cancelled"]
+ClipState = Literal["receiving", "scoring", "done", "failed", "cancelled"]
 
-KEEP = 32
+KEEP_JOBS = 32
 """Finished clips that are remembered."""
 KEEP_S = 600.0
 KEEP_PREDICTIONS = 100_000
@@ -32,22 +32,22 @@ _WRITE_BYTES = 1024 * 1024
 
 
 @dataclass(slots=True, eq=False)
-class Job:
+class VideoJob:
     """One video. timeline: once it is done; error: once it has failed."""
 
     id: str
     start: Start
     fps: float | None
-    state: State = "receiving"
+    state: ClipState = "receiving"
     bytes: int = 0
-    progress: Progress = field(default_factory=Progress)
-    timeline: Timeline | None = None
+    progress: VideoProgress = field(default_factory=VideoProgress)
+    timeline: ScoredClip | None = None
     error: ServiceError | None = None
     ended_s: float | None = None
     task: asyncio.Task[None] | None = None
 
 
-class Jobs:
+class VideoJobs:
     """The videos of one server. Everything runs on the event loop."""
 
     def __init__(
@@ -61,7 +61,7 @@ class Jobs:
         directory: Path | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """max_jobs: at work at once. max_bytes: of one file. scored: told the full name of a bundle for each video."""
+        """max_jobs: at work at once. max_bytes: of one file. scored: called with the bundle's name for each video."""
         self._hub = hub
         self._limits = limits
         self._max_jobs = max_jobs
@@ -69,25 +69,25 @@ class Jobs:
         self._scored = scored
         self._directory = directory
         self._clock = clock
-        self._jobs: dict[str, Job] = {}
+        self._jobs: dict[str, VideoJob] = {}
 
-    def all(self) -> list[Job]:
+    def all(self) -> list[VideoJob]:
         """Those at work and those remembered, oldest first."""
         self._forget_old()
         return list(self._jobs.values())
 
-    def get(self, job_id: str) -> Job:
+    def get(self, job_id: str) -> VideoJob:
         """Raises UnknownClip."""
         self._forget_old()
         if job_id not in self._jobs:
             raise UnknownClip("no such clip here; results are kept for ten minutes")
         return self._jobs[job_id]
 
-    async def receive(self, body: AsyncIterator[bytes], start: Start, fps: float | None) -> Job:
+    async def receive(self, body: AsyncIterator[bytes], start: Start, fps: float | None) -> VideoJob:
         """Take a video in, and begin to score it. Raises OverCapacity, TooLarge, Cancelled, what `body` raises."""
         if sum(job.ended_s is None for job in self._jobs.values()) >= self._max_jobs:
             raise OverCapacity(f"{self._max_jobs} videos are being scored: try again later")
-        job = Job(secrets.token_urlsafe(9), start, fps)
+        job = VideoJob(secrets.token_urlsafe(9), start, fps)
         self._jobs[job.id] = job
         file = tempfile.NamedTemporaryFile(prefix="inkling-", suffix=".video", dir=self._directory)  # noqa: SIM115
         try:
@@ -114,7 +114,7 @@ class Jobs:
         else:
             job.state = "cancelled"  # seen with the next bytes that come
 
-    async def result(self, job: Job) -> Timeline:
+    async def result(self, job: VideoJob) -> ScoredClip:
         """Wait for a clip to end, once: its timeline is not kept. A wait that is cancelled itself cancels the clip.
 
         Raises its error, Cancelled.
@@ -138,7 +138,7 @@ class Jobs:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _fill(self, job: Job, file: IO[bytes], body: AsyncIterator[bytes]) -> None:
+    async def _fill(self, job: VideoJob, file: IO[bytes], body: AsyncIterator[bytes]) -> None:
         waiting = bytearray()
         async for chunk in body:
             if job.state == "cancelled":
@@ -152,7 +152,7 @@ class Jobs:
                 waiting.clear()
         await asyncio.to_thread(_finish, file, bytes(waiting))
 
-    async def _run(self, job: Job, file: IO[bytes]) -> None:
+    async def _run(self, job: VideoJob, file: IO[bytes]) -> None:
         try:
             frames = video_frames(Path(file.name), self._limits, job.progress, job.fps)
             job.timeline = await score_frames(self._hub, job.start, frames, job.progress.warnings)
@@ -165,7 +165,7 @@ class Jobs:
             job.state = "failed"
             job.error = Internal("the server failed; the operator finds the cause in its log")
 
-    def _end(self, job: Job, file: IO[bytes], *, cancelled: bool) -> None:
+    def _end(self, job: VideoJob, file: IO[bytes], *, cancelled: bool) -> None:
         if cancelled:
             job.state = "cancelled"
         file.close()
@@ -179,7 +179,7 @@ class Jobs:
         for place, job in enumerate(reversed(ended)):
             held += len(job.timeline.predictions) if job.timeline is not None else 0
             old = job.ended_s is not None and now_s - job.ended_s > KEEP_S
-            if place >= KEEP or old or (place and held > KEEP_PREDICTIONS):
+            if place >= KEEP_JOBS or old or (place and held > KEEP_PREDICTIONS):
                 del self._jobs[job.id]
 
 

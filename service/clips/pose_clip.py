@@ -8,11 +8,7 @@
 
 from __future__ import annotations
 
-import io
 import math
-import struct
-import zipfile
-import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Annotated, Any
@@ -22,11 +18,12 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import from_json
 
+from inkling.models.npz import BadNpz, NpzTooLarge, read_npz
+from inkling.models.problems import first_problem
 from inkling.service.protocol.errors import BadClip, ServiceError, TooLarge
 from inkling.service.protocol.pose_binary import MAX_NUMBERS, PackedPose, checked_pose
 
-HEADER_BYTES = 4096
-"""Longest .npy header that is read; an honest one has 118 bytes."""
+_ARRAYS = ("keypoints", "pts_s", "fps", "skeleton")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -116,21 +113,22 @@ def _parse_json(body: bytes, max_numbers: int) -> PoseClip:
     try:
         message = _Clip.model_validate(from_json(body, allow_inf_nan=False))
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        raise BadClip(f"{'.'.join(map(str, first['loc'])) or 'the clip'}: {first['msg']}") from None
+        raise BadClip(first_problem(error, "the clip")) from None
     except ValueError as error:
         raise BadClip(f"not JSON: {error}") from None
     people: dict[int, NDArray[np.float32]] = {}
-    present: dict[int, NDArray[np.bool_]] = {}
     for person in message.people:
         if person.track in people:
             raise BadClip(f"track {person.track} is there twice")
-        present[person.track] = np.array([frame is not None for frame in person.keypoints], np.bool_)
         people[person.track] = _to_array(person, max_numbers)
         max_numbers -= people[person.track].size
-    if len({array.shape for array in people.values()}) > 1:
-        shapes = sorted(str(array.shape) for array in people.values())
-        raise BadClip(f"everybody must have equally many frames and joints, not {' and '.join(shapes)}")
+    if len(shapes := {array.shape for array in people.values()}) > 1:
+        raise BadClip(
+            f"everybody must have equally many frames and joints, not {' and '.join(sorted(map(str, shapes)))}"
+        )
+    present = {
+        person.track: np.array([frame is not None for frame in person.keypoints], np.bool_) for person in message.people
+    }
     pts_s = None if message.pts_s is None else np.array(message.pts_s)
     clip = PoseClip(people, present, pts_s, message.skeleton, message.width, message.height)
     return clip.at(message.fps) if message.fps is not None and pts_s is None else clip
@@ -140,16 +138,11 @@ def _to_array(person: _Person, max_numbers: int) -> NDArray[np.float32]:
     """Frames of joints of numbers, each of the first two perhaps null -> (T, J, C), NaN in place of null."""
     where = f"track {person.track}"
     frames = person.keypoints
-    first: Any = next((frame for frame in frames if frame is not None), [])
-    if not isinstance(first, list) or not first:
-        raise BadClip(f"{where}: keypoints are frames of joints of numbers, and at least one frame must have joints")
-    joint = next((j for frame in frames if isinstance(frame, list) for j in frame if isinstance(j, list)), [0.0])
-    if len(joint) > MAX_NUMBERS:
-        raise BadClip(f"{where}: a joint is at most {MAX_NUMBERS} numbers, not {len(joint)}")
-    if len(frames) * len(first) * len(joint) > max_numbers:
+    joints, numbers = _frame_shape(frames, where)
+    if len(frames) * joints * numbers > max_numbers:
         raise TooLarge(f"{where}: the clip unpacks to more numbers than this server takes")
-    nothing = [math.nan] * len(joint)
-    nobody = [nothing] * len(first)
+    nothing = [math.nan] * numbers
+    nobody = [nothing] * joints
     try:
         array = np.array(
             [nobody if frame is None else [nothing if j is None else j for j in frame] for frame in frames]
@@ -161,55 +154,56 @@ def _to_array(person: _Person, max_numbers: int) -> NDArray[np.float32]:
     return _to_float32(array)
 
 
+def _frame_shape(frames: list[Any], where: str) -> tuple[int, int]:
+    """Joints and numbers of a joint, from the first frame and the first joint that are not null. Raises BadClip."""
+    frame: Any = next((frame for frame in frames if frame is not None), [])
+    if not isinstance(frame, list) or not frame:
+        raise BadClip(f"{where}: keypoints are frames of joints of numbers, and at least one frame must have joints")
+    joint = next((j for frame in frames if isinstance(frame, list) for j in frame if isinstance(j, list)), [0.0])
+    if len(joint) > MAX_NUMBERS:
+        raise BadClip(f"{where}: a joint is at most {MAX_NUMBERS} numbers, not {len(joint)}")
+    return len(frame), len(joint)
+
+
 def _parse_npz(body: bytes, max_bytes: int) -> PoseClip:
     try:
-        with zipfile.ZipFile(io.BytesIO(body)) as archive:
-            members = archive.infolist()
-            if sum(member.file_size for member in members) > max_bytes:
-                raise TooLarge(f"the clip unpacks to more than {max_bytes} bytes")
-            arrays = {member.filename.removesuffix(".npy"): _read_member(archive, member) for member in members}
-    except (
-        EOFError, NotImplementedError, OSError, RuntimeError, SyntaxError, TypeError, ValueError,
-        zipfile.BadZipFile, zlib.error, struct.error,
-    ) as error:  # fmt: skip
+        arrays = read_npz(body, _ARRAYS, max_bytes)
+    except NpzTooLarge:
+        raise TooLarge(f"the clip unpacks to more than {max_bytes} bytes") from None
+    except BadNpz as error:
         raise BadClip(f"the .npz cannot be read: {error}") from None
+    keypoints, pts_s, skeleton = _npz_keypoints(arrays), _npz_times(arrays), arrays.get("skeleton")
+    clip = PoseClip(
+        {0: _to_float32(keypoints)},
+        {0: np.ones(len(keypoints), np.bool_)},
+        pts_s,
+        None if skeleton is None else str(skeleton),
+    )
+    fps = arrays.get("fps")
+    if pts_s is not None or fps is None:
+        return clip
+    if fps.shape != () or fps.dtype.kind not in "iuf":
+        raise BadClip(f"fps must be one number, not {fps.dtype} {fps.shape}")
+    return clip.at(float(fps))
+
+
+def _npz_keypoints(arrays: Mapping[str, NDArray[Any]]) -> NDArray[Any]:
     keypoints = arrays.get("keypoints")
     if keypoints is None or keypoints.ndim != 3 or keypoints.dtype.kind not in "iuf":
         found = "there is none" if keypoints is None else f"it is {keypoints.dtype} {keypoints.shape}"
         raise BadClip(f"the .npz needs an array keypoints (frames, joints, numbers): {found}")
     if not math.prod(keypoints.shape[1:]):  # any number of such frames takes no bytes
         raise BadClip(f"keypoints need joints of numbers in each frame, not {keypoints.shape}")
+    return keypoints
+
+
+def _npz_times(arrays: Mapping[str, NDArray[Any]]) -> NDArray[np.float64] | None:
     pts_s = arrays.get("pts_s")
-    if pts_s is not None and (pts_s.ndim != 1 or pts_s.dtype.kind not in "iuf"):
+    if pts_s is None:
+        return None
+    if pts_s.ndim != 1 or pts_s.dtype.kind not in "iuf":
         raise BadClip(f"pts_s must be seconds (frames,), not {pts_s.dtype} {pts_s.shape}")
-    skeleton, fps = arrays.get("skeleton"), arrays.get("fps")
-    clip = PoseClip(
-        {0: _to_float32(keypoints)},
-        {0: np.ones(len(keypoints), np.bool_)},
-        None if pts_s is None else pts_s.astype(np.float64),
-        None if skeleton is None else str(skeleton),
-    )
-    if pts_s is None and fps is not None:
-        if fps.shape != () or fps.dtype.kind not in "iuf":
-            raise BadClip(f"fps must be one number, not {fps.dtype} {fps.shape}")
-        return clip.at(float(fps))
-    return clip
-
-
-def _read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> NDArray[Any]:
-    """One array of an .npz, by its header alone: no pickle, no allocation beyond the bytes that are there."""
-    data = archive.read(member)
-    file = io.BytesIO(data)
-    readers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
-    version = np.lib.format.read_magic(file)
-    if version not in readers:
-        raise ValueError(f"{member.filename} is an .npy of version {version}")
-    shape, fortran, dtype = readers[version](file, max_header_size=HEADER_BYTES)
-    if dtype.hasobject:
-        raise ValueError(f"{member.filename} holds Python objects, which are never unpacked")
-    if math.prod(shape) * dtype.itemsize != len(data) - file.tell():
-        raise ValueError(f"{member.filename} is not as long as its shape {shape} says")
-    return np.ndarray(shape, dtype, data, file.tell(), order="F" if fortran else "C")
+    return pts_s.astype(np.float64)
 
 
 def _to_float32(array: NDArray[Any]) -> NDArray[np.float32]:

@@ -27,12 +27,12 @@ from inkling.service.streams.session import FrameMessage
 M = TypeVar("M", bound=FrameMessage)
 
 MAX_WARNINGS = 20
-FAIR = 64
+FRAMES_IN_A_ROW = 64
 """Frames that are handed on in one go before other streams have their turn."""
 
 
 @dataclass(frozen=True, slots=True)
-class Timeline:
+class ScoredClip:
     """What became of a clip, in the order of time. warnings: what was refused or lost, one sentence each."""
 
     spec: BundleSpec
@@ -42,7 +42,7 @@ class Timeline:
     warnings: list[str]
 
 
-async def score(hub: Hub, start: Start, clip: PoseClip) -> Timeline:
+async def score(hub: Hub, start: Start, clip: PoseClip) -> ScoredClip:
     """Run a clip through a stream of its own; `start` says on which bundle, and its policy must be `block`.
 
     Raises what `Hub.open` raises, BadClip when a frame does not fit the skeleton, Draining when the server stops
@@ -53,59 +53,70 @@ async def score(hub: Hub, start: Start, clip: PoseClip) -> Timeline:
 
 async def score_frames(
     hub: Hub, start: Start, frames: AsyncGenerator[M, None], warnings: Sequence[str] = ()
-) -> Timeline:
+) -> ScoredClip:
     """Run any frames through a stream of its own, as `score` does. warnings: of the frames' source, read at the end.
 
     `frames`, an async generator, is closed when the stream ends before it.
     """
-    predictions: list[Prediction] = []
-    events: list[Event] = []
-    decisions: list[DecisionMessage] = []
-    errors: list[ErrorMessage] = []
-    summary: Summary | None = None
-
-    def take(message: Outgoing) -> None:
-        nonlocal summary
-        match message:
-            case Prediction():
-                predictions.append(message)
-            case Event():
-                events.append(message)
-            case DecisionMessage():
-                decisions.append(message)
-            case ErrorMessage():
-                errors.append(message)
-            case Summary():
-                summary = message
-
-    handle = hub.open(start, take)
+    answers = _Answers()
+    handle = hub.open(start, answers.take)
     try:
         async with aclosing(frames):
             async for message in frames:
                 await handle.writable()
                 handle.receive(message)
-                if handle.closed or (errors and _fatal(errors[-1])):
+                if handle.closed or answers.fatal is not None:
                     break
             else:
                 handle.receive(End())
                 await handle.finished()
     finally:
         handle.close("abandoned")  # nothing to do for a clip that ended
-    for error in errors:
-        if fatal := _fatal(error):
-            raise fatal
-    if summary is None:
+    if answers.fatal is not None:
+        raise answers.fatal
+    if not answers.ended:
         raise Draining("the server was stopped before the clip was scored")
-    sentences = [*warnings, *(_sentence(error) for error in errors[:MAX_WARNINGS])]
-    if len(errors) > MAX_WARNINGS:
-        sentences.append(f"and {len(errors) - MAX_WARNINGS} more like these")
-    return Timeline(handle.spec, predictions, events, decisions, sentences)
+    sentences = [*warnings, *answers.warnings()]
+    return ScoredClip(handle.spec, answers.predictions, answers.events, answers.decisions, sentences)
+
+
+class _Answers:
+    """What a clip's stream answers, sorted by kind. fatal: the first error that makes the whole clip fail."""
+
+    def __init__(self) -> None:
+        self.predictions: list[Prediction] = []
+        self.events: list[Event] = []
+        self.decisions: list[DecisionMessage] = []
+        self.fatal: ServiceError | None = None
+        self.ended = False
+        self._errors: list[ErrorMessage] = []
+
+    def take(self, message: Outgoing) -> None:
+        match message:
+            case Prediction():
+                self.predictions.append(message)
+            case Event():
+                self.events.append(message)
+            case DecisionMessage():
+                self.decisions.append(message)
+            case ErrorMessage():
+                self._errors.append(message)
+                self.fatal = self.fatal or _fatal(message)
+            case Summary():
+                self.ended = True
+
+    def warnings(self) -> list[str]:
+        """A sentence for each error that the clip survived, the first `MAX_WARNINGS` of them."""
+        sentences = [_sentence(error) for error in self._errors[:MAX_WARNINGS]]
+        if len(self._errors) > MAX_WARNINGS:
+            sentences.append(f"and {len(self._errors) - MAX_WARNINGS} more like these")
+        return sentences
 
 
 async def _each(messages: Iterable[M]) -> AsyncGenerator[M, None]:
     for number, message in enumerate(messages):
         yield message
-        if number % FAIR == FAIR - 1:
+        if number % FRAMES_IN_A_ROW == FRAMES_IN_A_ROW - 1:
             await asyncio.sleep(0)
 
 

@@ -16,12 +16,12 @@ from inkling.models.video import VideoReader, to_rgb
 from inkling.service.protocol.errors import BadClip, TooLarge
 from inkling.service.protocol.image_binary import ImageFrame
 
-_HOP_PIXELS = 4 * 1920 * 1080
+_READ_PIXELS = 4 * 1920 * 1080
 """Pixels that are read in one go, before the loop takes them; at least one frame."""
 
 
 @dataclass(slots=True)
-class Progress:
+class VideoProgress:
     """How far the reading of a video is. duration_s: what the file says, which may be wrong."""
 
     frames: int = 0
@@ -45,7 +45,7 @@ class VideoLimits:
 
 
 async def video_frames(
-    path: Path, limits: VideoLimits, progress: Progress, fps: float | None = None
+    path: Path, limits: VideoLimits, progress: VideoProgress, fps: float | None = None
 ) -> AsyncGenerator[ImageFrame, None]:
     """Every frame of the file, in time; at `fps` when that is given. Close it (`aclosing`) when you stop early.
 
@@ -54,7 +54,7 @@ async def video_frames(
     """
     loop = asyncio.get_running_loop()
     thread = ThreadPoolExecutor(1, thread_name_prefix="video")  # the reader belongs to one thread
-    source = _Source(path, limits, progress, fps)
+    source = _FrameReader(path, limits, progress, fps)
     try:
         ahead = loop.run_in_executor(thread, source.read)
         while frames := await ahead:
@@ -67,10 +67,10 @@ async def video_frames(
         thread.shutdown(wait=False)
 
 
-class _Source:
+class _FrameReader:
     """The blocking half: everything on the reader's thread."""
 
-    def __init__(self, path: Path, limits: VideoLimits, progress: Progress, fps: float | None) -> None:
+    def __init__(self, path: Path, limits: VideoLimits, progress: VideoProgress, fps: float | None) -> None:
         self._path = path
         self._limits = limits
         self._progress = progress
@@ -84,7 +84,7 @@ class _Source:
         """The next frames; none at the end."""
         frames: list[ImageFrame] = []
         pixels = 0
-        while not self._over and (not frames or pixels < _HOP_PIXELS):
+        while not self._over and (not frames or pixels < _READ_PIXELS):
             try:
                 if self._reader is None:
                     self._open()

@@ -4,7 +4,8 @@
 
 Runs where rclpy, sensor_msgs and std_msgs are installed; nothing else of Inkling needs them. The bridge itself is plain
 Python: it takes compressed images as they come (JPEG or PNG), never waits for the server in the subscription, and keeps
-the camera's own time, so that a pause of the robot is a pause for the model.
+the camera's own time, so that a pause of the robot is a pause for the model. A lost stream is opened again.
+ROS 2 Humble has Python 3.10, which this package does not run on: see `plain_protocol.py`.
 """
 
 from __future__ import annotations
@@ -14,8 +15,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from inkling.service.client.blocking import Client, RemoteError, Stream
-from inkling.service.protocol.codec import Event
+from inkling.client import Client, Event, Prediction, Reconnection, RemoteError, Stream
 
 try:
     import rclpy
@@ -25,9 +25,12 @@ try:
 except ImportError:
     rclpy = None
 
+TOPICS = ("prediction", "event", "refused", "reconnected")
+
 
 class Bridge:
-    """What a node does with Inkling. publish: called with a topic and a JSON text for each prediction and event."""
+    """What a node does with Inkling. publish: called with a topic and a JSON text for each prediction and event, from
+    the client's thread, as soon as they arrive."""
 
     def __init__(self, url: str, bundle: str, publish: Callable[[str, str], None]) -> None:
         """Raises what `Client.stream` raises."""
@@ -35,26 +38,31 @@ class Bridge:
         self._began_s: float | None = None
         self.left_out = 0
         """Images for which the server had no room when they came."""
-        self.stream: Stream = Client(url).stream(bundle, input="frame", on_event=self._event, on_error=self._refused)
+        self.stream: Stream = Client(url).stream(
+            bundle,
+            input="frame",
+            on_prediction=self._prediction,
+            on_event=self._event,
+            on_error=self._refused,
+            on_reconnect=self._reconnected,
+            reconnect=True,
+        )
 
     def image(self, data: bytes, stamp_s: float) -> None:
-        """Take one JPEG or PNG file, stamped in seconds of any clock that only rises."""
+        """Take one JPEG or PNG file, stamped in seconds of any clock that only rises. Raises what ended the stream."""
         if self._began_s is None:
             self._began_s = stamp_s
         if self.stream.room:
             self.stream.send_image(data, max(stamp_s - self._began_s, 0.0))
         else:
             self.left_out += 1
-        self.poll()
-
-    def poll(self) -> None:
-        """Publish what has arrived; call it now and then, also without images."""
-        for one in self.stream.received():
-            shares = dict(zip(self.stream.labels, one.probabilities, strict=True))
-            self._publish("prediction", json.dumps({"pts_s": one.pts_s, "label": one.label, "probabilities": shares}))
 
     def close(self) -> None:
         self.stream.close()
+
+    def _prediction(self, one: Prediction) -> None:
+        shares = dict(zip(self.stream.labels, one.probabilities, strict=True))
+        self._publish("prediction", json.dumps({"pts_s": one.pts_s, "label": one.label, "probabilities": shares}))
 
     def _event(self, event: Event) -> None:
         text = json.dumps({"pts_s": event.pts_s, "label": event.label, "phase": event.phase})
@@ -62,6 +70,10 @@ class Bridge:
 
     def _refused(self, error: RemoteError) -> None:
         self._publish("refused", json.dumps({"code": error.code, "message": str(error)}))
+
+    def _reconnected(self, about: Reconnection) -> None:
+        text = json.dumps({"reason": str(about.reason), "frames_lost": len(about.unanswered), "down_s": about.down_s})
+        self._publish("reconnected", text)
 
 
 def main() -> int:
@@ -73,7 +85,7 @@ def main() -> int:
     node: Any = Node("inkling")
     url = node.declare_parameter("url", "http://127.0.0.1:8000").value
     bundle = node.declare_parameter("bundle", "fall-watch").value
-    topics = {name: node.create_publisher(String, f"~/{name}", 10) for name in ("prediction", "event", "refused")}
+    topics = {name: node.create_publisher(String, f"~/{name}", 10) for name in TOPICS}
     bridge = Bridge(url, bundle, lambda topic, text: topics[topic].publish(String(data=text)))
 
     def on_image(message: Any) -> None:
@@ -81,7 +93,6 @@ def main() -> int:
         bridge.image(bytes(message.data), stamp.sec + stamp.nanosec * 1e-9)
 
     node.create_subscription(CompressedImage, "image", on_image, 1)  # depth 1: the newest image, not the oldest
-    node.create_timer(0.05, bridge.poll)
     try:
         rclpy.spin(node)
     finally:

@@ -1,7 +1,12 @@
 """The engine's thread: continuous batching without a timer.
 
 It takes whatever is ready, runs it, hands all results over in one call, and repeats; it sleeps only when nothing is
-ready. Alone, a stream waits for nobody; under load, batches grow by themselves.
+ready. A stream that is alone waits for no other; under load, batches grow by themselves.
+
+Steps are handed over without a lock, so that the event loop never waits for the engine. This relies on the GIL twice:
+`deque.extend` of a list and `popleft` are each done in one piece, and each thread sees the other's writes in the order
+in which they were made. `submit` appends and then asks whether the engine sleeps; the engine says that it sleeps and
+then looks for the last time; so one of the two sees the other. Only waking it takes the lock.
 """
 
 from __future__ import annotations
@@ -17,12 +22,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from inkling.models.arrays import Array
 from inkling.models.bundle.schema import TimedTemperature
 from inkling.models.calibration import probabilities
 from inkling.service.engine.onnx_engine import Stepper
 from inkling.service.engine.scheduler import Lane, Scheduler, Step
 from inkling.service.engine.state_pool import StatePool
-from inkling.service.engine.track_age import Ages
+from inkling.service.engine.track_age import TrackAges
 from inkling.service.protocol.prediction_format import DECIMALS
 
 log = logging.getLogger(__name__)
@@ -30,11 +36,9 @@ log = logging.getLogger(__name__)
 TOGETHER_S = 0.002
 """Results of batches that follow each other without a break may wait so long for each other."""
 
-Array = NDArray[Any]
-
 
 @dataclass(slots=True)
-class Outcome:
+class BatchOutcome:
     """What became of one batch. `answered`, `probabilities`, `rows` and `best` run in parallel.
 
     Steps that only repeated a held frame are in neither list. queue_s: of each step of the batch, in its turn.
@@ -58,7 +62,7 @@ class Batcher:
         self,
         engine: Stepper,
         pool: StatePool,
-        post: Callable[[Outcome], None],
+        post: Callable[[BatchOutcome], None],
         max_batch: int,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -68,29 +72,28 @@ class Batcher:
         self._post = post
         self._max_batch = max_batch
         self._clock = clock
-        self._ages = Ages(pool.slots) if isinstance(engine.spec.calibration, TimedTemperature) else None
+        self._ages = TrackAges(pool.slots) if isinstance(engine.spec.calibration, TimedTemperature) else None
         self._scheduler = Scheduler()
         self._wake = threading.Condition(threading.Lock())
         self._arrived: deque[Step] = deque()  # submitted, not fetched
-        self._done: list[Outcome] = []  # batches that ran, not posted
+        self._done: list[BatchOutcome] = []  # batches that ran, not posted
         self._asleep = False
-        self._rousing = False  # a wake-up is on its way
+        self._waking = False  # a wake-up is on its way
         self._soon: Callable[[Callable[[], None]], object] | None = None
         self._stopping = False
         self._failing = False
-        self._settled = threading.Event()
+        self._thread_ready = threading.Event()
         self._thread: threading.Thread | None = None
 
     def submit(self, steps: Iterable[Step]) -> None:
         """Queue steps behind those of their tracks. Takes no lock: the engine fetches what has arrived."""
         self._arrived.extend(steps)
-        # The engine says that it sleeps before it looks for the last time, so that one of the two sees the other.
-        if self._asleep and not self._rousing:
+        if self._asleep and not self._waking:
             if self._soon is None:
-                self._rouse()
+                self._notify()
             else:
-                self._rousing = True
-                self._soon(self._rouse)
+                self._waking = True
+                self._soon(self._notify)
 
     def cancel(self, steps: Sequence[Step]) -> bool:
         """Take back all of `steps`, or none when one has begun."""
@@ -103,7 +106,7 @@ class Batcher:
             self._scheduler.close(lane)
 
     def start(self, soon: Callable[[Callable[[], None]], object] | None = None) -> None:
-        """Begin to run what is submitted. Once. Returns when the engine has settled on its thread.
+        """Begin to run what is submitted. Once. Returns when the engine has prepared its thread.
 
         soon: calls later what it is given, on the one thread that submits, e.g. at the end of the event loop's turn:
         then all that the turn submits is in the batch that it wakes the engine for.
@@ -114,7 +117,7 @@ class Batcher:
         name = f"engine-{self._engine.spec.name}-{self._engine.spec.version}"
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
-        self._settled.wait()
+        self._thread_ready.wait()
 
     def stop(self, timeout_s: float | None = None) -> bool:
         """Run what is queued, then end the thread and wait for it. False: it still runs after `timeout_s`."""
@@ -160,9 +163,9 @@ class Batcher:
 
     def _run(self) -> None:
         try:
-            self._engine.settle()
+            self._engine.prepare_thread()
         finally:
-            self._settled.set()
+            self._thread_ready.set()
         while True:
             with self._wake:
                 while not self._scheduler and not self._arrived:
@@ -184,15 +187,15 @@ class Batcher:
         if arrived:
             self._scheduler.submit([arrived.popleft() for _ in range(len(arrived))])
 
-    def _rouse(self) -> None:
-        self._rousing = False
+    def _notify(self) -> None:
+        self._waking = False
         with self._wake:
             self._wake.notify()
 
-    def _step(self, steps: list[Step]) -> tuple[Outcome, list[bool] | None]:
+    def _step(self, steps: list[Step]) -> tuple[BatchOutcome, list[bool] | None]:
         """Run one batch. Never raises: a failure fails these steps and leaves their states as they were."""
         taken_s = self._clock()
-        outcome = Outcome(len(steps), 0.0, [taken_s - step.submitted_s for step in steps])
+        outcome = BatchOutcome(len(steps), 0.0, [taken_s - step.submitted_s for step in steps])
         stepped: list[bool] | None = None
         try:
             probabilities, finite = self._advance(steps)

@@ -13,10 +13,11 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from inkling.models.arrays import Array
 from inkling.models.bundle import initial_state
 from inkling.models.bundle.schema import TOLERANCE
-from inkling.service.engine.onnx_engine import Array, Engine
-from inkling.service.engine.state_pool import Indices, Kept, StatePool
+from inkling.service.engine.onnx_engine import Engine
+from inkling.service.engine.state_pool import Indices, RowMask, StatePool
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +35,8 @@ class _Alone:
 class Canary:
     """An engine that watches one track in `every`, the first one among them. For the engine's thread.
 
-    `steps` and `difference` (the largest of a logit so far) may be read from anywhere.
+    `steps` and `difference` (the largest of a logit so far) may be read from any thread: both are single references,
+    which the GIL never shows half written.
     """
 
     def __init__(self, engine: Engine, every: int, slots: int) -> None:
@@ -48,12 +50,12 @@ class Canary:
         self._alone: dict[int, _Alone] = {}
         self._seen = 0
 
-    def settle(self) -> None:
-        self._engine.settle()
+    def prepare_thread(self) -> None:
+        self._engine.prepare_thread()
 
     def advance(
         self, pool: StatePool, rows: Indices, generations: Indices, epochs: Indices, x: Array
-    ) -> tuple[NDArray[np.float32], Kept | None]:
+    ) -> tuple[NDArray[np.float32], RowMask | None]:
         """`Engine.advance`; what is compared changes nothing of its answer, not even by failing."""
         logits, finite = self._engine.advance(pool, rows, generations, epochs, x)
         self._meet(rows, generations)

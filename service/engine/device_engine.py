@@ -1,8 +1,8 @@
 """The engine of a device of its own: the state of every track stays there, and only poses and logits travel.
 
-One run does it all: `row_graph` puts the gather before a bundle's step and the scatter behind it, both by row
-of a slab per state tensor. The slabs are bound as inputs and as outputs, the same memory: onnxruntime then moves the
-rows of the batch and nothing else.
+One run does it all: a bundle's `rows.onnx` has the gather before its step and the scatter behind it, both by row of
+a slab per state tensor (`inkling.models.bundle.rows`). The slabs are bound as inputs and as outputs, the same memory:
+onnxruntime then moves the rows of the batch and nothing else.
 
 Every place has two rows, and they take turns: a run reads one and writes the other, and only when it has ended well
 does the host say which is now the one to read. So a run that fails, a row that is not finite, a late step, and the
@@ -18,18 +18,19 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from inkling.models.bundle import Bundle
-from inkling.models.bundle.schema import BundleSpec
+from inkling.models.arrays import Array
+from inkling.models.bundle import Bundle, TensorInfo, verify_rows
+from inkling.models.bundle.rows import RESULT, ROWS, next_slab, slab
+from inkling.models.bundle.schema import ROWS_FILE, BundleSpec
 from inkling.models.errors import BundleInvalid
-from inkling.service.engine.onnx_engine import Array, Device, Engine, runtime, session
-from inkling.service.engine.row_graph import RESULT, ROWS, next_slab, row_graph, slab
-from inkling.service.engine.state_pool import Indices, Kept, StatePool
+from inkling.service.engine.onnx_engine import Device, Engine, runtime, session, tensors
+from inkling.service.engine.state_pool import Indices, RowMask, StatePool
 
 log = logging.getLogger(__name__)
 
@@ -83,7 +84,7 @@ class DevicePool(StatePool):
         bucket.rows[:batch, 1] = holding ^ 1
         bucket.rows[batch:] = self._fill
 
-    def turn(self, rows: Indices, generations: Indices, epochs: Indices, keep: Kept | None) -> None:
+    def turn(self, rows: Indices, generations: Indices, epochs: Indices, keep: RowMask | None) -> None:
         """What the run wrote for these rows is their state now, where the tenant of `generations` is still theirs."""
         stored = self.stored(rows, generations, keep)
         if not stored.all():
@@ -138,25 +139,28 @@ class Bucket:
 class DeviceEngine(Engine):
     """An engine whose pools are on its device. See the top of this file.
 
-    graphs: whether CUDA graphs may be used where they pay. Raises as `Engine` does.
+    graphs: whether CUDA graphs may be used where they pay. Raises as `Engine` does, BundleInvalid also when the bundle
+    has no `rows.onnx`, and BundleDisagrees when that is not the model of `step.onnx`.
     """
 
     def __init__(
         self, bundle: Bundle, threads: int | None = None, device: Device = "cuda", *, graphs: bool = True
     ) -> None:
+        if bundle.rows is None:
+            raise BundleInvalid(bundle.path, f"it has no {ROWS_FILE}, without which state cannot stay on a device")
         super().__init__(bundle, threads, device)
         self._device = device
         self._graphs = graphs and _VERSION >= GRAPHS_SINCE
         self._pools: list[DevicePool] = []
-        graph = row_graph(bundle.step, bundle.spec)
         try:
-            self._runs = session(bundle, graph, threads, device, graphs=self._graphs)
+            self._runs = session(bundle, bundle.rows, threads, device, graphs=self._graphs)
         except BundleInvalid as error:
             if not self._graphs:
                 raise
             log.warning("%s: CUDA graphs are not used: %s", self.spec.full_name, error)
             self._graphs = False
-            self._runs = session(bundle, graph, threads, device)
+            self._runs = session(bundle, bundle.rows, threads, device)
+        verify_rows(bundle, RowGraph(self._runs), self)
 
     def pool(self, slots: int, max_batch: int) -> DevicePool:
         pool = DevicePool(self.spec, slots, max_batch, self._device, self._runs)
@@ -167,7 +171,7 @@ class DeviceEngine(Engine):
 
     def advance(
         self, pool: StatePool, rows: Indices, generations: Indices, epochs: Indices, x: Array
-    ) -> tuple[NDArray[np.float32], Kept | None]:
+    ) -> tuple[NDArray[np.float32], RowMask | None]:
         if not isinstance(pool, DevicePool):
             raise TypeError("a pool of another engine")
         batch = len(rows)
@@ -184,7 +188,7 @@ class DeviceEngine(Engine):
         """(batch, K + 1) of the filled bucket."""
         return bucket.run()[:batch].copy()
 
-    def settle(self) -> None:
+    def prepare_thread(self) -> None:
         """Record CUDA graphs and keep those that pay. On the thread that will run steps: graphs belong to a thread."""
         if not self._graphs:
             return
@@ -201,10 +205,33 @@ class DeviceEngine(Engine):
         super().warm([1])
 
 
+class RowGraph:
+    """`rows.onnx` in onnxruntime, fed from the host (a `inkling.models.bundle.StepGraph`): to verify it."""
+
+    def __init__(self, runs: Any) -> None:
+        self._runs = runs
+        self.inputs: dict[str, TensorInfo] = tensors(runs.get_inputs())
+        self.outputs: dict[str, TensorInfo] = tensors(runs.get_outputs())
+
+    def run(self, feeds: Mapping[str, Array], /) -> dict[str, Array]:
+        names = list(self.outputs)
+        return dict(zip(names, self._runs.run(names, dict(feeds), _options(_PLAIN)), strict=True))
+
+
 def engine_for(bundle: Bundle, threads: int | None, device: Device, *, graphs: bool) -> Engine:
-    """The engine for a device: the plain one for the CPU, whose rows need no moving. Raises as `Engine` does."""
+    """The engine for a device: the plain one for the CPU, whose rows need no moving. Raises as `Engine` does.
+
+    A bundle without `rows.onnx` has the plain one everywhere, and the log says what that costs.
+    """
     if device == "cpu":
         return Engine(bundle, threads)
+    if bundle.rows is None:
+        log.warning(
+            "%s has no %s: the state of its tracks travels to the device and back at every step; "
+            "inkling train upgrade writes a version that has it",
+            bundle.spec.full_name, ROWS_FILE,
+        )  # fmt: skip
+        return Engine(bundle, threads, device)
     return DeviceEngine(bundle, threads, device, graphs=graphs)
 
 

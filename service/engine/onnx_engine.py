@@ -13,10 +13,11 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from inkling.models.arrays import Array
 from inkling.models.bundle import Bundle, BundleSpec, TensorInfo, initial_state, verify_graph
 from inkling.models.errors import BundleInvalid, InklingError
 from inkling.service.engine.cuda_libraries import missing_driver, missing_library
-from inkling.service.engine.state_pool import HostPool, Indices, Kept, StatePool
+from inkling.service.engine.state_pool import HostPool, Indices, RowMask, StatePool
 
 try:
     import onnxruntime
@@ -29,7 +30,6 @@ except ImportError as missing:
 runtime: Any = onnxruntime
 """onnxruntime for `device_engine`: it must not be imported before `inkling.models`, which forbids it to phone home."""
 
-Array = NDArray[Any]
 Device = Literal["cpu", "cuda"]
 
 log = logging.getLogger(__name__)
@@ -59,12 +59,16 @@ def resolve_device(device: Literal["auto", "cpu", "cuda"]) -> Device:
 
 def _missing_for_cuda() -> str | None:
     if _CUDA not in onnxruntime.get_available_providers():
-        return "this onnxruntime is without CUDA; install the extra gpu in place of cpu"
+        return (
+            "this onnxruntime is without CUDA; pip uninstall onnxruntime, then pip install '.[serve,gpu]' in a checkout"
+        )
     if missing := missing_driver():
         return missing
     _preload()
     if library := missing_library(Path(onnxruntime.__file__).parent / "capi"):
-        return f"onnxruntime needs {library}, which cannot be loaded; the extra gpu brings it"
+        return (
+            f"onnxruntime needs {library}, which cannot be loaded; pip install '.[serve,gpu]' in a checkout brings it"
+        )
     return None
 
 
@@ -79,11 +83,11 @@ class Stepper(Protocol):
 
     spec: BundleSpec
 
-    def settle(self) -> None: ...
+    def prepare_thread(self) -> None: ...
 
     def advance(
         self, pool: StatePool, rows: Indices, generations: Indices, epochs: Indices, x: Array, /
-    ) -> tuple[NDArray[np.float32], Kept | None]: ...
+    ) -> tuple[NDArray[np.float32], RowMask | None]: ...
 
 
 class Engine:
@@ -97,8 +101,8 @@ class Engine:
         """
         self.spec = bundle.spec
         self._session = session(bundle, bundle.step, threads, device)
-        self.inputs: dict[str, TensorInfo] = {arg.name: _info(arg) for arg in self._session.get_inputs()}
-        self.outputs: dict[str, TensorInfo] = {arg.name: _info(arg) for arg in self._session.get_outputs()}
+        self.inputs: dict[str, TensorInfo] = tensors(self._session.get_inputs())
+        self.outputs: dict[str, TensorInfo] = tensors(self._session.get_outputs())
         self._names = list(self.outputs)
         verify_graph(bundle, self)
 
@@ -120,7 +124,7 @@ class Engine:
 
     def advance(
         self, pool: StatePool, rows: Indices, generations: Indices, epochs: Indices, x: Array
-    ) -> tuple[NDArray[np.float32], Kept | None]:
+    ) -> tuple[NDArray[np.float32], RowMask | None]:
         """Step B different rows of a pool of this engine once: gather, step, scatter. On the engine's thread alone.
 
         x (B, *input shape) -> logits (B, K), and which rows (B,) are finite in logits and state, None: all. The state
@@ -134,7 +138,7 @@ class Engine:
         pool.scatter(rows, generations, epochs, outputs, finite)
         return logits, finite
 
-    def settle(self) -> None:
+    def prepare_thread(self) -> None:
         """What must happen on the thread that will call `advance`, before it does."""
 
     def warm(self, batches: Iterable[int]) -> None:
@@ -144,7 +148,7 @@ class Engine:
             self.step(np.zeros((batch, *shape), dtype), initial_state(self.spec, batch))
 
 
-def finite_rows(logits: Array, outputs: Mapping[str, Array]) -> Kept | None:
+def finite_rows(logits: Array, outputs: Mapping[str, Array]) -> RowMask | None:
     """Which rows (B,) are finite in logits and state, or None when all are. A state that is not would stay so."""
     tensors = [logits, *(array for array in outputs.values() if array.dtype.kind == "f")]
     if all(np.isfinite(array).all() for array in tensors):
@@ -198,6 +202,12 @@ def _options(threads: int | None) -> Any:
     return options
 
 
-def _info(arg: Any) -> TensorInfo:
-    shape = tuple(size if isinstance(size, int) else None for size in arg.shape)
-    return _DTYPES.get(arg.type, arg.type), shape
+def tensors(args: Iterable[Any]) -> dict[str, TensorInfo]:
+    """What onnxruntime says of a session's inputs or outputs, by name."""
+    return {
+        arg.name: (
+            _DTYPES.get(arg.type, arg.type),
+            tuple(size if isinstance(size, int) else None for size in arg.shape),
+        )
+        for arg in args
+    }

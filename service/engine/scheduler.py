@@ -9,12 +9,11 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import Any, Protocol
 
-from numpy.typing import NDArray
+from inkling.models.arrays import Array
 
-Rows = NDArray[Any]
-Prepare = Callable[[Rows], Rows]
+Prepare = Callable[[Array], Array]
 """Rows as a session accepted them (B, ...) -> the bundle's input (B, *shape). Runs on the engine's thread."""
 
 
@@ -34,7 +33,7 @@ class Lane:
         self.current: Step | None = None  # begun: running, or between two of its repeats
         self.ready = False  # in the scheduler's queue
         self.closed = False
-        self.held: Rows | None = None
+        self.held: Array | None = None
         self.held_epoch = -1
 
 
@@ -61,6 +60,16 @@ class Step:
     def failed(self, now_s: float) -> None:
         """The batch failed, or this row's numbers were not finite: the state is as before. On the event loop."""
         raise NotImplementedError
+
+
+class StepQueue(Protocol):
+    """Where steps go: the batcher, the decoder in front of it, or a bare Scheduler in tests."""
+
+    def submit(self, steps: Iterable[Step], /) -> None: ...
+
+    def cancel(self, steps: Sequence[Step], /) -> bool: ...
+
+    def close(self, lane: Lane, /) -> None: ...
 
 
 class Scheduler:

@@ -1,6 +1,7 @@
 """Whose state is where: the places of a bundle's tracks, and their state in preallocated rows.
 
-Two threads use a pool, without a lock. `acquire` and `release` run on the event loop and write nothing but the free
+Two threads use a pool, without a lock. This relies on the GIL, under which numpy reads and writes these small arrays of
+numbers in one piece. `acquire` and `release` run on the event loop and write nothing but the free
 list and the generations. The rest runs on the engine's thread, which alone writes rows and tags. A tag says whose state
 a row holds: the tenant's generation and its epoch. So:
 
@@ -16,17 +17,16 @@ from __future__ import annotations
 import heapq
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from inkling.models.arrays import Array
 from inkling.models.bundle.schema import StateTensor
 from inkling.service.protocol.errors import NoSlot
 
-Array = NDArray[Any]
 Indices = NDArray[np.int64]
-Kept = NDArray[np.bool_]
+RowMask = NDArray[np.bool_]
 
 _EPOCH_BITS = 32
 
@@ -66,19 +66,19 @@ class StatePool:
         self._generations[slot.index] += 1
         heapq.heappush(self._free, slot.index)
 
-    def fresh(self, rows: Indices, generations: Indices, epochs: Indices) -> Kept:
+    def fresh(self, rows: Indices, generations: Indices, epochs: Indices) -> RowMask:
         """Which of B different rows (B,) hold no state of this tenant and epoch: they start from the initial value."""
-        fresh: Kept = self._tags[rows] != _tag(generations, epochs)
+        fresh: RowMask = self._tags[rows] != tag(generations, epochs)
         return fresh
 
-    def stored(self, rows: Indices, generations: Indices, keep: Kept | None) -> Kept:
+    def stored(self, rows: Indices, generations: Indices, keep: RowMask | None) -> RowMask:
         """Which rows (B,) to store: those of `keep` (None: all) that still have the tenant of `generations`."""
-        stored: Kept = self._generations[rows] == generations
+        stored: RowMask = self._generations[rows] == generations
         return stored if keep is None else stored & keep
 
     def mark(self, rows: Indices, generations: Indices, epochs: Indices) -> None:
         """These rows hold the state of these tenants and epochs now."""
-        self._tags[rows] = _tag(generations, epochs)
+        self._tags[rows] = tag(generations, epochs)
 
 
 class HostPool(StatePool):
@@ -111,7 +111,7 @@ class HostPool(StatePool):
         generations: Indices,
         epochs: Indices,
         outputs: Mapping[str, Array],
-        keep: Kept | None = None,
+        keep: RowMask | None = None,
     ) -> None:
         """Store the next state, by output name (B, *shape), of rows that still have the tenant of `generations`.
 
@@ -129,5 +129,6 @@ class HostPool(StatePool):
         self.mark(rows, generations[stored], epochs[stored])
 
 
-def _tag(generations: Indices, epochs: Indices) -> Indices:
+def tag(generations: Indices, epochs: Indices) -> Indices:
+    """(B,) one number for a tenant and its epoch."""
     return (generations << _EPOCH_BITS) | epochs

@@ -5,12 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-Indices = NDArray[np.int64]
-
-_EPOCH_BITS = 32
+from inkling.service.engine.state_pool import Indices, tag
 
 
-class Ages:
+class TrackAges:
     """Steps that each row of the state pool has taken since its tenant's state was initial.
 
     Belongs to the engine's thread. A row counts anew when its tenant (generation) or its tenant's epoch is another one.
@@ -26,7 +24,7 @@ class Ages:
         self, rows: Indices, generations: Indices, epochs: Indices, which: NDArray[np.bool_] | None = None
     ) -> Indices:
         """(B,) steps that each of B different rows has behind it, before one more; which: (B,) take it, None: all."""
-        tags = (generations << _EPOCH_BITS) | epochs
+        tags = tag(generations, epochs)
         ages: Indices = self._steps[rows] * (self._tags[rows] == tags)
         if which is None:
             self._tags[rows] = tags

@@ -9,14 +9,16 @@ from typing import Any
 
 from fastapi import FastAPI, Request, WebSocket
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse, PlainTextResponse, Response
+from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
 from pydantic import TypeAdapter
 from starlette.exceptions import HTTPException
 
+from inkling.models.problems import describe
 from inkling.service.bootstrap import Core, build
 from inkling.service.http.clips import clip_router
+from inkling.service.http.reference_page import render
 from inkling.service.http.schemas import BundleInfo, ErrorAnswer, StreamRow, VersionInfo, bundle_info
-from inkling.service.http.sources import router
+from inkling.service.http.sources import source_router
 from inkling.service.http.sse import event_router
 from inkling.service.metrics import CONTENT_TYPE
 from inkling.service.protocol.codec import schema
@@ -50,12 +52,15 @@ def create_app(settings: Settings | None = None, core: Core | None = None) -> Fa
         version=version(),
         description="Which action is under way, and which one is coming. Streams: WebSocket `/v1/stream`.",
         lifespan=lifespan,
+        docs_url=None,  # FastAPI's own pages load their programs from the internet
+        redoc_url=None,
     )
     _add_errors(app)
     _add_probes(app)
     _add_information(app)
+    _add_reference(app)
     app.include_router(clip_router(lambda: _core(app)))
-    app.include_router(router(lambda: _core(app).sources))
+    app.include_router(source_router(lambda: _core(app).sources))
 
     app.include_router(event_router(lambda: _core(app)))
 
@@ -118,6 +123,13 @@ def _add_information(app: FastAPI) -> None:
         return schema()
 
 
+def _add_reference(app: FastAPI) -> None:
+    @app.get("/docs", include_in_schema=False, response_class=HTMLResponse)
+    async def reference() -> str:
+        """Every call of this interface; nothing on the page comes from elsewhere."""
+        return render(app.openapi())
+
+
 def _add_errors(app: FastAPI) -> None:
     """Every error, also the framework's own, as `ErrorAnswer`."""
 
@@ -132,8 +144,7 @@ def _add_errors(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> JSONResponse:
-        first = error.errors()[0]
-        message = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+        message = describe(error.errors()[0])
         _core(app).metrics.errors[BadMessage.code] += 1
         return answer(BadMessage.http, BadMessage.code, message, BadMessage.retryable)
 

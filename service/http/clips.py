@@ -10,13 +10,13 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 
 from inkling.service.bootstrap import Core
-from inkling.service.clips.jobs import Job
+from inkling.service.clips.jobs import VideoJob
 from inkling.service.clips.pose_clip import parse_clip
-from inkling.service.clips.scoring import Timeline, score
+from inkling.service.clips.scoring import ScoredClip, score
 from inkling.service.http.schemas import ClipAnswer, ClipStatus, ErrorAnswer, clip_answer, clip_status
 from inkling.service.protocol.codec import Start
 from inkling.service.protocol.errors import BadMessage, Cancelled, IdleTimeout, TooLarge
-from inkling.service.streams.early_decision import terms
+from inkling.service.streams.early_decision import early_decision_terms
 
 BODY: dict[str, Any] = {
     "requestBody": {
@@ -56,20 +56,19 @@ def clip_router(core: Callable[[], Core]) -> APIRouter:
         served = core()
         if request.headers.get("content-type", "").startswith("multipart/"):
             raise BadMessage("send the file itself as the body, not a form: curl --data-binary @FILE")
-        terms(served.hub.spec(bundle, version), error_rate)  # before anything large is sent in vain
-        head, body = await _peek(_timely(request.stream(), served.settings.idle_timeout_s))
+        early_decision_terms(served.hub.spec(bundle, version), error_rate)  # before anything large is sent in vain
+        head, body = await _peek(_timely(request.stream(), served.settings.sockets.idle_timeout_s))
+        start = Start(bundle=bundle, version=version, policy="block", error_rate=error_rate)
         if head == b"PK" or head[:1] in (b"{", b""):
-            _check_length(request, served.settings.max_clip_bytes)
-            start = Start(bundle=bundle, version=version, skeleton=skeleton, policy="block", error_rate=error_rate)
-            timeline = await _score_poses(served, body, start, fps)
+            _check_length(request, served.settings.clips.max_bytes)
+            scored = await _score_poses(served, body, start.model_copy(update={"skeleton": skeleton}), fps)
         else:
-            _check_length(request, served.settings.max_video_bytes)
-            start = Start(bundle=bundle, version=version, input="frame", policy="block", error_rate=error_rate)
-            job = await served.clips.receive(body, start, fps)
+            _check_length(request, served.settings.clips.max_video_bytes)
+            job = await served.clips.receive(body, start.model_copy(update={"input": "frame"}), fps)
             if not wait:
                 return _json(clip_status(job, result=False).model_dump_json(exclude_none=True), 202)
-            timeline = await _unless_gone(request, served, job)
-        return _json(await asyncio.to_thread(clip_answer, timeline))
+            scored = await _unless_gone(request, served, job)
+        return _json(await asyncio.to_thread(clip_answer, scored))
 
     @router.get("")
     async def listed() -> list[ClipStatus]:
@@ -98,20 +97,20 @@ async def _score_poses(
     body: AsyncIterator[bytes],
     start: Start,
     fps: float | None,
-) -> Timeline:
-    limit, frames = core.settings.max_clip_bytes, core.settings.max_clip_frames
+) -> ScoredClip:
+    limit, frames = core.settings.clips.max_bytes, core.settings.clips.max_frames
     data = await _read(body, limit)
     # In a thread: a large clip must not hold up the streams.
     clip = (await asyncio.to_thread(parse_clip, data, max_bytes=limit, max_frames=frames)).at(fps)
     said = {"skeleton": start.skeleton or clip.skeleton, "width": clip.width, "height": clip.height}
     start = start.model_copy(update=said)
-    timeline = await score(core.hub, start, clip)
-    core.metrics.clips[timeline.spec.full_name] += 1
-    return timeline
+    scored = await score(core.hub, start, clip)
+    core.metrics.clips[scored.spec.full_name] += 1
+    return scored
 
 
-async def _unless_gone(request: Request, core: Core, job: Job) -> Timeline:
-    """The job's timeline; a client that goes away takes its job along."""
+async def _unless_gone(request: Request, core: Core, job: VideoJob) -> ScoredClip:
+    """The job's result. A client that goes away cancels its job."""
 
     async def gone() -> None:
         while (await request.receive())["type"] != "http.disconnect":

@@ -7,8 +7,8 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from inkling.models.bundle.schema import PoseInput
-from inkling.service.clips.jobs import Job
-from inkling.service.clips.scoring import Timeline
+from inkling.service.clips.jobs import VideoJob
+from inkling.service.clips.scoring import ScoredClip
 from inkling.service.protocol.codec import DecisionMessage, Event, Prediction
 from inkling.service.protocol.errors import ServiceError
 from inkling.service.streams.early_decision import error_rates
@@ -81,7 +81,7 @@ class StreamRow(BaseModel):
     counts: FrameCounts
 
 
-class Entry(BaseModel):
+class TimelineEntry(BaseModel):
     """One prediction of a clip; `probabilities` in the order of `labels`. seq: the frame's number in the clip."""
 
     seq: int
@@ -100,7 +100,7 @@ class ClipAnswer(BaseModel):
     version: str
     labels: tuple[str, ...]
     rate_hz: float
-    timeline: list[Entry]
+    timeline: list[TimelineEntry]
     events: list[Event]
     decisions: list[DecisionMessage]
     warnings: list[str]
@@ -145,12 +145,12 @@ def bundle_info(stats: BundleStats) -> BundleInfo:
     )
 
 
-def clip_answer(timeline: Timeline) -> bytes:
+def clip_answer(scored: ScoredClip) -> bytes:
     """The body of `/v1/clips`."""
-    return _answer(timeline).model_dump_json(exclude_none=True).encode()
+    return _answer(scored).model_dump_json(exclude_none=True).encode()
 
 
-def clip_status(job: Job, *, result: bool = True) -> ClipStatus:
+def clip_status(job: VideoJob, *, result: bool = True) -> ClipStatus:
     """What `/v1/clips/{clip}` says; with the timeline of one that is done unless `result` is False."""
     progress, error = job.progress, job.error
     return ClipStatus(
@@ -173,19 +173,19 @@ def error_answer(error: ServiceError) -> ErrorAnswer:
     return ErrorAnswer(code=error.code, message=str(error), retryable=error.retryable)
 
 
-def _answer(timeline: Timeline) -> ClipAnswer:
-    spec = timeline.spec
+def _answer(scored: ScoredClip) -> ClipAnswer:
+    spec = scored.spec
     return ClipAnswer(
         bundle=spec.name,
         version=spec.version,
         labels=spec.labels,
         rate_hz=spec.rate_hz,
-        timeline=[_entry(prediction) for prediction in timeline.predictions],
-        events=timeline.events,
-        decisions=timeline.decisions,
-        warnings=timeline.warnings,
+        timeline=[_entry(prediction) for prediction in scored.predictions],
+        events=scored.events,
+        decisions=scored.decisions,
+        warnings=scored.warnings,
     )
 
 
-def _entry(prediction: Prediction) -> Entry:
-    return Entry.model_construct(**{name: getattr(prediction, name) for name in Entry.model_fields})
+def _entry(prediction: Prediction) -> TimelineEntry:
+    return TimelineEntry.model_construct(**{name: getattr(prediction, name) for name in TimelineEntry.model_fields})

@@ -12,9 +12,9 @@ from starlette.types import Message
 
 from inkling.service.http.schemas import ErrorAnswer
 from inkling.service.protocol.errors import TooLarge
-from inkling.service.sources.definition import Definition
-from inkling.service.sources.lifecycle import Cause, State
-from inkling.service.sources.manager import Sources
+from inkling.service.sources.definition import SourceDefinition
+from inkling.service.sources.lifecycle import Cause, SourceState
+from inkling.service.sources.manager import SourceManager
 from inkling.service.sources.source import Source
 
 _ERRORS: dict[int | str, dict[str, Any]] = {status: {"model": ErrorAnswer} for status in (403, 404, 413, 415, 422, 503)}
@@ -58,7 +58,7 @@ class SourceRow(BaseModel):
     url: str
     bundle: str
     version: str | None
-    state: State
+    state: SourceState
     cause: Cause | None
     message: str
     since_s: float
@@ -72,12 +72,12 @@ class SourceRow(BaseModel):
     kept: bool
 
 
-def router(sources: Callable[[], Sources]) -> APIRouter:
+def source_router(sources: Callable[[], SourceManager]) -> APIRouter:
     """The routes. sources: those of the running server."""
     routes = APIRouter(prefix="/v1/sources", tags=["sources"], responses=_ERRORS, route_class=_SmallBody)
 
     @routes.post("", status_code=201)
-    async def add(definition: Annotated[Definition, Body()], response: Response) -> SourceRow:
+    async def add(definition: Annotated[SourceDefinition, Body()], response: Response) -> SourceRow:
         """Fetch a video and watch it with a bundle, until the source is removed. Its predictions: those of the stream
         of the same id."""
         source = await sources().add(definition)
@@ -102,8 +102,8 @@ def router(sources: Callable[[], Sources]) -> APIRouter:
     return routes
 
 
-def _row(sources: Sources, source: Source) -> SourceRow:
-    machine, opened = source.machine, source.opened
+def _row(sources: SourceManager, source: Source) -> SourceRow:
+    lifecycle, opened = source.lifecycle, source.opened
     bundle, version = source.bundle
     return SourceRow(
         id=source.id,
@@ -111,11 +111,11 @@ def _row(sources: Sources, source: Source) -> SourceRow:
         url=source.address.shown,
         bundle=bundle,
         version=version,
-        state=machine.state,
-        cause=machine.cause,
-        message=machine.message,
+        state=lifecycle.state,
+        cause=lifecycle.cause,
+        message=lifecycle.message,
         since_s=round(source.since_s(), 3),
-        failures=machine.failures,
+        failures=lifecycle.failures,
         retry_in_s=source.retry_in_s(),
         frames=source.tally.frames,
         width=opened.width if opened else None,

@@ -38,7 +38,7 @@ def event_router(core: Callable[[], Core]) -> APIRouter:
     async def predictions(stream: str) -> StreamingResponse:
         """Follow a stream: server-sent events, or a WebSocket at the same address."""
         served = core()
-        follower = served.hub.follow(stream, served.settings.outbox)
+        follower = served.hub.follow(stream, served.settings.sockets.outbox)
         headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
         return StreamingResponse(events(follower), media_type="text/event-stream", headers=headers)
 

@@ -11,11 +11,11 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import cv2
 
-from inkling.service.engine.scheduler import Lane, Step
+from inkling.service.engine.scheduler import Lane, Step, StepQueue
 from inkling.service.protocol.errors import Internal, ServiceError
 
 log = logging.getLogger(__name__)
@@ -24,17 +24,7 @@ AHEAD = 2
 """Frames of one track that are being decoded, or are decoded and not answered."""
 
 
-class Next(Protocol):
-    """Where decoded steps go: the batcher."""
-
-    def submit(self, steps: Iterable[Step], /) -> None: ...
-
-    def cancel(self, steps: Sequence[Step], /) -> bool: ...
-
-    def close(self, lane: Lane, /) -> None: ...
-
-
-class _Line:
+class _LaneFrames:
     """What is to be decoded of one lane."""
 
     __slots__ = ("ahead", "decoding", "queued", "steps")
@@ -49,10 +39,10 @@ class _Line:
 class DecodeQueue:
     """Which frame is decoded next. Pure: no threads, no clocks; the decoder holds a lock around every call."""
 
-    __slots__ = ("_lines", "_ready")
+    __slots__ = ("_lanes", "_ready")
 
     def __init__(self) -> None:
-        self._lines: dict[Lane, _Line] = {}
+        self._lanes: dict[Lane, _LaneFrames] = {}
         self._ready: deque[Lane] = deque()
 
     def __bool__(self) -> bool:
@@ -63,58 +53,58 @@ class DecodeQueue:
         """Queue steps behind those of their lanes. Steps of a closed lane are ignored."""
         for step in steps:
             if not step.lane.closed:
-                line = self._lines.setdefault(step.lane, _Line())
-                line.steps.append(step)
-                self._offer(step.lane, line)
+                waiting = self._lanes.setdefault(step.lane, _LaneFrames())
+                waiting.steps.append(step)
+                self._offer(step.lane, waiting)
 
     def cancel(self, steps: Sequence[Step]) -> bool:
         """Take back all of `steps`, or none when decoding one of them has begun."""
-        lines = [self._lines.get(step.lane) for step in steps]
-        if not all(line is not None and step in line.steps for step, line in zip(steps, lines, strict=True)):
+        lanes = [self._lanes.get(step.lane) for step in steps]
+        if not all(waiting is not None and step in waiting.steps for step, waiting in zip(steps, lanes, strict=True)):
             return False
-        for step, line in zip(steps, lines, strict=True):
-            if line is not None:
-                line.steps.remove(step)
+        for step, waiting in zip(steps, lanes, strict=True):
+            if waiting is not None:
+                waiting.steps.remove(step)
         return True
 
     def close(self, lane: Lane) -> None:
         """Forget a lane and its steps."""
-        self._lines.pop(lane, None)
+        self._lanes.pop(lane, None)
 
     def take(self) -> Step | None:
         """The step to decode now; `decoded` it before long. Of one lane there is never more than one."""
         while self._ready:
             lane = self._ready.popleft()
-            line = self._lines.get(lane)
-            if line is None:
+            waiting = self._lanes.get(lane)
+            if waiting is None:
                 continue
-            line.queued = False
-            if line.steps:  # else all were cancelled
-                line.decoding = True
-                return line.steps.popleft()
+            waiting.queued = False
+            if waiting.steps:  # else all were cancelled
+                waiting.decoding = True
+                return waiting.steps.popleft()
         return None
 
     def decoded(self, step: Step, good: bool) -> bool:
         """The step is decoded, or (not good) cannot be. False: nobody waits for it any more."""
-        line = self._lines.get(step.lane)
-        if line is None:
+        waiting = self._lanes.get(step.lane)
+        if waiting is None:
             return False
-        line.decoding = False
-        line.ahead += good
-        self._offer(step.lane, line)
+        waiting.decoding = False
+        waiting.ahead += good
+        self._offer(step.lane, waiting)
         return True
 
     def answered(self, steps: Iterable[Step]) -> None:
         """Decoded steps have run."""
         for step in steps:
-            line = self._lines.get(step.lane)
-            if line is not None:
-                line.ahead -= 1
-                self._offer(step.lane, line)
+            waiting = self._lanes.get(step.lane)
+            if waiting is not None:
+                waiting.ahead -= 1
+                self._offer(step.lane, waiting)
 
-    def _offer(self, lane: Lane, line: _Line) -> None:
-        if line.steps and not line.decoding and not line.queued and line.ahead < AHEAD:
-            line.queued = True
+    def _offer(self, lane: Lane, waiting: _LaneFrames) -> None:
+        if waiting.steps and not waiting.decoding and not waiting.queued and waiting.ahead < AHEAD:
+            waiting.queued = True
             self._ready.append(lane)
 
 
@@ -128,7 +118,7 @@ class Decoder:
     def __init__(
         self,
         pool: DecodePool,
-        batcher: Next,
+        batcher: StepQueue,
         decode: Callable[[Any], Any],
         refuse: Callable[[Step, ServiceError], None],
     ) -> None:
@@ -138,7 +128,7 @@ class Decoder:
         self._refuse = refuse
         self._queue = DecodeQueue()
         self._lock = threading.Lock()
-        self._seconds: deque[float] = deque(maxlen=4096)
+        self._seconds: deque[float] = deque(maxlen=4096)  # written by any thread without a lock: relies on the GIL
 
     def submit(self, steps: Iterable[Step]) -> None:
         with self._lock:

@@ -20,7 +20,7 @@ from inkling.service.protocol.image_binary import FILE, NV12, RGB, EncodedImage,
 from inkling.service.protocol.messages import Start
 from inkling.service.protocol.pose_binary import about
 
-Picture = EncodedImage | ImageFrame
+IncomingImage = EncodedImage | ImageFrame
 
 _COLOUR: Final = cv2.IMREAD_COLOR_RGB
 _REDUCED = {
@@ -46,7 +46,7 @@ class FrameMapper:
         self._input = spec.input
         self._max_pixels = max_pixels
 
-    def accept(self, frame: Picture) -> list[Picture]:
+    def accept(self, frame: IncomingImage) -> list[IncomingImage]:
         """The rows of a frame: one, not decoded yet. Raises BadImage (with `seq`) when it has too many pixels."""
         if isinstance(frame, EncodedImage):
             width, height = frame.width, frame.height
@@ -59,7 +59,7 @@ class FrameMapper:
             raise about(frame.seq, error)
         return [frame]
 
-    def decode(self, frame: Picture) -> Pixels:
+    def decode(self, frame: IncomingImage) -> Pixels:
         """uint8 (height, width, 3) of the bundle's input. Any thread. Raises BadImage, with `seq`."""
         try:
             return fitted(frame, self._input.height, self._input.width, self._input.fit)
@@ -71,7 +71,7 @@ class FrameMapper:
         return batch
 
 
-def fitted(frame: Picture, height: int, width: int, fit: FitPolicy) -> Pixels:
+def fitted(frame: IncomingImage, height: int, width: int, fit: FitPolicy) -> Pixels:
     """The frame upright, as contiguous uint8 RGB (height, width, 3). Raises BadImage when it cannot be decoded."""
     if isinstance(frame, ImageFrame):
         image = frame.image if isinstance(frame.image, np.ndarray) else frame.image()

@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
+from inkling.models.problems import first_problem
 from inkling.service.protocol import image_binary, pose_binary, prediction_format
+from inkling.service.protocol.binary_header import IMAGES, kind_of
 from inkling.service.protocol.errors import BadMessage, BadPose, ServiceError
 from inkling.service.protocol.image_binary import EncodedImage, unpack_image
 from inkling.service.protocol.messages import (
@@ -65,7 +67,6 @@ __all__ = [
 
 _incoming: TypeAdapter[Incoming] = TypeAdapter(Incoming)
 _outgoing: TypeAdapter[Outgoing] = TypeAdapter(Outgoing)
-_IMAGES = bytes([image_binary.IMAGES])
 
 
 def decode(data: str | bytes) -> Start | PackedPose | EncodedImage | Reset | Flush | End:
@@ -75,13 +76,13 @@ def decode(data: str | bytes) -> Start | PackedPose | EncodedImage | Reset | Flu
     open.
     """
     if isinstance(data, bytes):
-        return unpack_image(data) if data[5:6] == _IMAGES else unpack_pose(data)
+        return unpack_image(data) if kind_of(data) == IMAGES else unpack_pose(data)
     if (frame := read_pose(data)) is not None:
         return frame
     try:
         message = _incoming.validate_json(data)
     except ValidationError as error:
-        raise BadMessage(_sentence(error)) from None
+        raise BadMessage(first_problem(error)) from None
     except RecursionError:
         raise BadMessage("the message is nested too deeply") from None
     return _to_arrays(message) if isinstance(message, Pose) else message
@@ -157,10 +158,3 @@ def _with_missing(pose: Pose, tracks: list[int], rows: list[list[Keypoint]]) -> 
     frame = checked_pose(pose.seq, pose.pts_s, tracks, filled)
     frame.keypoints[[[joint is None for joint in row] for row in rows]] = np.nan
     return frame
-
-
-def _sentence(error: ValidationError) -> str:
-    """The first problem that pydantic found, on one line, without echoing the input."""
-    first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-    where = ".".join(str(part) for part in first["loc"])
-    return f"{where}: {first['msg']}" if where else str(first["msg"])

@@ -22,7 +22,6 @@ The first 24 bytes are common to every kind of binary message.
 from __future__ import annotations
 
 import math
-import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
@@ -30,19 +29,19 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from inkling.service.protocol.binary_header import IMAGES, MAX_SEQ, Header
 from inkling.service.protocol.errors import BadImage, BadMessage, BadTime
 from inkling.service.protocol.image_size import file_size
-from inkling.service.protocol.pose_binary import MAGIC, MAX_SEQ, VERSION, about
+from inkling.service.protocol.pose_binary import about
 
-IMAGES = 2
 FILE, RGB, NV12 = 0, 1, 2
-HEADER = struct.Struct("<4sBBHQdHHB3x")
+HEADER = Header(IMAGES, "HHB3x")
 Pixels = NDArray[np.uint8]
 
 
 @dataclass(slots=True)
 class ImageFrame:
-    """A frame with its pixels: what a source or a video gives to `Handle.receive`.
+    """A frame with its pixels: what a source or a video gives to `AdmittedStream.receive`.
 
     image: uint8 RGB (height, width, 3), upright, of any size; or a function that makes it, called at most once, on a
     decoder's thread, and not at all for a frame that is skipped or dropped. pts_s: seconds >= 0, or None: stamp on
@@ -94,7 +93,7 @@ def pack_image(
         if not 0 < height < 2**16 or not 0 < width < 2**16 or image.size != _raw_bytes(kind, width, height):
             raise ValueError(f"an image of shape {image.shape} cannot be sent")
     time_s = math.nan if pts_s is None else pts_s
-    header = HEADER.pack(MAGIC, VERSION, IMAGES, kind, seq, time_s, width, height, orientation)
+    header = HEADER.pack(kind, seq, time_s, width, height, orientation)
     return header + (image.tobytes() if isinstance(image, np.ndarray) else image)
 
 
@@ -103,15 +102,9 @@ def unpack_image(data: bytes) -> EncodedImage:
 
     Raises BadMessage (no such layout), BadImage (no image, or not as long as it says) and BadTime, with the `seq`.
     """
-    if len(data) < HEADER.size:
-        raise BadMessage("binary messages start with a 32-byte header, see /v1/protocol")
-    magic, version, kind, form, seq, pts_s, width, height, orientation = HEADER.unpack_from(data)
-    if magic != MAGIC or version != VERSION or kind != IMAGES:
-        raise BadMessage(f"binary version {version}, kind {kind} is not an image of version {VERSION}")
+    form, seq, pts_s, width, height, orientation = HEADER.unpack(data)
     if form not in (FILE, RGB, NV12) or orientation > 8:
         raise BadMessage(f"image format {form} with orientation {orientation} is not known, see /v1/protocol")
-    if seq >= MAX_SEQ:
-        raise BadMessage(f"seq {seq} is not below 2**53")
     if not (math.isnan(pts_s) or 0 <= pts_s < math.inf):
         raise about(seq, BadTime(f"pts_s must be seconds, 0 or later, not {pts_s}"))
     body = memoryview(data)[HEADER.size :]

@@ -5,9 +5,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 Seq = Annotated[int, Field(ge=0, lt=2**53)]
 Track = Annotated[int, Field(ge=0, lt=2**31)]
@@ -27,9 +27,10 @@ class Message(BaseModel):
 class Start(Message):
     """The first message of a stream. skeleton: that of the poses to come; without it the bundle's own.
 
-    version: the newest loaded one by default. policy: what a full inbox means, see README. error_rate: how many of the
-    `decision` messages may be wrong, one of the rates that `/v1/bundles` lists; without it there are none. resume:
-    reserved.
+    version: the newest loaded one by default. policy: what a full inbox means. error_rate: how many of the
+    `decision` messages may be wrong, one of the rates that `/v1/bundles` lists; without it there are none.
+    width, height: of the picture in pixels; reserved, not read yet: keypoints are pixels, whatever they say.
+    resume: reserved; a stream cannot be resumed yet, so anything but null is refused.
     """
 
     type: Literal["start"] = "start"
@@ -44,6 +45,12 @@ class Start(Message):
     error_rate: Annotated[float, Field(gt=0, lt=1)] | None = None
     results: Literal["json", "packed"] = "json"
     resume: str | None = None
+
+    @field_validator("resume")
+    @classmethod
+    def _refuse_resume(cls, value: str | None) -> None:
+        if value is not None:
+            raise ValueError("a stream cannot be resumed yet: leave this out and start a new one")
 
 
 class Person(Message):
@@ -122,46 +129,6 @@ class Prediction(Message):
     dropped: int
     backlog: int
 
-    @classmethod
-    def unchecked(
-        cls,
-        seq: int,
-        pts_s: float,
-        track: int,
-        label: str,
-        probabilities: list[float],
-        classes: list[int] | None,
-        epoch: int,
-        reset: str | None,
-        skipped: int,
-        dropped: int,
-        backlog: int,
-    ) -> Self:
-        """The same message without validation, for the path that every result takes (`model_construct` is slower)."""
-        message = cls.__new__(cls)
-        values = {
-            "type": "prediction",
-            "seq": seq,
-            "pts_s": pts_s,
-            "track": track,
-            "label": label,
-            "probabilities": probabilities,
-            "classes": classes,
-            "epoch": epoch,
-            "reset": reset,
-            "skipped": skipped,
-            "dropped": dropped,
-            "backlog": backlog,
-        }
-        object.__setattr__(message, "__dict__", values)
-        object.__setattr__(message, "__pydantic_fields_set__", _PREDICTION_FIELDS)
-        object.__setattr__(message, "__pydantic_extra__", None)
-        object.__setattr__(message, "__pydantic_private__", None)
-        return message
-
-
-_PREDICTION_FIELDS = set(Prediction.model_fields)
-
 
 class Credit(Message):
     """Every frame up to `seq` is settled without further predictions (skipped or dropped), so more may be sent."""
@@ -188,7 +155,7 @@ class DecisionMessage(Message):
     """The stream commits itself to an action, early, at most once an action; only where `start` had an `error_rate`.
 
     elapsed_s: since the first result of the epoch, or since the last decided action ended. error_rate: at most so many
-    of such decisions are wrong. first: of its epoch; the promise is of these, see README.
+    of such decisions are wrong. first: of its epoch; the promise is of these.
     """
 
     type: Literal["decision"] = "decision"

@@ -26,17 +26,15 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from inkling.service.protocol.binary_header import MAX_SEQ, POSES, Header
 from inkling.service.protocol.errors import BadMessage, BadPose, BadTime, ServiceError
 
-MAGIC = b"INKL"
-VERSION = 1
-POSES = 1
-HEADER = struct.Struct("<4sBBHQdHB5x")
+HEADER = Header(POSES, "HB5x")
 MAX_COORDINATE = 1e6
 """Larger numbers are no pixels, metres or confidences, but somebody's bug."""
 MAX_NUMBERS = 4
 """Of one joint: three coordinates and a confidence."""
-MAX_SEQ, MAX_TRACK = 2**53, 2**31
+MAX_TRACK = 2**31
 _SURELY = 0.9 * MAX_COORDINATE**2
 """Numbers whose squares sum up to less are all within MAX_COORDINATE, whatever rounding loses in the sum."""
 _TRACK = struct.Struct("<I")
@@ -71,7 +69,7 @@ def pack_pose(seq: int, tracks: Sequence[int], keypoints: ArrayLike, pts_s: floa
     body["track"] = tracks
     body["keypoints"] = array
     time_s = math.nan if pts_s is None else pts_s
-    return HEADER.pack(MAGIC, VERSION, POSES, people, seq, time_s, joints, numbers) + body.tobytes()
+    return HEADER.pack(people, seq, time_s, joints, numbers) + body.tobytes()
 
 
 def unpack_pose(data: bytes) -> PackedPose:
@@ -79,13 +77,7 @@ def unpack_pose(data: bytes) -> PackedPose:
 
     Raises BadMessage (not this layout, or another length than it says), BadPose and BadTime (with the frame's `seq`).
     """
-    if len(data) < HEADER.size or data[:4] != MAGIC:
-        raise BadMessage("binary messages start with a 32-byte header and the bytes 'INKL', see /v1/protocol")
-    _, version, kind, people, seq, pts_s, joints, numbers = HEADER.unpack_from(data)
-    if version != VERSION or kind != POSES:
-        raise BadMessage(f"binary version {version}, kind {kind} is not known, see /v1/protocol")
-    if seq >= MAX_SEQ:
-        raise BadMessage(f"seq {seq} is not below 2**53")
+    people, seq, pts_s, joints, numbers = HEADER.unpack(data)
     if people == 1 and len(data) == HEADER.size + 4 + 4 * joints * numbers > HEADER.size + 4:
         (track,) = _TRACK.unpack_from(data, HEADER.size)
         if track < MAX_TRACK:

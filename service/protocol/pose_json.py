@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 from pydantic_core import from_json
 
-from inkling.service.protocol.pose_binary import MAX_SEQ, MAX_TRACK, PackedPose, plain_pose
+from inkling.service.protocol.binary_header import MAX_SEQ
+from inkling.service.protocol.pose_binary import MAX_TRACK, PackedPose, plain_pose
 
 _FIELDS = ({"type", "seq", "pts_s", "people"}, {"type", "seq", "people"})
 _PERSON = {"track", "keypoints"}

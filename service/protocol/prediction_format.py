@@ -27,25 +27,23 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Sequence
-from heapq import nlargest
 
-from pydantic_core import to_json
-
+from inkling.service.protocol.binary_header import PREDICTION, Header
 from inkling.service.protocol.errors import BadMessage
-from inkling.service.protocol.messages import RESETS, Prediction
-from inkling.service.protocol.pose_binary import MAGIC, VERSION
+from inkling.service.protocol.fast_prediction import JsonPredictions, unchecked_prediction
+from inkling.service.protocol.messages import RESETS, Prediction, Start
+from inkling.service.protocol.prediction_value import PredictionValue, top
 
-PREDICTION = 3
 TOP = 1
-HEADER = struct.Struct("<4sBBHQdIIQQIHBB")
+HEADER = Header(PREDICTION, "IIQQIHBB")
 DECIMALS = 6
 
 _RESET: dict[str | None, int] = {None: 0} | {reason: i for i, reason in enumerate(RESETS, 1)}
 _REASON: list[str | None] = [None, *RESETS]
 
 
-class Messages:
-    """Results as `Prediction` messages. The other two take the same arguments."""
+class PredictionMessages:
+    """Results as `Prediction` messages."""
 
     __slots__ = ("_labels", "_top_k")
 
@@ -53,68 +51,15 @@ class Messages:
         self._labels = labels
         self._top_k = top_k if top_k is not None and top_k < len(labels) else None
 
-    def __call__(
-        self,
-        seq: int,
-        pts_s: float,
-        track: int,
-        best: int,
-        probabilities: list[float],
-        row: bytes,
-        epoch: int,
-        reset: str | None,
-        skipped: int,
-        dropped: int,
-        backlog: int,
-    ) -> Prediction:
-        """best: index of the largest of `probabilities`; row: the same as f32, or empty where nobody did that."""
-        label = self._labels[best]
+    def __call__(self, value: PredictionValue) -> Prediction:
+        probabilities = value.probabilities
         if self._top_k is None:
-            return Prediction.unchecked(
-                seq, pts_s, track, label, probabilities, None, epoch, reset, skipped, dropped, backlog
-            )
+            return unchecked_prediction(value, self._labels[value.best], probabilities, None)
         classes = top(probabilities, self._top_k)
-        shown = [probabilities[k] for k in classes]
-        return Prediction.unchecked(seq, pts_s, track, label, shown, classes, epoch, reset, skipped, dropped, backlog)
+        return unchecked_prediction(value, self._labels[value.best], [probabilities[k] for k in classes], classes)
 
 
-class JsonResults:
-    """Results as the JSON text that pydantic makes of `Prediction`, several times as fast."""
-
-    __slots__ = ("_labels", "_top_k")
-
-    def __init__(self, labels: Sequence[str], top_k: int | None) -> None:
-        self._labels = [to_json(label).decode() for label in labels]
-        self._top_k = top_k if top_k is not None and top_k < len(labels) else None
-
-    def __call__(
-        self,
-        seq: int,
-        pts_s: float,
-        track: int,
-        best: int,
-        probabilities: list[float],
-        row: bytes,
-        epoch: int,
-        reset: str | None,
-        skipped: int,
-        dropped: int,
-        backlog: int,
-    ) -> str:
-        more = ""
-        if self._top_k is not None:
-            classes = top(probabilities, self._top_k)
-            probabilities = [probabilities[k] for k in classes]
-            more = f',"classes":[{",".join(map(str, classes))}]'
-        why = "" if reset is None else f',"reset":"{reset}"'
-        return (
-            f'{{"type":"prediction","seq":{seq},"pts_s":{_number(pts_s)},"track":{track},"label":{self._labels[best]},'
-            f'"probabilities":{to_json(probabilities).decode()}{more},"epoch":{epoch}{why},"skipped":{skipped},'
-            f'"dropped":{dropped},"backlog":{backlog}}}'
-        )
-
-
-class PackedResults:
+class PackedPredictions:
     """Results as packed bytes."""
 
     __slots__ = ("_floats", "_top_k")
@@ -123,20 +68,8 @@ class PackedResults:
         self._top_k = top_k if top_k is not None and top_k < len(labels) else None
         self._floats = struct.Struct(f"<{len(labels)}f")
 
-    def __call__(
-        self,
-        seq: int,
-        pts_s: float,
-        track: int,
-        best: int,
-        probabilities: list[float],
-        row: bytes,
-        epoch: int,
-        reset: str | None,
-        skipped: int,
-        dropped: int,
-        backlog: int,
-    ) -> bytes:
+    def __call__(self, value: PredictionValue) -> bytes:
+        probabilities, row = value.probabilities, value.row
         count, flags = len(probabilities), 0
         if self._top_k is not None:
             classes = top(probabilities, self._top_k)
@@ -146,41 +79,30 @@ class PackedResults:
             row = self._floats.pack(*probabilities)
         return (
             HEADER.pack(
-                MAGIC, VERSION, PREDICTION, count, seq, pts_s, track, epoch, skipped, dropped, backlog, best,
-                _RESET[reset], flags,
+                count, value.seq, value.pts_s, value.track, value.epoch, value.skipped, value.dropped, value.backlog,
+                value.best, _RESET[value.reset], flags,
             )
             + row
         )  # fmt: skip
 
 
-Format = Callable[[int, float, int, int, list[float], bytes, int, str | None, int, int, int], str | bytes]
+def wire_format(labels: Sequence[str], start: Start) -> Callable[[PredictionValue], str | bytes]:
+    """How a stream's results are written for its client."""
+    return (PackedPredictions if start.results == "packed" else JsonPredictions)(labels, start.top_k)
 
 
 def unpack_prediction(data: bytes, labels: Sequence[str]) -> Prediction:
     """The prediction in a packed result; `labels`: those of `ready`. Raises BadMessage when it is none."""
-    if len(data) < HEADER.size or data[:4] != MAGIC:
-        raise BadMessage("packed results start with a 56-byte header and the bytes 'INKL', see /v1/protocol")
-    _, version, kind, count, seq, pts_s, track, epoch, skipped, dropped, backlog, best, reset, flags = (
-        HEADER.unpack_from(data)
-    )
-    if version != VERSION or kind != PREDICTION or flags & ~TOP or best >= len(labels) or reset >= len(_REASON):
-        raise BadMessage(f"binary version {version}, kind {kind} is no packed result, see /v1/protocol")
+    count, seq, pts_s, track, epoch, skipped, dropped, backlog, best, reset, flags = HEADER.unpack(data)
+    if flags & ~TOP or best >= len(labels) or reset >= len(_REASON):
+        raise BadMessage(f"label {best}, reset {reset} or flags {flags} of a packed result are not known")
     wanted = HEADER.size + count * (6 if flags else 4)
     if len(data) != wanted:
         raise BadMessage(f"a packed result of {count} probabilities takes {wanted} bytes, not {len(data)}")
     numbers = struct.unpack_from(f"<{count}f", data, HEADER.size)
     classes = list(struct.unpack_from(f"<{count}H", data, HEADER.size + 4 * count)) if flags else None
     shown = [round(number, DECIMALS) for number in numbers]
-    return Prediction.unchecked(
-        seq, pts_s, track, labels[best], shown, classes, epoch, _REASON[reset], skipped, dropped, backlog
+    value = PredictionValue(
+        seq, pts_s, track, best, shown, data[HEADER.size :], epoch, _REASON[reset], skipped, dropped, backlog
     )
-
-
-def top(probabilities: list[float], k: int) -> list[int]:
-    """Indices of the k largest, the largest first."""
-    return nlargest(k, range(len(probabilities)), key=probabilities.__getitem__)
-
-
-def _number(value: float) -> str:
-    """A float as pydantic writes it, which is how Python does where neither takes an exponent."""
-    return repr(value) if 1e-4 <= value < 1e15 else to_json(value).decode()
+    return unchecked_prediction(value, labels[best], shown, classes)

@@ -1,7 +1,7 @@
 """Videos that the server fetches itself: cameras, playlists, files.
 
-    api -> manager -> source -> connection | fetch -> inputs, web -> the camera
-             store      state, times       | the one process per connection
+    http -> manager -> source -> connection  |  worker -> live_input, http_reader -> the camera
+            store      lifecycle, timestamps |  one process for each connection
 
-address, policy, state, times, pace and wire are pure. What follows the bar runs in a process of its own.
+What stands right of the bar runs in a process of its own. address, lifecycle, timestamps and pace are pure.
 """

@@ -89,7 +89,7 @@ class Address:
 
     @property
     def url(self) -> str:
-        """The whole of it, secrets included: for the store and for whoever connects, and for nobody else."""
+        """The whole of it, secrets included. Only the store and the connection may have it."""
         return self.at(self.host)
 
     def at(self, host: str, *, credentials: bool = True) -> str:

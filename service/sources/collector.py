@@ -7,13 +7,13 @@ from collections.abc import Iterator
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from inkling.service.sources.manager import Sources
+from inkling.service.sources.manager import SourceManager
 
 
 class SourceMetrics(Collector):
     """Read at each scrape, on the event loop's thread."""
 
-    def __init__(self, sources: Sources) -> None:
+    def __init__(self, sources: SourceManager) -> None:
         self._sources = sources
 
     def collect(self) -> Iterator[Metric]:

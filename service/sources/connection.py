@@ -14,9 +14,9 @@ from types import TracebackType
 from typing import Self
 
 import inkling
-from inkling.service.sources.fetch_request import Job
+from inkling.service.sources.fetch_request import FetchRequest
 from inkling.service.sources.lifecycle import Cause
-from inkling.service.sources.pipe import HEADER, BadWire, Ended, Failed, Message, body_length, unpack
+from inkling.service.sources.pipe import HEADER, BadPipe, Ended, Failed, WorkerMessage, body_length, unpack
 
 log = logging.getLogger(__name__)
 
@@ -30,13 +30,13 @@ _KEPT = ("PATH", "LD_LIBRARY_PATH", "LANG", "TZ", "TMPDIR")
 class Connection:
     """An asynchronous context: the process ends with it, whatever it is doing.
 
-    async with Connection(job) as connection:
+    async with Connection(request) as connection:
         async for message in connection.messages():
             ...
     """
 
-    def __init__(self, job: Job) -> None:
-        self._job = job
+    def __init__(self, request: FetchRequest) -> None:
+        self._request = request
         self._killed = False
         self._process: asyncio.subprocess.Process | None = None
 
@@ -62,7 +62,7 @@ class Connection:
         closing = asyncio.create_task(self._close())
         try:
             await asyncio.shield(closing)
-        except asyncio.CancelledError:  # a second wish to end: the process is killed, so this takes no time
+        except asyncio.CancelledError:  # cancelled again: the process is killed, so this takes no time
             await closing
             raise
 
@@ -94,20 +94,20 @@ class Connection:
         except TimeoutError:
             return "unknown"
 
-    async def messages(self) -> AsyncIterator[Message]:
+    async def messages(self) -> AsyncIterator[WorkerMessage]:
         """What it says, in order, `Ended` or `Failed` last; nothing more after `kill`."""
         process = self._process
         if process is None or process.stdin is None or process.stdout is None:
             raise RuntimeError("a connection is used inside its context")
         try:
-            process.stdin.write(self._job.model_dump_json().encode() + b"\n")
+            process.stdin.write(self._request.model_dump_json().encode() + b"\n")
             while True:
                 header = await process.stdout.readexactly(HEADER.size)
                 message = unpack(header, await process.stdout.readexactly(body_length(header)))
                 yield message
                 if isinstance(message, Ended | Failed):
                     return
-        except BadWire as error:
+        except BadPipe as error:
             yield Failed(Cause.CRASHED, f"the process that fetches sent {error}")
         except (asyncio.IncompleteReadError, ConnectionError):
             if not self._killed:

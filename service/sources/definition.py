@@ -10,7 +10,7 @@ from inkling.service.protocol.errors import BadSource
 from inkling.service.sources.address import MAX_LENGTH, Address
 
 
-class Definition(BaseModel):
+class SourceDefinition(BaseModel):
     """A video that the server fetches itself, and the bundle that watches it.
 
     url: rtsp(s)://, http(s):// (MJPEG, HLS or a file), file: or device:, with credentials where they are needed.

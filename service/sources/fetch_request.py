@@ -8,11 +8,10 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from inkling.models.resize import FitPolicy
-from inkling.models.video import MAX_PIXELS
-from inkling.service.sources.policy import Policy
+from inkling.service.sources.policy import SourcePolicy
 
 
-class Job(BaseModel):
+class FetchRequest(BaseModel):
     """One connection. height, width, fit: of the bundle's input, to which frames are brought at once.
 
     open_s, read_s: seconds to an answer, and between two; max_pixels: of a frame as it comes. policy: what the address
@@ -28,7 +27,7 @@ class Job(BaseModel):
     transport: Literal["tcp", "udp"] = "tcp"
     pace: Literal["real", "fast"] = "real"
     loop: bool = False
-    open_s: float = 10.0
-    read_s: float = 10.0
-    max_pixels: int = MAX_PIXELS
-    policy: Policy = Policy()
+    open_s: float
+    read_s: float
+    max_pixels: int
+    policy: SourcePolicy

@@ -18,7 +18,7 @@ from inkling.service.protocol.errors import ServiceError
 from inkling.service.sources.address import PORTS, Address
 from inkling.service.sources.failure import Failure
 from inkling.service.sources.lifecycle import Cause
-from inkling.service.sources.policy import Policy
+from inkling.service.sources.policy import SourcePolicy
 from inkling.service.version import version
 
 Resolve = Callable[[str, int], list[str]]
@@ -34,7 +34,7 @@ _STATUS = {
 }
 
 
-class Body:
+class ResponseBody:
     """A response's body as ffmpeg reads it: forward only. name: its URL, against which ffmpeg resolves others."""
 
     def __init__(self, response: httpx.Response, name: str) -> None:
@@ -60,10 +60,10 @@ class Body:
         self._response.close()
 
 
-class Web:
+class SourceClient:
     """A client for one source and whatever its playlists name."""
 
-    def __init__(self, root: Address, policy: Policy, resolve: Resolve, timeout_s: float) -> None:
+    def __init__(self, root: Address, policy: SourcePolicy, resolve: Resolve, timeout_s: float) -> None:
         """root: the source; its credentials go to its own scheme, host and port only."""
         self._root = root
         self._policy = policy
@@ -75,7 +75,7 @@ class Web:
             headers={"user-agent": f"inkling/{version()}", "accept-encoding": "identity"},
         )
 
-    def open(self, url: str) -> Body:
+    def open(self, url: str) -> ResponseBody:
         """GET. Raises Failure."""
         for _ in range(MAX_REDIRECTS + 1):
             address = self._parse(url)
@@ -130,9 +130,9 @@ class Web:
         digest = "digest" in response.headers.get("www-authenticate", "").lower()
         return (httpx.DigestAuth if digest else httpx.BasicAuth)(owner.user, owner.password or "")
 
-    def _checked(self, response: httpx.Response, address: Address) -> Body:
+    def _checked(self, response: httpx.Response, address: Address) -> ResponseBody:
         if response.is_success:
-            return Body(response, address.at(address.host, credentials=False))
+            return ResponseBody(response, address.at(address.host, credentials=False))
         with contextlib.suppress(httpx.HTTPError):
             response.close()
         status = response.status_code
@@ -140,7 +140,7 @@ class Web:
         raise Failure(cause, f"HTTP status {status}")
 
 
-def _context(policy: Policy) -> ssl.SSLContext:
+def _context(policy: SourcePolicy) -> ssl.SSLContext:
     """How TLS is spoken. Raises Failure when the setting's file cannot be read."""
     try:
         context = ssl.create_default_context(cafile=str(policy.ca_file or certifi.where()))

@@ -16,8 +16,8 @@ from inkling.models.video import CONTAINERS
 from inkling.service.protocol.errors import ServiceError
 from inkling.service.sources.address import PORTS, Address
 from inkling.service.sources.failure import Failure, from_av, resolve
-from inkling.service.sources.fetch_request import Job
-from inkling.service.sources.http_reader import Body, Web
+from inkling.service.sources.fetch_request import FetchRequest
+from inkling.service.sources.http_reader import ResponseBody, SourceClient
 from inkling.service.sources.lifecycle import Cause
 
 _HLS_TYPES = ("application/vnd.apple.mpegurl", "application/x-mpegurl", "audio/mpegurl", "audio/x-mpegurl")
@@ -28,14 +28,14 @@ _MANY_ERRORS = 100
 
 
 @dataclass(slots=True)
-class Live:
+class LiveInput:
     """An open source. paced: it delivers ahead of time, in pieces, and is to be shown in its own."""
 
     container: InputContainer
     stream: Any
     max_pixels: int
     paced: bool
-    web: Web | None = None
+    web: SourceClient | None = None
 
     @property
     def format(self) -> str:
@@ -77,64 +77,68 @@ class Live:
             self.web.close()
 
 
-def open_live(job: Job, address: Address) -> Live:
+def open_live(request: FetchRequest, address: Address) -> LiveInput:
     """Connect, and find the video. Raises Failure."""
     try:
-        job.policy.admit(address)
+        request.policy.admit(address)
         if address.scheme in ("http", "https"):
-            return _web(job, address)
+            return _web(request, address)
         if address.scheme == "device":
-            path = str(job.policy.device(address))
-            return _live(job, _open(path, job, format="v4l2"), paced=False)
-        url = address.at(job.policy.choose(address.host, resolve(address.host, address.port or PORTS[address.scheme])))
+            path = str(request.policy.device(address))
+            return _live(request, _open(path, request, format="v4l2"), paced=False)
+        url = address.at(
+            request.policy.choose(address.host, resolve(address.host, address.port or PORTS[address.scheme]))
+        )
     except ServiceError as error:
         raise Failure(Cause.REFUSED, str(error)) from None
     options = {
-        "rtsp_transport": job.transport,
+        "rtsp_transport": request.transport,
         "allowed_media_types": "video",
-        "timeout": str(round(job.read_s * 1e6)),
+        "timeout": str(round(request.read_s * 1e6)),
         "protocol_whitelist": "rtsp,rtsps,tcp,tls,udp,rtp,srtp,crypto",
         "analyzeduration": "500000",  # frames that are looked at first come late, all at once
         "fpsprobesize": "0",
     }
-    if address.scheme == "rtsps" and job.policy.verify_tls:
+    if address.scheme == "rtsps" and request.policy.verify_tls:
         options |= {
             "tls_verify": "1",
-            "ca_file": str(job.policy.ca_file or certifi.where()),
+            "ca_file": str(request.policy.ca_file or certifi.where()),
             "verifyhost": address.host,
         }
-    return _live(job, _open(url, job, options=options), paced=False)
+    return _live(request, _open(url, request, options=options), paced=False)
 
 
-def _web(job: Job, address: Address) -> Live:
-    web = Web(address, job.policy, resolve, job.read_s)
+def _web(request: FetchRequest, address: Address) -> LiveInput:
+    web = SourceClient(address, request.policy, resolve, request.read_s)
     try:
         body = web.open(address.url)
         playlist = body.type in _HLS_TYPES or body.name.partition("?")[0].lower().endswith((".m3u8", ".m3u"))
         options = {"protocol_whitelist": "http,https,tcp,tls,crypto,data", "analyzeduration": "1000000"}
         if playlist:  # all of ffmpeg's own connections are replaced by ours, so it must not keep any
             options |= {"http_persistent": "0", "http_multiple": "0", "extension_picky": "0"}
-            container = _open(body, job, format="hls", options=options, io_open=lambda url, *_: _segment(web, url))
+            container = _open(body, request, format="hls", options=options, io_open=lambda url, *_: _segment(web, url))
         else:
             options |= {"format_whitelist": f"{CONTAINERS},mpjpeg"}
-            container = _open(body, job, options=options, io_open=_nothing)
-        return _live(job, container, paced=container.format.name not in _CLOCKLESS, web=web)
+            container = _open(body, request, options=options, io_open=_nothing)
+        return _live(request, container, paced=container.format.name not in _CLOCKLESS, web=web)
     except BaseException:
         web.close()
         raise
 
 
-def _segment(web: Web, url: str) -> Body:
+def _segment(web: SourceClient, url: str) -> ResponseBody:
     return web.open(url)
 
 
-def _nothing(url: str, *_: object) -> Body:
+def _nothing(url: str, *_: object) -> ResponseBody:
     raise Failure(Cause.REFUSED, "the file names another one")
 
 
-def _open(what: str | Body, job: Job, *, options: dict[str, str] | None = None, **more: Any) -> InputContainer:
-    options = {"max_pixels": str(job.max_pixels), **(options or {})}
-    times = (job.open_s, job.read_s)
+def _open(
+    what: str | ResponseBody, request: FetchRequest, *, options: dict[str, str] | None = None, **more: Any
+) -> InputContainer:
+    options = {"max_pixels": str(request.max_pixels), **(options or {})}
+    times = (request.open_s, request.read_s)
     try:
         container: InputContainer = av.open(what, options=options, timeout=times, metadata_errors="replace", **more)
     except (av.FFmpegError, OSError, ValueError, Failure) as error:
@@ -142,12 +146,12 @@ def _open(what: str | Body, job: Job, *, options: dict[str, str] | None = None, 
     return container
 
 
-def _choose(job: Job, container: InputContainer) -> Any:
+def _choose(request: FetchRequest, container: InputContainer) -> Any:
     """The video stream to watch, None: there is none. Of a playlist's variants the smallest that is large enough."""
     chosen: Any = container.streams.best("video")
     variants = [stream for stream in container.streams.video if stream.codec_context is not None]
     if container.format.name == "hls" and len(variants) > 1:
-        enough = [one for one in variants if one.height >= job.height and one.width >= job.width]
+        enough = [one for one in variants if one.height >= request.height and one.width >= request.width]
         chosen = min(enough, key=_pixels) if enough else max(variants, key=_pixels)
     for stream in container.streams:
         if stream is not chosen:
@@ -159,15 +163,17 @@ def _pixels(stream: Any) -> int:
     return int(stream.width * stream.height)
 
 
-def _live(job: Job, container: InputContainer, *, paced: bool, web: Web | None = None) -> Live:
-    stream = _choose(job, container)
+def _live(
+    request: FetchRequest, container: InputContainer, *, paced: bool, web: SourceClient | None = None
+) -> LiveInput:
+    stream = _choose(request, container)
     if stream is None or stream.codec_context is None:
         container.close()
         raise Failure(Cause.UNREADABLE, "there is no video in it, or of a kind that is not known here")
     codec = stream.codec_context
-    if codec.width * codec.height > job.max_pixels:
+    if codec.width * codec.height > request.max_pixels:
         container.close()
         raise Failure(Cause.UNREADABLE, f"frames of {codec.width} x {codec.height} pixels are too large")
     codec.thread_count = 1  # more would hold frames back
-    codec.options = {"max_pixels": str(job.max_pixels)}
-    return Live(container, stream, job.max_pixels, paced, web)
+    codec.options = {"max_pixels": str(request.max_pixels)}
+    return LiveInput(container, stream, request.max_pixels, paced, web)

@@ -7,31 +7,31 @@ import logging
 import secrets
 import time
 
-from inkling.models.video import MAX_PIXELS
 from inkling.service.protocol.codec import ErrorMessage, Outgoing, Start
 from inkling.service.protocol.errors import Draining, OverCapacity, ServiceError, UnknownSource
-from inkling.service.sources.definition import Definition
-from inkling.service.sources.lifecycle import Cause, State, Timing
-from inkling.service.sources.policy import Policy
-from inkling.service.sources.source import Source, Tally
-from inkling.service.sources.store import Kept, Store, StoreError
-from inkling.service.streams.handle import Handle
+from inkling.service.sources.definition import SourceDefinition
+from inkling.service.sources.lifecycle import Cause, SourceState, SourceTiming
+from inkling.service.sources.policy import SourcePolicy
+from inkling.service.sources.source import Source, SourceCounts
+from inkling.service.sources.store import SourceStore, StoredSource, StoreError
+from inkling.service.streams.admitted_stream import AdmittedStream
 from inkling.service.streams.hub import Hub
 
 log = logging.getLogger(__name__)
 
 
-class Sources:
+class SourceManager:
     """Everything but the constructor runs on the event loop."""
 
     def __init__(
         self,
         hub: Hub,
-        store: Store,
-        policy: Policy,
-        timing: Timing,
-        max_sources: int = 32,
-        max_pixels: int = MAX_PIXELS,
+        store: SourceStore,
+        policy: SourcePolicy,
+        timing: SourceTiming,
+        *,
+        max_sources: int,
+        max_pixels: int,
     ) -> None:
         """max_pixels: of a frame as it comes. Raises StoreError."""
         self.store = store
@@ -42,7 +42,7 @@ class Sources:
         self._max_sources = max_sources
         self._max_pixels = max_pixels
         self._sources: dict[str, Source] = {}
-        self._gone = Tally()
+        self._gone = SourceCounts()
         self._writing: set[asyncio.Task[None]] = set()
         self._stopped = False
 
@@ -57,7 +57,7 @@ class Sources:
                 continue
             self._sources[kept.id] = source
             if kept.ended:
-                source.machine.finish(source.machine.since_s)
+                source.lifecycle.finish(source.lifecycle.since_s)
             else:
                 source.start()
 
@@ -72,7 +72,7 @@ class Sources:
         except KeyError:
             raise UnknownSource("there is no source of this id") from None
 
-    async def add(self, definition: Definition) -> Source:
+    async def add(self, definition: SourceDefinition) -> Source:
         """Admit, keep and start a source; whether it can be reached shows later, in its state.
 
         Raises BadSource, SourceRefused, UnknownBundle, UnsupportedInput (the bundle takes poses), OverCapacity,
@@ -83,10 +83,10 @@ class Sources:
         if len(self._sources) >= self._max_sources:
             raise OverCapacity(f"there are {self._max_sources} sources already: remove one first")
         source = self._make(secrets.token_urlsafe(9), definition)
-        source.seat()
+        source.open_stream()
         self._sources[source.id] = source
         try:
-            await asyncio.to_thread(self.store.add, Kept(source.id, definition, time.time()))
+            await asyncio.to_thread(self.store.add, StoredSource(source.id, definition, time.time()))
             if self._stopped:
                 raise Draining("the server is shutting down")
         except BaseException:
@@ -112,22 +112,22 @@ class Sources:
         await asyncio.gather(*(source.stop() for source in self.all()))
         await asyncio.gather(*self._writing, return_exceptions=True)
 
-    def states(self) -> dict[State, int]:
+    def states(self) -> dict[SourceState, int]:
         """How many sources are in each state."""
-        counts = dict.fromkeys(State, 0)
+        counts = dict.fromkeys(SourceState, 0)
         for source in self.all():
-            counts[source.machine.state] += 1
+            counts[source.lifecycle.state] += 1
         return counts
 
-    def tally(self) -> Tally:
+    def tally(self) -> SourceCounts:
         """Counts of all sources, those that were removed since included."""
-        total = Tally()
+        total = SourceCounts()
         total.add(self._gone)
         for source in self.all():
             total.add(source.tally)
         return total
 
-    def _make(self, id: str, definition: Definition) -> Source:
+    def _make(self, id: str, definition: SourceDefinition) -> Source:
         return Source(
             id,
             definition,
@@ -138,11 +138,11 @@ class Sources:
             on_end=self._note_end,
         )
 
-    def _open(self, start: Start, id: str) -> Handle:
+    def _open(self, start: Start, id: str) -> AdmittedStream:
         return self._hub.open(start, _log_errors, stream=id)
 
     def _note_end(self, source: Source) -> None:
-        if source.machine.cause is Cause.FINISHED:
+        if source.lifecycle.cause is Cause.FINISHED:
             task = asyncio.get_running_loop().create_task(self._keep_end(source))
             self._writing.add(task)
             task.add_done_callback(self._writing.discard)

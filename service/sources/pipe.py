@@ -2,7 +2,7 @@
 
 A message is a header (kind u8, media_s f64, arrived_s f64, then two u32), then its body. An image's numbers are its
 height and width, its body is RGB; of any other kind the first number is the length of the body, which is JSON. The
-server believes none of it: whoever has taken over a decoder must not take over the server.
+server checks all of it: a decoder that a video has taken over must not take over the server.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ MAX_SIDE = 4096
 MAX_TEXT = 4096
 
 
-class BadWire(ValueError):
-    """The other end of the pipe speaks nonsense."""
+class BadPipe(ValueError):
+    """The bytes in the pipe are no message of this layout."""
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
+class FetchedFrame:
     """A frame. media_s: its presentation time, None when it has none. arrived_s: `time.monotonic()`."""
 
     media_s: float | None
@@ -67,13 +67,13 @@ class Failed:
     message: str
 
 
-Message = Picture | Opened | Looped | Ended | Failed
+WorkerMessage = FetchedFrame | Opened | Looped | Ended | Failed
 _KINDS: dict[type, int] = {Opened: OPENED, Looped: LOOPED, Ended: ENDED, Failed: FAILED}
 
 
-def pack(message: Message) -> list[bytes | memoryview]:
+def pack(message: WorkerMessage) -> list[bytes | memoryview]:
     """Header and body."""
-    if isinstance(message, Picture):
+    if isinstance(message, FetchedFrame):
         media_s = math.nan if message.media_s is None else message.media_s
         height, width, _ = message.image.shape
         image = np.ascontiguousarray(message.image)
@@ -84,23 +84,23 @@ def pack(message: Message) -> list[bytes | memoryview]:
 
 
 def body_length(header: bytes) -> int:
-    """How many bytes follow a header. Raises BadWire."""
+    """How many bytes follow a header. Raises BadPipe."""
     kind, _, arrived_s, first, second = HEADER.unpack(header)
     if not math.isfinite(arrived_s):
-        raise BadWire("an arrival that is no time")
+        raise BadPipe("an arrival that is no time")
     if kind == IMAGE and 0 < first <= MAX_SIDE and 0 < second <= MAX_SIDE:
         return int(first * second * 3)
     if OPENED <= kind <= FAILED and first <= MAX_TEXT:
         return int(first)
-    raise BadWire(f"a message of kind {kind} and size {first}, {second}")
+    raise BadPipe(f"a message of kind {kind} and size {first}, {second}")
 
 
-def unpack(header: bytes, body: bytes) -> Message:
-    """The message of a header and its body. Raises BadWire."""
+def unpack(header: bytes, body: bytes) -> WorkerMessage:
+    """The message of a header and its body. Raises BadPipe."""
     kind, media_s, arrived_s, height, width = HEADER.unpack(header)
     if kind == IMAGE:
         image = np.frombuffer(body, np.uint8).reshape(height, width, 3)
-        return Picture(media_s if math.isfinite(media_s) else None, arrived_s, image)
+        return FetchedFrame(media_s if math.isfinite(media_s) else None, arrived_s, image)
     try:
         fields: Any = json.loads(body)
         match kind:
@@ -114,7 +114,7 @@ def unpack(header: bytes, body: bytes) -> Message:
             case _:
                 return Failed(Cause(fields["cause"]), _text(fields["message"]))
     except (ValueError, TypeError, KeyError, OverflowError) as error:
-        raise BadWire(f"a message of kind {kind} that cannot be read") from error
+        raise BadPipe(f"a message of kind {kind} that cannot be read") from error
 
 
 def _text(value: object) -> str:

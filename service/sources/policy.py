@@ -7,11 +7,14 @@ the address that was checked, so that a name that changes its mind leads nowhere
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from pathlib import Path
+
+from pydantic import Field
+from pydantic.dataclasses import dataclass
 
 from inkling.service.protocol.errors import SourceRefused
 from inkling.service.sources.address import SCHEMES, Address
@@ -22,20 +25,34 @@ _METADATA = frozenset({ip_address("fd00:ec2::254"), ip_address("100.100.100.200"
 
 
 @dataclass(frozen=True, slots=True)
-class Policy:
-    """The settings `source_*`.
+class SourcePolicy:
+    """The settings `source_*` that say what may be fetched, and their defaults.
 
     hosts: names, patterns (`*.cameras.lan`), addresses and networks (`10.1.0.0/16`). Empty: every host but those of
-    this machine, link-local and the like; these must be named, and not by a pattern. ca_file: PEM, of those whose word
-    is taken for https and rtsps; None: the public authorities.
+    this machine, link-local and the like; these must be named, and not by a pattern. ca_file: PEM, of the
+    authorities whose certificates https and rtsps sources may have; None: the public ones.
     """
 
-    schemes: tuple[str, ...] = SCHEMES
-    hosts: tuple[str, ...] = ()
-    directories: tuple[Path, ...] = ()
-    devices: tuple[Path, ...] = ()
-    verify_tls: bool = True
-    ca_file: Path | None = None
+    schemes: tuple[str, ...] = Field(
+        default=SCHEMES, description="kinds of sources that are allowed, separated by commas"
+    )
+    hosts: tuple[str, ...] = Field(
+        default=(),
+        description="hosts that sources may be on: names, patterns, addresses, networks, separated by commas; empty: "
+        "every host but this one and link-local addresses",
+    )
+    directories: tuple[Path, ...] = Field(
+        default=(), description=f"directories that file sources may be in, separated by {os.pathsep!r}; empty: none"
+    )
+    devices: tuple[Path, ...] = Field(
+        default=(), description="video devices that sources may be, separated by commas; empty: none"
+    )
+    verify_tls: bool = Field(
+        default=True, description="whether the certificates of https and rtsps sources are checked"
+    )
+    ca_file: Path | None = Field(
+        default=None, description="PEM file of certificates that sources may have; empty: those of public authorities"
+    )
 
     def admit(self, address: Address) -> None:
         """Refuse what can be refused without looking anything up: for an early answer, not instead of the rest.

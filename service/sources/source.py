@@ -1,4 +1,4 @@
-"""One source at work: its state machine, its connections one after the other, and its stream in the hub."""
+"""One source at work: its lifecycle, its connections one after the other, and its stream in the hub."""
 
 from __future__ import annotations
 
@@ -11,41 +11,40 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from inkling.models.bundle.schema import FrameInput
-from inkling.models.video import MAX_PIXELS
 from inkling.service.logs import stream_context
 from inkling.service.protocol.codec import End, Reset, Start
 from inkling.service.protocol.errors import Draining, OverCapacity, ServiceError
 from inkling.service.protocol.image_binary import ImageFrame
 from inkling.service.sources.address import Address
 from inkling.service.sources.connection import Connection
-from inkling.service.sources.definition import Definition
-from inkling.service.sources.fetch_request import Job
-from inkling.service.sources.lifecycle import Cause, Do, Machine, State, Timing
-from inkling.service.sources.pipe import Ended, Failed, Looped, Message, Opened, Picture
-from inkling.service.sources.policy import Policy
-from inkling.service.sources.timestamps import Timeline
-from inkling.service.streams.handle import Handle
+from inkling.service.sources.definition import SourceDefinition
+from inkling.service.sources.fetch_request import FetchRequest
+from inkling.service.sources.lifecycle import Action, Cause, SourceLifecycle, SourceState, SourceTiming
+from inkling.service.sources.pipe import Ended, Failed, FetchedFrame, Looped, Opened, WorkerMessage
+from inkling.service.sources.policy import SourcePolicy
+from inkling.service.sources.timestamps import SourceClock
+from inkling.service.streams.admitted_stream import AdmittedStream
 
 log = logging.getLogger(__name__)
 
 GRACE_S = 2.0
 """The process that fetches has time-outs of its own, so much later: this side is the one that knows the cause."""
-LAST_WORDS_S = 5.0
+LAST_FRAMES_S = 5.0
 """Seconds in which the last frames of a source are answered."""
 
-Open = Callable[[Start, str], Handle]
+OpenStream = Callable[[Start, str], AdmittedStream]
 """Opens a stream of that id in the hub. Raises ServiceError."""
 
 
 @dataclass(slots=True)
-class Tally:
+class SourceCounts:
     """Counts since the server's start; they only rise. lost: connections, by cause."""
 
     frames: int = 0
     connects: int = 0
     lost: Counter[Cause] = field(default_factory=Counter)
 
-    def add(self, other: Tally) -> None:
+    def add(self, other: SourceCounts) -> None:
         self.frames += other.frames
         self.connects += other.connects
         self.lost.update(other.lost)
@@ -54,18 +53,18 @@ class Tally:
 class Source:
     """A source that is at work. Everything runs on the event loop.
 
-    `start` it once; it ends by itself (`machine.final`), or with `remove` (for good) or `stop` (the server's end).
+    `start` it once; it ends by itself (`lifecycle.final`), or with `remove` (for good) or `stop` (the server's end).
     """
 
     def __init__(
         self,
         id: str,
-        definition: Definition,
-        policy: Policy,
-        timing: Timing,
-        open_stream: Open,
+        definition: SourceDefinition,
+        policy: SourcePolicy,
+        timing: SourceTiming,
+        open_stream: OpenStream,
         *,
-        max_pixels: int = MAX_PIXELS,
+        max_pixels: int,
         on_end: Callable[[Source], None] = lambda source: None,
         clock: Callable[[], float] = time.monotonic,
         chance: Callable[[], float] = random.random,
@@ -75,23 +74,23 @@ class Source:
         self.definition = definition
         self.address: Address = definition.address()
         policy.admit(self.address)
-        self.machine = Machine(timing, clock(), local=self.address.scheme == "file")
+        self.lifecycle = SourceLifecycle(timing, clock(), local=self.address.scheme == "file")
         self.opened: Opened | None = None
         self.warnings: tuple[str, ...] = ()
-        self.tally = Tally()
+        self.tally = SourceCounts()
         self._max_pixels = max_pixels
         self._policy = policy
         self._timing = timing
-        self._open_stream = open_stream
+        self._open = open_stream
         self._on_end = on_end
         self._clock = clock
         self._chance = chance
-        self._handle: Handle | None = None
+        self._handle: AdmittedStream | None = None
         self._connection: Connection | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._timer_s = 0.0
         self._task: asyncio.Task[None] | None = None
-        self._timeline = Timeline(self.address.scheme != "file", clock())
+        self._times = SourceClock(self.address.scheme != "file", clock())
         self._seq = 0
         self._blocked = False  # the model, not the source, is what is waited for
 
@@ -104,20 +103,20 @@ class Source:
 
     def since_s(self) -> float:
         """Seconds that it has been in its state."""
-        return self._clock() - self.machine.since_s
+        return self._clock() - self.lifecycle.since_s
 
     def retry_in_s(self) -> float | None:
         """Seconds to the next try, while one is due."""
-        due_s = self.machine.deadline_s
-        if self.machine.state is not State.RETRYING or due_s is None:
+        due_s = self.lifecycle.deadline_s
+        if self.lifecycle.state is not SourceState.RETRYING or due_s is None:
             return None
         return max(due_s - self._clock(), 0.0)
 
-    def seat(self) -> None:
+    def open_stream(self) -> None:
         """Open its stream, unless it is open. Raises ServiceError, as `Hub.open` does."""
         if self._handle is None or self._handle.closed:
             wanted = self.definition
-            self._handle = self._open_stream(
+            self._handle = self._open(
                 Start(
                     bundle=wanted.bundle,
                     version=wanted.version,
@@ -137,8 +136,8 @@ class Source:
     async def remove(self) -> None:
         """End it for good, whatever it is doing; what is pending is answered first, for a moment."""
         await self._cancel()
-        self.machine.remove(self._clock())
-        await self._leave(1.0)
+        self.lifecycle.remove(self._clock())
+        await self._close_stream(1.0)
 
     async def stop(self) -> None:
         """Stop fetching because the server stops; its stream is drained with the others."""
@@ -154,20 +153,20 @@ class Source:
         try:
             await self._work()
         finally:
-            if self.machine.final:
+            if self.lifecycle.final:
                 self._on_end(self)
 
     async def _work(self) -> None:
-        machine = self.machine
+        lifecycle = self.lifecycle
         try:
-            while not machine.final:
+            while not lifecycle.final:
                 await asyncio.sleep(self.retry_in_s() or 0.0)
-                if machine.tick(self._clock()) is not Do.CONNECT:  # woken a little early
+                if lifecycle.tick(self._clock()) is not Action.CONNECT:  # woken a little early
                     continue
-                machine.connect(self._clock())
+                lifecycle.connect(self._clock())
                 self.tally.connects += 1
                 try:
-                    self.seat()
+                    self.open_stream()
                 except (OverCapacity, Draining) as error:
                     self._lost(Cause.CAPACITY, str(error))
                 except ServiceError as error:
@@ -176,63 +175,65 @@ class Source:
                     await self._connect()
         except Exception:
             log.exception("source %s failed", self.address)
-            if not machine.final:
-                machine.fail(Cause.CRASHED, "the server failed; the operator finds the cause in its log", self._clock())
-        if machine.state is State.FAILED:
-            log.warning("source %s failed: %s (%s)", self.address, machine.message, machine.cause)
+            if not lifecycle.final:
+                lifecycle.fail(
+                    Cause.CRASHED, "the server failed; the operator finds the cause in its log", self._clock()
+                )
+        if lifecycle.state is SourceState.FAILED:
+            log.warning("source %s failed: %s (%s)", self.address, lifecycle.message, lifecycle.cause)
         else:
             log.info("source %s has ended", self.address)
-        await self._leave(LAST_WORDS_S)
+        await self._close_stream(LAST_FRAMES_S)
 
     async def _connect(self) -> None:
-        self._timeline.begin()
+        self._times.begin()
         self._arm()
-        self._connection = Connection(self._job())
+        self._connection = Connection(self._fetch_request())
         began_s = self._clock()
         try:
             async with self._connection as connection:
                 async for message in connection.messages():
-                    if not self.machine.active:
+                    if not self.lifecycle.active:
                         break  # given up meanwhile
-                    await self._take(message, began_s)
+                    await self._on_message(message, began_s)
         except OSError as error:  # too many processes, say
-            if self.machine.active:
+            if self.lifecycle.active:
                 self._lost(Cause.CRASHED, f"the process that fetches cannot be started: {error.strerror}")
         finally:
             self._connection = None
             self._disarm()
-        if self.machine.active:
+        if self.lifecycle.active:
             self._lost(Cause.CLOSED, "the connection ended")
 
-    async def _take(self, message: Message, began_s: float) -> None:
+    async def _on_message(self, message: WorkerMessage, began_s: float) -> None:
         now_s = self._clock()
         match message:
-            case Picture():
-                await self._show(message, min(max(message.arrived_s, began_s), now_s))
+            case FetchedFrame():
+                await self._pass_on(message, min(max(message.arrived_s, began_s), now_s))
             case Opened():
-                if self.machine.state is State.CONNECTING:
+                if self.lifecycle.state is SourceState.CONNECTING:
                     self.opened = message
-                    self.machine.opened(now_s)
+                    self.lifecycle.opened(now_s)
             case Looped():
-                self._timeline.begin()
+                self._times.begin()
                 self._reset()
             case Ended():
                 self.warnings = message.warnings
-                self.machine.finish(now_s)
+                self.lifecycle.finish(now_s)
             case Failed():
                 self._lost(message.cause, self.address.scrub(message.message))
         self._arm()
 
-    async def _show(self, picture: Picture, arrived_s: float) -> None:
+    async def _pass_on(self, picture: FetchedFrame, arrived_s: float) -> None:
         handle = self._handle
         if handle is None or handle.closed:
             self._lost(Cause.CLOSED, "the server closed the stream")
             return
-        if self.machine.state is not State.LIVE:
+        if self.lifecycle.state is not SourceState.LIVE:
             log.info("source %s is live", self.address)
-        self.machine.frame(self._clock())
+        self.lifecycle.frame(self._clock())
         self.tally.frames += 1
-        pts_s = self._timeline.stamp(picture.media_s, arrived_s)
+        pts_s = self._times.stamp(picture.media_s, arrived_s)
         handle.receive(ImageFrame(self._seq, pts_s, picture.image))
         self._seq += 1
         if self.definition.pace == "fast":
@@ -243,24 +244,24 @@ class Source:
                 self._blocked = False
 
     def _lost(self, cause: Cause, message: str) -> None:
-        self.machine.lost(cause, message, self._clock(), self._chance())
-        self._tell()
+        self.lifecycle.lost(cause, message, self._clock(), self._chance())
+        self._log_loss()
 
-    def _tell(self) -> None:
+    def _log_loss(self) -> None:
         """The source is not live: once in the log for each time, at a level that does not flood it."""
-        machine = self.machine
-        if machine.cause is not None and machine.state is State.RETRYING:
-            self.tally.lost[machine.cause] += 1
-            level = logging.WARNING if machine.failures == 1 else logging.INFO
-            log.log(level, "source %s is lost: %s (%s)", self.address, machine.message, machine.cause)
+        lifecycle = self.lifecycle
+        if lifecycle.cause is not None and lifecycle.state is SourceState.RETRYING:
+            self.tally.lost[lifecycle.cause] += 1
+            level = logging.WARNING if lifecycle.failures == 1 else logging.INFO
+            log.log(level, "source %s is lost: %s (%s)", self.address, lifecycle.message, lifecycle.cause)
 
     def _arm(self) -> None:
         """Wake up at the machine's deadline, wherever the connection hangs.
 
         Each frame puts the deadline off: then the timer is left as it is, and finds out when it is due.
         """
-        due_s = self.machine.deadline_s
-        if due_s is None or not self.machine.active or (self._timer is not None and self._timer_s <= due_s):
+        due_s = self.lifecycle.deadline_s
+        if due_s is None or not self.lifecycle.active or (self._timer is not None and self._timer_s <= due_s):
             return
         self._disarm()
         self._timer_s = due_s
@@ -274,9 +275,9 @@ class Source:
     def _tick(self) -> None:
         self._timer = None
         if self._blocked:
-            self.machine.frame(self._clock())
-        elif self.machine.tick(self._clock(), self._chance()) is Do.DROP:
-            self._tell()
+            self.lifecycle.frame(self._clock())
+        elif self.lifecycle.tick(self._clock(), self._chance()) is Action.DROP:
+            self._log_loss()
             if self._connection is not None:
                 self._connection.kill()
             return
@@ -286,7 +287,7 @@ class Source:
         if self._handle is not None and not self._handle.closed:
             self._handle.receive(Reset())
 
-    async def _leave(self, wait_s: float) -> None:
+    async def _close_stream(self, wait_s: float) -> None:
         """Have what is pending answered, then give the stream's place back."""
         handle = self._handle
         if handle is None or handle.closed:
@@ -300,12 +301,12 @@ class Source:
         finally:
             handle.close("the source has ended")
 
-    def _job(self) -> Job:
+    def _fetch_request(self) -> FetchRequest:
         spec = self._handle.spec.input if self._handle is not None else None
         if not isinstance(spec, FrameInput):
             raise TypeError("a source's bundle takes frames")  # the hub refuses others
         wanted, timing = self.definition, self._timing
-        return Job(
+        return FetchRequest(
             url=wanted.url,
             height=spec.height,
             width=spec.width,

@@ -1,6 +1,6 @@
 """The sources that outlive the server: one SQLite file.
 
-It holds credentials, so it is readable by its owner only. One server has it at a time; another one is told so.
+It holds credentials, so it is readable by its owner only. One server uses it at a time; a second one is refused.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from inkling.models.errors import InklingError
-from inkling.service.sources.definition import Definition
+from inkling.service.sources.definition import SourceDefinition
 
 log = logging.getLogger(__name__)
 
@@ -37,16 +37,16 @@ class StoreError(InklingError):
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class StoredSource:
     """A source as it is kept. ended: played to its end, and not to be played again."""
 
     id: str
-    definition: Definition
+    definition: SourceDefinition
     created_unix_s: float
     ended: bool = False
 
 
-class Store:
+class SourceStore:
     """Sources by id, in the order in which they were added. From any thread; every call is one short transaction."""
 
     def __init__(self, directory: Path | None) -> None:
@@ -82,7 +82,7 @@ class Store:
             elif found != VERSION:
                 raise StoreError(f"{self.path} is of version {found}, this release reads {VERSION}: use the newer one")
 
-    def all(self) -> list[Kept]:
+    def all(self) -> list[StoredSource]:
         """Every source, but those that this release cannot read: they stay where they are. Raises StoreError."""
         try:
             with self._lock:
@@ -92,12 +92,12 @@ class Store:
         found = []
         for _, source, text, created_s, ended in rows:
             try:
-                found.append(Kept(source, Definition.model_validate_json(text), created_s, bool(ended)))
+                found.append(StoredSource(source, SourceDefinition.model_validate_json(text), created_s, bool(ended)))
             except ValidationError:  # its text would show the URL
                 log.error("source %s in %s cannot be read: it is left out", source, self.path)
         return found
 
-    def add(self, kept: Kept) -> None:
+    def add(self, kept: StoredSource) -> None:
         """Keep a source. Raises ValueError when the id is taken, StoreError when it cannot be written."""
         row = (kept.id, kept.definition.model_dump_json(), kept.created_unix_s, kept.ended)
         try:

@@ -17,7 +17,7 @@ USUAL_S = 1 / 25
 """From the last frame of a loop to the first one of the next, while the interval is not known."""
 
 
-class Timeline:
+class SourceClock:
     """Stamps the frames of one source. live: arrival counts; a file's frames come when they come."""
 
     __slots__ = ("_anchor", "_interval_s", "_last_s", "_live", "_opened_s")

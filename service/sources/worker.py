@@ -1,4 +1,4 @@
-"""The process that fetches one source (`python -m inkling.service.sources.worker`): a job in, pictures out.
+"""The process that fetches one source (`python -m inkling.service.sources.worker`): a request in, frames out.
 
 A process of its own, because a connect, a read or a decoder that hangs can only be killed, and because what a
 stranger's video does to a decoder must not happen to the server. It ends with the connection, and when the server does.
@@ -25,26 +25,26 @@ from inkling.models.video import VideoReader, to_rgb
 from inkling.service.protocol.errors import ServiceError
 from inkling.service.sources.address import Address
 from inkling.service.sources.failure import Failure
-from inkling.service.sources.fetch_request import Job
+from inkling.service.sources.fetch_request import FetchRequest
 from inkling.service.sources.lifecycle import Cause
 from inkling.service.sources.live_input import open_live
 from inkling.service.sources.pace import Pacer
-from inkling.service.sources.pipe import Ended, Failed, Looped, Message, Opened, Picture, pack
+from inkling.service.sources.pipe import Ended, Failed, FetchedFrame, Looped, Opened, WorkerMessage, pack
 from inkling.service.sources.timestamps import USUAL_S
 
 MEMORY_BYTES = 2**30
-"""More, and what is being decoded is no video but a weapon."""
+"""No video takes more to decode; a file made to exhaust the memory does."""
 WARNINGS = 5
 
-Send = Callable[[Message], None]
+Send = Callable[[WorkerMessage], None]
 
 
-def fetch(job: Job, send: Send) -> None:
+def fetch(request: FetchRequest, send: Send) -> None:
     """Fetch until it ends or fails; everything is said through `send`, which blocks while the server is not ready."""
     address: Address | None = None
     try:
-        address = Address.parse(job.url)
-        (_play if address.scheme == "file" else _watch)(job, address, send)
+        address = Address.parse(request.url)
+        (_play if address.scheme == "file" else _watch)(request, address, send)
     except BrokenPipeError:  # the server has no more use for it
         raise
     except Failure as error:
@@ -57,10 +57,10 @@ def fetch(job: Job, send: Send) -> None:
         send(Failed(Cause.UNREADABLE, "decoding it takes too much memory"))
 
 
-def _watch(job: Job, address: Address, send: Send) -> None:
+def _watch(request: FetchRequest, address: Address, send: Send) -> None:
     if address.scheme in ("rtsp", "rtsps"):
         _NoRedirect.watch(send)
-    live = open_live(job, address)
+    live = open_live(request, address)
     try:
         codec = live.stream.codec_context
         send(Opened(codec.width, codec.height, live.format, live=True))
@@ -69,7 +69,7 @@ def _watch(job: Job, address: Address, send: Send) -> None:
             if pacer is not None and media_s is not None:
                 time.sleep(pacer.wait_s(media_s, time.monotonic()))
             arrived_s = time.monotonic()
-            send(Picture(media_s, arrived_s, fit_image(to_rgb(frame), job.height, job.width, job.fit)))
+            send(FetchedFrame(media_s, arrived_s, fit_image(to_rgb(frame), request.height, request.width, request.fit)))
         if not live.finite:
             raise Failure(Cause.CLOSED, "the other side ended the stream")
         send(Ended())
@@ -77,13 +77,13 @@ def _watch(job: Job, address: Address, send: Send) -> None:
         live.close()
 
 
-def _play(job: Job, address: Address, send: Send) -> None:
-    path = job.policy.file(address)
-    pacer = Pacer() if job.pace == "real" else None
+def _play(request: FetchRequest, address: Address, send: Send) -> None:
+    path = request.policy.file(address)
+    pacer = Pacer() if request.pace == "real" else None
     began_s = 0.0  # this round, on the line of all of them
     while True:
         last_s, interval_s = 0.0, USUAL_S
-        with VideoReader(path, max_pixels=job.max_pixels, threads=1, timeout_s=job.read_s) as video:
+        with VideoReader(path, max_pixels=request.max_pixels, threads=1, timeout_s=request.read_s) as video:
             for number, (pts_s, frame) in enumerate(video):
                 if not number:
                     send(Opened(frame.width, frame.height, address.scheme, live=False))
@@ -92,8 +92,10 @@ def _play(job: Job, address: Address, send: Send) -> None:
                 if pacer is not None:
                     time.sleep(pacer.wait_s(began_s + pts_s, time.monotonic()))
                 arrived_s = time.monotonic()
-                send(Picture(pts_s, arrived_s, fit_image(to_rgb(frame), job.height, job.width, job.fit)))
-        if not job.loop:
+                send(
+                    FetchedFrame(pts_s, arrived_s, fit_image(to_rgb(frame), request.height, request.width, request.fit))
+                )
+        if not request.loop:
             send(Ended(tuple(video.warnings[:WARNINGS])))
             return
         began_s += last_s + interval_s  # the last frame is shown for as long as the one before it
@@ -139,21 +141,21 @@ def _end_at_once() -> None:
 
 
 def main() -> None:
-    """Run the one job of this process."""
+    """Do the one request of this process."""
     resource.setrlimit(resource.RLIMIT_DATA, (MEMORY_BYTES, MEMORY_BYTES))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     cv2.setNumThreads(1)
-    job = Job.model_validate_json(sys.stdin.buffer.readline())
+    request = FetchRequest.model_validate_json(sys.stdin.buffer.readline())
     threading.Thread(target=_end_with_server, daemon=True).start()
     with contextlib.suppress(BrokenPipeError), os.fdopen(os.dup(1), "wb") as out:
         os.dup2(2, 1)  # what a library prints must not get between the pictures
 
-        def send(message: Message) -> None:
+        def send(message: WorkerMessage) -> None:
             for part in pack(message):
                 out.write(part)
             out.flush()
 
-        fetch(job, send)
+        fetch(request, send)
 
 
 if __name__ == "__main__":

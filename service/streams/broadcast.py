@@ -1,17 +1,21 @@
-"""Others who listen to a stream: a copy of its predictions and events to each, without holding it up. No sockets.
+"""From one stream's answers to those who get them: its own client and its followers. No sockets.
 
-A stream's outbox becomes an `Outlet`, which passes everything on to its own client and what is of interest to the rest.
+A follower gets a copy of the predictions, events and decisions, and never holds the stream up.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
-from inkling.service.protocol.codec import DecisionMessage, Event, Outgoing, Prediction, Ready, Summary
+from inkling.service.protocol.codec import DecisionMessage, Event, Outgoing, Prediction, Ready, Start, Summary
 from inkling.service.protocol.errors import OverCapacity, ServiceError, SlowReader, StreamLost
-from inkling.service.streams.responder import Outbox
+from inkling.service.protocol.prediction_format import PredictionMessages, wire_format
+from inkling.service.protocol.prediction_value import PredictionValue
+
+Outbox = Callable[[Outgoing], None]
+"""Takes the messages for a stream's own client, in order. Must not block, await or raise."""
 
 
 class Follower:
@@ -20,8 +24,8 @@ class Follower:
     Everything runs on the event loop.
     """
 
-    def __init__(self, outlet: Outlet, limit: int) -> None:
-        self._outlet = outlet
+    def __init__(self, stream: Broadcast, limit: int) -> None:
+        self._stream = stream
         self._limit = limit
         self._waiting: deque[Outgoing] = deque()
         self._wake = asyncio.Event()
@@ -54,53 +58,69 @@ class Follower:
         return self._waiting.popleft()
 
     async def overflow(self) -> None:
-        """Wait until this follower has proved too slow, for who is held up in sending. Raises SlowReader."""
+        """Wait until this follower has proved too slow, for a shell that is held up in sending. Raises SlowReader."""
         await self._overflow.wait()
         if self._error is not None:
             raise self._error
 
     def close(self) -> None:
         """Listen no longer. Idempotent."""
-        self._outlet.leave(self)
+        self._stream.leave(self)
 
 
-class Outlet:
-    """The outbox of one stream, with whoever else listens."""
+class Broadcast:
+    """The `Outlet` of one stream."""
 
-    __slots__ = ("_first", "_followers", "_over", "_ready", "_room", "followed", "write")
+    __slots__ = ("_followers", "_format", "_message", "_outbox", "_over", "_places", "_ready", "_write")
 
-    def __init__(self, first: Outbox, room: Room, write: Callable[[str | bytes], None] = lambda data: None) -> None:
-        """write: takes predictions as they go over the wire (`responder.Wire`), where `first` gets none."""
-        self._first = first
-        self.write = write
-        self.followed = False
-        self._room = room
+    def __init__(
+        self,
+        labels: Sequence[str],
+        start: Start,
+        outbox: Outbox,
+        places: FollowerPlaces,
+        write: Callable[[str | bytes], None] | None = None,
+    ) -> None:
+        """outbox: takes all messages for the stream's own client. write: takes its predictions in place of `outbox`,
+        as they go over the wire."""
+        self._message = PredictionMessages(labels, start.top_k)
+        self._format = wire_format(labels, start)
+        self._outbox = outbox
+        self._write = write
+        self._places = places
         self._ready: Ready | None = None
         self._followers: list[Follower] = []
         self._over = False
 
-    def __call__(self, message: Outgoing) -> None:
-        self._first(message)
+    def send(self, message: Outgoing) -> None:
+        """Any message but a prediction."""
+        self._outbox(message)
         if self._ready is None and isinstance(message, Ready):
             self._ready = message.model_copy(update={"credits": 0})
-        if self._followers and isinstance(message, Prediction | Event | DecisionMessage | Summary):
+        if self._followers and isinstance(message, Event | DecisionMessage | Summary):
             self._over = isinstance(message, Summary)
-            self._pass_on(message)
+            self._offer(message)
 
-    def tell(self, prediction: Prediction) -> None:
-        """A prediction that the stream's own client got through `write`."""
-        self._pass_on(prediction)
+    def predict(self, value: PredictionValue) -> None:
+        """A prediction."""
+        if self._write is not None:
+            self._write(self._format(value))
+            if self._followers:
+                self._offer(self._message(value))
+        else:
+            message = self._message(value)
+            self._outbox(message)
+            self._offer(message)
 
-    def _pass_on(self, message: Outgoing) -> None:
+    def _offer(self, message: Prediction | Event | DecisionMessage | Summary) -> None:
         for follower in tuple(self._followers):
             follower.offer(message)
 
     def follow(self, limit: int) -> Follower:
         """A listener from now on, with room for `limit` messages. Raises OverCapacity."""
-        self._room.take()
+        self._places.take()
         follower = Follower(self, limit)
         self._followers.append(follower)
-        self.followed = True
         if self._ready is not None:
             follower.offer(self._ready)
         return follower
@@ -108,8 +128,7 @@ class Outlet:
     def leave(self, follower: Follower) -> None:
         if follower in self._followers:
             self._followers.remove(follower)
-            self.followed = bool(self._followers)
-            self._room.used -= 1
+            self._places.used -= 1
 
     def close(self) -> None:
         """The stream is closed."""
@@ -119,7 +138,7 @@ class Outlet:
             self.leave(follower)
 
 
-class Room:
+class FollowerPlaces:
     """How many may listen, over all streams."""
 
     __slots__ = ("limit", "used")

@@ -1,4 +1,7 @@
-"""Commitments with a promise: which error rates a bundle can keep, and one track's commitments. Pure."""
+"""Early decisions: which error rates a bundle can keep, and the decisions of one track. Pure.
+
+The rule itself is `inkling.models.early_decision`, where training calibrates it.
+"""
 
 from __future__ import annotations
 
@@ -7,13 +10,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from inkling.models.bundle.schema import BundleSpec
-from inkling.models.early_decision import Commitment
+from inkling.models.early_decision import EarlyDecisionRule
 from inkling.service.protocol.errors import UnknownErrorRate
-from inkling.service.streams.event_detector import Change
+from inkling.service.streams.event_detector import DetectedEvent
 
 
 @dataclass(frozen=True, slots=True)
-class Terms:
+class EarlyDecisionTerms:
     """What a stream asked for and the bundle can keep. background: index of its label, if there is one."""
 
     error_rate: float
@@ -22,7 +25,7 @@ class Terms:
     background: int | None
 
 
-def terms(spec: BundleSpec, error_rate: float | None) -> Terms | None:
+def early_decision_terms(spec: BundleSpec, error_rate: float | None) -> EarlyDecisionTerms | None:
     """The terms of an error rate; None when none is asked for. Raises UnknownErrorRate, which says those there are."""
     if error_rate is None:
         return None
@@ -31,7 +34,7 @@ def terms(spec: BundleSpec, error_rate: float | None) -> Terms | None:
         if promise.threshold is not None and math.isclose(promise.error_rate, error_rate):
             background = None if spec.background is None else spec.labels.index(spec.background)
             assert rule is not None  # noqa: S101 - it has promises
-            return Terms(promise.error_rate, promise.threshold, rule.min_steps, background)
+            return EarlyDecisionTerms(promise.error_rate, promise.threshold, rule.min_steps, background)
     raise UnknownErrorRate(f"{spec.full_name} cannot promise error_rate {error_rate:g}; {_there_are(spec)}")
 
 
@@ -47,24 +50,28 @@ def _there_are(spec: BundleSpec) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Made:
-    """A commitment. elapsed_s: since the epoch's first result or, unless it is its first, since the last one ended."""
+class EarlyDecision:
+    """An action is decided now.
+
+    first: of its epoch. elapsed_s: since the epoch's first result or, of a later one, since the last decided action
+    ended.
+    """
 
     elapsed_s: float
     first: bool
 
 
-class Promised:
-    """One track's commitments: at most one an action, as far as it can tell where one ends.
+class EarlyDecisions:
+    """One track's early decisions: at most one an action, as far as it can tell where one ends.
 
-    It is open for another one when an event has ended, when the background has led `min_steps` results in a row, and
+    Another one may be decided when an event has ended, when the background has led `min_steps` results in a row, and
     after a reset; then the first of a new epoch is due.
     """
 
     __slots__ = ("_first", "_rule", "_since_s")
 
-    def __init__(self, terms: Terms) -> None:
-        self._rule = Commitment(terms.threshold, terms.min_steps, terms.background)
+    def __init__(self, terms: EarlyDecisionTerms) -> None:
+        self._rule = EarlyDecisionRule(terms.threshold, terms.min_steps, terms.background)
         self._since_s: float | None = None
         self._first = True
 
@@ -74,17 +81,19 @@ class Promised:
         self._since_s = None
         self._first = True
 
-    def push(self, pts_s: float, best: int, probability: float, changes: Sequence[Change]) -> Made | None:
+    def push(
+        self, pts_s: float, best: int, probability: float, events: Sequence[DetectedEvent]
+    ) -> EarlyDecision | None:
         """Take one result, its largest probability at index `best`, and the events that it brought."""
         rule = self._rule
-        before = rule.committed
-        if before and any(change.phase == "end" for change in changes):
+        before = rule.decided
+        if before and any(event.phase == "end" for event in events):
             rule.reopen()
-        commits = rule.push(best, probability)
-        if self._since_s is None or (before and (commits or not rule.committed)):
+        decides = rule.push(best, probability)
+        if self._since_s is None or (before and (decides or not rule.decided)):
             self._since_s = pts_s
-        if not commits:
+        if not decides:
             return None
-        made = Made(pts_s - self._since_s, self._first)
+        decision = EarlyDecision(pts_s - self._since_s, self._first)
         self._first = False
-        return made
+        return decision

@@ -10,7 +10,7 @@ from inkling.models.bundle.schema import DecisionRule
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class DetectedEvent:
     """An action (index of its label) begins or ends, with its probability then."""
 
     phase: Literal["begin", "end"]
@@ -18,8 +18,8 @@ class Change:
     probability: float
 
 
-class Decision:
-    """One track's debounced decision: at most one action at a time, and every begin has its end.
+class EventDetector:
+    """One track's debounced events: at most one action at a time, and every begin has its end.
 
     An action begins when it was the most probable, at `rule.on` or more, in `rule.min_steps` results in a row, and ends
     when it falls below `rule.off` or another one begins. The background never begins.
@@ -41,8 +41,8 @@ class Decision:
         """Index of the action under way."""
         return self._active
 
-    def push(self, probabilities: Sequence[float], best: int) -> tuple[Change, ...]:
-        """Take one result, its largest probability at index `best`; what changed by it, the end before the begin."""
+    def push(self, probabilities: Sequence[float], best: int) -> tuple[DetectedEvent, ...]:
+        """Take one result, its largest probability at index `best`; what it brought, the end before the begin."""
         active = self._active
         if probabilities[best] >= self._rule.on and best != self._background and best != active:
             self._run = self._run + 1 if best == self._candidate else 1
@@ -51,25 +51,25 @@ class Decision:
         else:
             self._candidate, self._run = -1, 0
             begins = False
-        changes: tuple[Change, ...] = ()
+        events: tuple[DetectedEvent, ...] = ()
         if active is not None:
             self._last = probabilities[active]
             if begins or self._last < self._rule.off:
-                changes = self._finish()
+                events = self._finish()
         if begins:
-            changes += (Change("begin", best, probabilities[best]),)
+            events += (DetectedEvent("begin", best, probabilities[best]),)
             self._active, self._last = best, probabilities[best]
             self._candidate, self._run = -1, 0
-        return changes
+        return events
 
-    def end(self) -> tuple[Change, ...]:
+    def end(self) -> tuple[DetectedEvent, ...]:
         """Forget everything, as after a reset; the end of the action under way, if there is one."""
         self._candidate, self._run = -1, 0
         return self._finish()
 
-    def _finish(self) -> tuple[Change, ...]:
+    def _finish(self) -> tuple[DetectedEvent, ...]:
         if self._active is None:
             return ()
-        change = Change("end", self._active, self._last)
+        event = DetectedEvent("end", self._active, self._last)
         self._active = None
-        return (change,)
+        return (event,)

@@ -6,24 +6,30 @@ from typing import Any, Protocol
 
 from inkling.service.engine.scheduler import Lane, Step
 from inkling.service.protocol.errors import ServiceError
-from inkling.service.streams.event_detector import Change
+from inkling.service.streams.event_detector import DetectedEvent
 from inkling.service.streams.tracks import Track
 
 
-class Settles(Protocol):
-    """Whoever waits for steps: the session."""
+class FrameOwner(Protocol):
+    """The session, as its frames know it."""
 
-    def settle(self, work: Work, now_s: float, /) -> None: ...
+    def step_done(self, step: PersonStep, now_s: float, /) -> None:
+        """A step came back: with probabilities, with an error of the frame, or with neither when the engine failed."""
 
-    def fail(self, error: ServiceError, /) -> None: ...
+    def fail(self, error: ServiceError, /) -> None:
+        """The stream cannot go on."""
 
 
-class Work(Step):
-    """One person's step, and then its result."""
+class PersonStep(Step):
+    """One person's step, and then its result.
+
+    reason: of the track's last reset. probabilities, best (the index of the largest), row (the same as f32): of the
+    result. error: the frame cannot be decoded.
+    """
 
     __slots__ = ("best", "error", "frame", "probabilities", "reason", "row", "track")
 
-    def __init__(self, lane: Lane, x: Any, repeats: int, frame: Frame, track: Track) -> None:
+    def __init__(self, lane: Lane, x: Any, repeats: int, frame: FrameInFlight, track: Track) -> None:
         self.lane = lane  # as Step does it, spared a call
         self.x = x
         self.epoch = track.epoch
@@ -41,37 +47,37 @@ class Work(Step):
         self.probabilities = probabilities
         self.best = best
         self.row = row
-        self.frame.session.settle(self, now_s)
+        self.frame.session.step_done(self, now_s)
 
     def failed(self, now_s: float) -> None:
-        self.frame.session.settle(self, now_s)
+        self.frame.session.step_done(self, now_s)
 
     def refused(self, error: ServiceError, now_s: float) -> None:
         """What the step should have seen cannot be decoded. On the event loop."""
         self.error = error
-        self.frame.session.settle(self, now_s)
+        self.frame.session.step_done(self, now_s)
 
 
-class Frame:
+class FrameInFlight:
     """A frame that is not settled, or waits for those before it. left: people without an answer.
 
-    One without works stands for `frames` in a row that need none.
+    One without steps stands for `frames` in a row that need none.
     """
 
-    __slots__ = ("ended", "frames", "left", "pts_s", "received_s", "seq", "session", "works")
+    __slots__ = ("ended", "frames", "left", "pts_s", "received_s", "seq", "session", "steps")
 
-    def __init__(self, session: Settles, seq: int, pts_s: float, received_s: float) -> None:
+    def __init__(self, session: FrameOwner, seq: int, pts_s: float, received_s: float) -> None:
         self.session = session
         self.seq = seq
         self.pts_s = pts_s
         self.received_s = received_s
         self.left = 0
         self.frames = 1
-        self.works: list[Work] = []
-        self.ended: list[tuple[Track, Change]] | None = None  # of tracks that gave their slot back at this frame
+        self.steps: list[PersonStep] = []
+        self.ended: list[tuple[Track, DetectedEvent]] | None = None  # of tracks that gave their slot back at this frame
 
 
-class Marker:
+class FlushMarker:
     """A flush, in its place among the frames."""
 
     __slots__ = ("id",)

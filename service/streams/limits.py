@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import Annotated
+
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+
+Count = Annotated[int, Field(ge=1)]
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What one server takes on. inbox: unanswered frames of a stream (= its credits). slots: tracks per bundle.
+    """What one server takes on: the settings of that group, and their defaults.
 
-    max_pixels: of one image. max_followers: over all streams.
+    inbox: unanswered frames of a stream (= its credits). slots: tracks per bundle. max_followers: over all streams.
     """
 
-    max_streams: int = 256
-    slots: int = 1024
-    max_people: int = 32
-    inbox: int = 8
-    max_batch: int = 256
-    track_timeout_s: float = 10.0
-    max_pixels: int = 4096 * 4096
-    max_followers: int = 256
+    max_batch: Count = Field(default=256, description="most steps in one run of the model")
+    max_streams: Count = Field(default=256, description="most streams open at once; the next one is refused")
+    max_followers: Count = Field(default=256, description="most who listen to the streams of others at once")
+    slots: Count = Field(default=1024, description="most people watched at once, for each bundle")
+    max_people: Count = Field(default=32, description="most people in one frame, and at once in one stream")
+    inbox: Count = Field(default=8, description="frames of one stream that may wait, and so its credits")
+    max_pixels: Count = Field(
+        default=4096 * 4096, description="most pixels of one image or video frame, checked before it is decoded"
+    )
+    track_timeout_s: Annotated[float, Field(gt=0, allow_inf_nan=False)] = Field(
+        default=10.0, description="seconds unseen, in the stream's time, before a track is forgotten"
+    )

@@ -1,62 +1,72 @@
-"""What a stream is told, put into messages. Pure; the session decides when."""
+"""What one stream says to its client, put into messages. Pure; the session decides when."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Protocol
 
-from inkling.models.bundle.schema import BundleSpec
+from inkling.models.bundle.schema import BundleSpec, FrameInput
 from inkling.service.protocol.codec import (
     Credit,
     DecisionMessage,
     Event,
+    Flushed,
     Outgoing,
-    Prediction,
+    Ready,
     Start,
     Summary,
     error_message,
 )
 from inkling.service.protocol.errors import ServiceError
-from inkling.service.protocol.prediction_format import Format, JsonResults, Messages, PackedResults
-from inkling.service.streams.early_decision import Made
-from inkling.service.streams.event_detector import Change
-from inkling.service.streams.in_flight import Frame, Work
+from inkling.service.protocol.prediction_value import PredictionValue
+from inkling.service.streams.early_decision import EarlyDecision
+from inkling.service.streams.event_detector import DetectedEvent
+from inkling.service.streams.in_flight import FrameInFlight, PersonStep
 from inkling.service.streams.stats import Counts
 from inkling.service.streams.tracks import Track
 
-Outbox = Callable[[Outgoing], None]
-"""Takes a stream's messages in order, on the loop's thread. Must not block, await or raise.
 
-The first message is `Ready`; after `Summary` (or after `close`) none follows."""
+class Outlet(Protocol):
+    """Where a stream's answers go, in order, on the loop's thread: `streams.broadcast.Broadcast`.
 
+    The first one is `Ready`; after `Summary` (or after the session's `close`) none follows.
+    """
 
-class Wire(Protocol):
-    """A short way for predictions, written as the client reads them; everything else goes to the outbox."""
+    def send(self, message: Outgoing, /) -> None:
+        """Any message but a prediction."""
 
-    write: Callable[[str | bytes], None]
-    followed: bool
-    """Whether others listen to the stream."""
-
-    def tell(self, prediction: Prediction, /) -> None:
-        """The others get this."""
+    def predict(self, value: PredictionValue, /) -> None:
+        """A prediction."""
 
 
-class Replies:
+class Responder:
     """Messages of one stream, with its counts in them."""
 
-    __slots__ = ("_counts", "_error_rate", "_format", "_labels", "_message", "_send", "_wire", "dropped")
+    __slots__ = ("_counts", "_error_rate", "_labels", "_predict", "_send", "_spec", "dropped")
 
-    def __init__(self, spec: BundleSpec, start: Start, counts: Counts, send: Outbox, wire: Wire | None = None) -> None:
+    def __init__(self, spec: BundleSpec, start: Start, counts: Counts, outlet: Outlet) -> None:
+        self._spec = spec
         self._labels = spec.labels
-        self._message = Messages(spec.labels, start.top_k)
-        self._wire = wire
-        kind = PackedResults if start.results == "packed" else JsonResults
-        self._format: Format | None = None if wire is None else kind(spec.labels, start.top_k)
         self._error_rate = start.error_rate or 0.0
         self._counts = counts
-        self._send = send
+        self._send = outlet.send
+        self._predict = outlet.predict
         self.dropped = 0
         """Frames dropped so far, for whatever cause."""
+
+    def ready(self, stream: str, credits: int) -> None:
+        spec = self._spec
+        size = (spec.input.width, spec.input.height) if isinstance(spec.input, FrameInput) else None
+        self._send(
+            Ready(
+                stream=stream,
+                bundle=spec.name,
+                version=spec.version,
+                labels=spec.labels,
+                rate_hz=spec.rate_hz,
+                credits=credits,
+                image_size=size,
+            )
+        )
 
     def drop(self, cause: str) -> None:
         """Count a dropped frame."""
@@ -71,61 +81,52 @@ class Replies:
     def credit(self, seq: int) -> None:
         self._send(Credit(seq=seq, skipped=self._counts.skipped, dropped=self.dropped))
 
-    def prediction(self, frame: Frame, work: Work, probabilities: list[float], backlog: int) -> None:
-        """One person's result, and the events and the commitment that follow from it."""
-        track, best = work.track, work.best
-        reset: str | None = None
-        changes: tuple[Change, ...] = ()
-        if work.epoch != track.answered_epoch:
-            track.answered_epoch = work.epoch
-            reset = work.reason
-            changes = track.decision.end()
-            if track.promised is not None:
-                track.promised.restart()
-        changes += track.decision.push(probabilities, best)
-        skipped, dropped = self._counts.skipped, self.dropped
-        wire, write = self._wire, self._format
-        if wire is not None and write is not None:
-            wire.write(
-                write(
-                    frame.seq, frame.pts_s, track.id, best, probabilities, work.row,
-                    work.epoch, reset, skipped, dropped, backlog,
-                )
-            )  # fmt: skip
-        if wire is None or wire.followed:
-            message = self._message(
-                frame.seq, frame.pts_s, track.id, best, probabilities, work.row,
-                work.epoch, reset, skipped, dropped, backlog,
-            )  # fmt: skip
-            if wire is None:
-                self._send(message)
-            else:
-                wire.tell(message)
-        for change in changes:
-            self.event(frame.seq, frame.pts_s, track, change)
-        if track.promised is not None:
-            made = track.promised.push(frame.pts_s, best, probabilities[best], changes)
-            if made is not None:
-                self._decision(frame, work, probabilities[best], made)
+    def flushed(self, id: int) -> None:
+        self._send(Flushed(id=id))
 
-    def event(self, seq: int, pts_s: float, track: Track, change: Change) -> None:
-        label = self._labels[change.label]
+    def prediction(self, frame: FrameInFlight, step: PersonStep, probabilities: list[float], backlog: int) -> None:
+        """One person's result, and the events and the early decision that follow from it."""
+        track, best = step.track, step.best
+        reset: str | None = None
+        events: tuple[DetectedEvent, ...] = ()
+        if step.epoch != track.answered_epoch:
+            track.answered_epoch = step.epoch
+            reset = step.reason
+            events = track.detector.end()
+            if track.early_decisions is not None:
+                track.early_decisions.restart()
+        events += track.detector.push(probabilities, best)
+        self._predict(
+            PredictionValue(
+                frame.seq, frame.pts_s, track.id, best, probabilities, step.row,
+                step.epoch, reset, self._counts.skipped, self.dropped, backlog,
+            )
+        )  # fmt: skip
+        for event in events:
+            self.event(frame.seq, frame.pts_s, track, event)
+        if track.early_decisions is not None:
+            decision = track.early_decisions.push(frame.pts_s, best, probabilities[best], events)
+            if decision is not None:
+                self._decision(frame, step, probabilities[best], decision)
+
+    def event(self, seq: int, pts_s: float, track: Track, event: DetectedEvent) -> None:
+        label = self._labels[event.label]
         self._send(
-            Event(seq=seq, pts_s=pts_s, track=track.id, label=label, phase=change.phase, probability=change.probability)
+            Event(seq=seq, pts_s=pts_s, track=track.id, label=label, phase=event.phase, probability=event.probability)
         )
 
-    def _decision(self, frame: Frame, work: Work, probability: float, made: Made) -> None:
+    def _decision(self, frame: FrameInFlight, step: PersonStep, probability: float, decision: EarlyDecision) -> None:
         self._send(
             DecisionMessage(
                 seq=frame.seq,
                 pts_s=frame.pts_s,
-                track=work.track.id,
-                label=self._labels[work.best],
+                track=step.track.id,
+                label=self._labels[step.best],
                 probability=probability,
-                elapsed_s=made.elapsed_s,
+                elapsed_s=decision.elapsed_s,
                 error_rate=self._error_rate,
-                epoch=work.epoch,
-                first=made.first,
+                epoch=step.epoch,
+                first=decision.first,
             )
         )
 

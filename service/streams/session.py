@@ -1,6 +1,7 @@
-"""One stream, from its messages to its answers. Pure: steps go to a queue, answers to a callable, time comes in.
+"""One stream, from its messages to its answers. Pure: steps go to a queue, answers to an outlet, time comes in.
 
-    receive -> Tracks (clock, epoch, slot) -> Inbox -> Queue (the batcher) -> Work.answered -> settle -> Replies
+    receive -> Tracks (clock, epoch, slot) -> PendingFrames -> StepQueue (the batcher)
+    PersonStep.answered -> step_done -> PendingFrames -> Responder -> Outlet
 
 Frames are answered in the order in which they came, whatever order their steps end in. A frame is settled when each of
 its people is; then its predictions and events are sent together, and only then those of the next frame.
@@ -12,10 +13,10 @@ import math
 from collections.abc import Callable, Collection
 from typing import Any, Protocol
 
-from inkling.models.bundle.schema import BundleSpec, FrameInput
-from inkling.service.engine.scheduler import Lane, Prepare
+from inkling.models.bundle.schema import BundleSpec
+from inkling.service.engine.scheduler import Lane, Prepare, StepQueue
 from inkling.service.engine.state_pool import StatePool
-from inkling.service.protocol.codec import End, Flush, Flushed, PackedPose, Ready, Reset, Start
+from inkling.service.protocol.codec import End, Flush, PackedPose, Reset, Start
 from inkling.service.protocol.errors import (
     BadTime,
     Draining,
@@ -27,11 +28,11 @@ from inkling.service.protocol.errors import (
     UnsupportedInput,
 )
 from inkling.service.protocol.image_binary import EncodedImage, ImageFrame
-from inkling.service.streams.early_decision import terms
-from inkling.service.streams.in_flight import Frame, Work
+from inkling.service.streams.early_decision import early_decision_terms
+from inkling.service.streams.in_flight import FrameInFlight, PersonStep
 from inkling.service.streams.limits import Limits
-from inkling.service.streams.pending import Inbox, Queue
-from inkling.service.streams.responder import Outbox, Replies, Wire
+from inkling.service.streams.pending import PendingFrames
+from inkling.service.streams.responder import Outlet, Responder
 from inkling.service.streams.stats import Counts
 from inkling.service.streams.tracks import Track, Tracks
 
@@ -51,7 +52,7 @@ class Mapper(Protocol):
 class Session:
     """The server's side of one stream. Every method runs on the event loop.
 
-    wake: called when the inbox has room and on closing, while somebody waits for that. on_close: called once, when the
+    wake: called when the inbox has room and on closing, while a shell waits for that. on_close: called once, when the
     session is closed or has finished.
     """
 
@@ -63,12 +64,11 @@ class Session:
         limits: Limits,
         mapper: Mapper,
         pool: StatePool,
-        queue: Queue,
-        send: Outbox,
+        queue: StepQueue,
+        outlet: Outlet,
         now_s: float,
-        wire: Wire | None = None,
     ) -> None:
-        """Sends `Ready`. wire: where predictions go, if not to `send`. Raises UnknownErrorRate."""
+        """Sends `Ready`. Raises UnknownErrorRate."""
         self.stream = stream
         self.spec = spec
         self.start = start
@@ -81,43 +81,32 @@ class Session:
             queue.close,
             limits.max_people,
             limits.track_timeout_s,
-            terms(spec, start.error_rate),
+            early_decision_terms(spec, start.error_rate),
         )
         self.closed = False
         self.wake: Callable[[], None] | None = None
         self.on_close: list[Callable[[], None]] = []
         self._limits = limits
         self._mapper = mapper
-        self._inbox = Inbox(limits.inbox, queue, drop_oldest=start.policy == "drop_oldest")
-        self._send = send
-        self._replies = Replies(spec, start, self.counts, send, wire)
+        self._pending = PendingFrames(limits.inbox, queue, drop_oldest=start.policy == "drop_oldest")
+        self._responder = Responder(spec, start, self.counts, outlet)
         self._silent = 0  # frames settled since the client last heard of it
         self._last = (0, 0.0)  # seq and pts_s of the frame settled last
         self._ending = False
-        self._drained = False
+        self._draining = False
         self._poses = start.input == "pose"
         self._patience = max(1, limits.inbox // 2)  # silent frames after which the client hears of them
-        send(
-            Ready(
-                stream=stream,
-                bundle=spec.name,
-                version=spec.version,
-                labels=spec.labels,
-                rate_hz=spec.rate_hz,
-                credits=limits.inbox,
-                image_size=image_size(spec),
-            )
-        )
+        self._responder.ready(stream, limits.inbox)
 
     @property
     def waiting(self) -> int:
         """Frames with steps that are not answered."""
-        return self._inbox.waiting
+        return self._pending.waiting
 
     @property
     def full(self) -> bool:
         """Whether the inbox is full: policy `block` takes no frame now, `drop_oldest` drops one for the next."""
-        return self._inbox.full
+        return self._pending.full
 
     # -- in ---------------------------------------------------------------------------------------------------------
     def receive(self, message: Start | FrameMessage | Reset | Flush | End, now_s: float) -> None:
@@ -126,7 +115,7 @@ class Session:
         Raises OutOfOrder for a second start and for anything after end, BadMessage for a flood of flushes,
         UnsupportedInput for an image among poses and the reverse.
         """
-        if self.closed or self._drained:  # the client cannot know yet
+        if self.closed or self._draining:  # the client cannot know yet
             return
         if self._ending:
             raise OutOfOrder("nothing may follow 'end'")
@@ -135,40 +124,42 @@ class Session:
                 raise UnsupportedInput(f"this stream was started with input {self.start.input!r}")
             self.counts.received += 1
             try:
-                self._frame(message, now_s)
+                self._take_frame(message, now_s)
             except ServiceError as error:
                 self.counts.refused += 1
-                self._replies.error(error, message.seq)
+                self._responder.error(error, message.seq)
         elif isinstance(message, Reset):
             self._reset(message.track)
         elif isinstance(message, Flush):
-            self._inbox.mark(message.id)
-            self._drain(now_s)
+            self._pending.mark(message.id)
+            self._send_settled(now_s)
         elif isinstance(message, End):
             self._ending = True
-            self._drain(now_s)
+            self._send_settled(now_s)
         else:
             raise OutOfOrder("the stream has started: open another connection for another stream")
 
     def refuse(self, error: ServiceError) -> None:
         """Count and answer a frame that could not be decoded."""
-        if not (self.closed or self._drained or self._ending):
+        if not (self.closed or self._draining or self._ending):
             self.counts.received += 1
             self.counts.refused += 1
-            self._replies.error(error)
+            self._responder.error(error)
 
     def drain(self, now_s: float) -> None:
         """The server shuts down: say so, answer what is pending, then the summary. Later messages are ignored."""
-        if self.closed or self._drained:
+        if self.closed or self._draining:
             return
-        self._drained = self._ending = True
-        self._replies.error(Draining("the server is shutting down: pending frames are answered, then the stream ends"))
-        self._drain(now_s)
+        self._draining = self._ending = True
+        self._responder.error(
+            Draining("the server is shutting down: pending frames are answered, then the stream ends")
+        )
+        self._send_settled(now_s)
 
     def fail(self, error: ServiceError) -> None:
         """Say why the stream cannot go on, and close it."""
         if not self.closed:
-            self._replies.error(error)
+            self._responder.error(error)
             self.close()
 
     def close(self) -> None:
@@ -177,8 +168,8 @@ class Session:
             return
         self.closed = True
         self.tracks.close()
-        for _ in range(self._inbox.clear()):
-            self._replies.drop("closed")
+        for _ in range(self._pending.clear()):
+            self._responder.drop("closed")
         if self.wake is not None:
             self.wake()
         for call in self.on_close:
@@ -190,7 +181,7 @@ class Session:
         self.counts.tracks = self.tracks.seen
         return self.counts
 
-    def _frame(self, message: FrameMessage, now_s: float) -> None:
+    def _take_frame(self, message: FrameMessage, now_s: float) -> None:
         pts_s = max(now_s - self.opened_s, 0.0) if message.pts_s is None else message.pts_s
         people = message.tracks
         if not 0 <= pts_s < math.inf:
@@ -198,8 +189,8 @@ class Session:
         if len(people) > self._limits.max_people:
             raise TooManyPeople(f"{len(people)} people in one frame; at most {self._limits.max_people} are watched")
         x = self._mapper.accept(message)
-        frame = Frame(self, message.seq, pts_s, now_s)
-        unseated = False
+        frame = FrameInFlight(self, message.seq, pts_s, now_s)
+        without_slot = False
         for row, track_id in enumerate(people):
             track = self.tracks.find(track_id, pts_s)
             epoch = track.epoch
@@ -207,45 +198,45 @@ class Session:
             if verdict.reset is not None:
                 track.reset(verdict.reset)
             if verdict.steps:
-                lane = track.lane or self._seat(track, people, frame)
+                lane = track.lane or self._take_slot(track, people, frame)
                 if lane is None:
-                    unseated = True
+                    without_slot = True
                 else:
-                    frame.works.append(Work(lane, x[row], verdict.steps - 1, frame, track))
+                    frame.steps.append(PersonStep(lane, x[row], verdict.steps - 1, frame, track))
             if track.epoch != epoch:
                 self._count_reset(track)
-        if len(self.tracks) > 1 or not frame.works:  # else the only one is here
+        if len(self.tracks) > 1 or not frame.steps:  # else the only one is here
             for track in self.tracks.expire(pts_s):
                 self._end_event(track, frame)
-        if frame.works:
-            if not self._inbox.submit(frame):
+        if frame.steps:
+            if not self._pending.submit(frame):
                 return  # it waits, and nothing else has changed
-            self._replies.drop("overflow")
+            self._responder.drop("overflow")
         else:
-            if unseated:
-                self._replies.drop("no_slot")
+            if without_slot:
+                self._responder.drop("no_slot")
             else:
                 self.counts.skipped += 1
-            self._inbox.append_silent(frame)
-        self._drain(now_s)
+            self._pending.append_silent(frame)
+        self._send_settled(now_s)
 
-    def _seat(self, track: Track, people: Collection[int], frame: Frame) -> Lane | None:
+    def _take_slot(self, track: Track, people: Collection[int], frame: FrameInFlight) -> Lane | None:
         """A slot for a track that has none; None, and an error for the first time, when there is none to have."""
         try:
-            lane, evicted = self.tracks.seat(track, people)
+            lane, evicted = self.tracks.give_slot(track, people)
         except (NoSlot, TooManyPeople) as error:
-            if not track.told:
-                track.told = True
-                self._replies.error(error)
+            if not track.refusal_sent:
+                track.refusal_sent = True
+                self._responder.error(error)
             return None
         if evicted is not None:
             self._end_event(evicted, frame)
         return lane
 
-    def _end_event(self, track: Track, frame: Frame) -> None:
+    def _end_event(self, track: Track, frame: FrameInFlight) -> None:
         """The track gave its slot back: its action, if one is under way, ends with this frame."""
-        for change in track.decision.end():
-            frame.ended = [*(frame.ended or ()), (track, change)]
+        for event in track.detector.end():
+            frame.ended = [*(frame.ended or ()), (track, event)]
 
     def _reset(self, track_id: int | None) -> None:
         """A reset waits for nothing: frames sent before it still belong to the old epoch, those after to the new."""
@@ -261,70 +252,65 @@ class Session:
             self.counts.resets[track.reason] += 1
 
     # -- out --------------------------------------------------------------------------------------------------------
-    def settle(self, work: Work, now_s: float) -> None:
-        """A step came back, with or without probabilities. Ignored when the stream was closed meanwhile."""
+    def step_done(self, step: PersonStep, now_s: float) -> None:
+        """A step came back (`FrameOwner`). Ignored when the stream was closed meanwhile."""
         if self.closed:
             return
-        if self._inbox.settle(work.frame):
-            self._drain(now_s)
+        if self._pending.step_done(step.frame):
+            self._send_settled(now_s)
 
-    def _drain(self, now_s: float) -> None:
+    def _send_settled(self, now_s: float) -> None:
         """Send what is settled, up to the first frame that is not."""
-        for entry in self._inbox.settled():
-            if isinstance(entry, Frame):
+        for entry in self._pending.take_settled():
+            if isinstance(entry, FrameInFlight):
                 self._answer(entry)
             else:
-                self._send(Flushed(id=entry.id))
+                self._responder.flushed(entry.id)
         if self._silent >= self._patience:
             self._silent = 0
-            self._replies.credit(self._last[0])
-        if self._ending and not self._inbox:
+            self._responder.credit(self._last[0])
+        if self._ending and not self._pending:
             self._finish(now_s)
         elif self.wake is not None and not self.full:
             self.wake()
 
-    def _answer(self, frame: Frame) -> None:
+    def _answer(self, frame: FrameInFlight) -> None:
         self._last = (frame.seq, frame.pts_s)
-        for track, change in frame.ended or ():
-            self._replies.event(frame.seq, frame.pts_s, track, change)
-        if not frame.works:
+        for track, event in frame.ended or ():
+            self._responder.event(frame.seq, frame.pts_s, track, event)
+        if not frame.steps:
             self._silent += frame.frames
             return
         predicted = failed = False
         refused: ServiceError | None = None
-        for work in frame.works:
-            work.track.waiting -= 1
-            if work.error is not None:
-                refused = work.error
-            elif work.probabilities is None:
+        for step in frame.steps:
+            step.track.waiting -= 1
+            if step.error is not None:
+                refused = step.error
+            elif step.probabilities is None:
                 failed = True
             else:
                 predicted = True
-                self._replies.prediction(frame, work, work.probabilities, self.waiting)
+                self._responder.prediction(frame, step, step.probabilities, self._pending.waiting)
         if predicted:
             self.counts.stepped += 1
             self._silent = 0
         elif refused is not None:
             self.counts.refused += 1
         else:
-            self._replies.drop("failed")
+            self._responder.drop("failed")
         if refused is not None:
-            self._replies.error(refused, frame.seq)
+            self._responder.error(refused, frame.seq)
         if failed:
             error = StepFailed("the model could not be run on this frame; states are as they were before it")
-            self._replies.error(error, frame.seq)
-        frame.works.clear()  # each refers to the frame: spare the garbage collector the ring
+            self._responder.error(error, frame.seq)
+        frame.steps.clear()  # each refers to the frame: spare the garbage collector the ring
 
     def _finish(self, now_s: float) -> None:
         """Everything is answered: what is under way ends, the slots go back, and the summary is the last word."""
         for track in self.tracks:
-            for change in track.decision.end():
-                self._replies.event(*self._last, track, change)
+            for event in track.detector.end():
+                self._responder.event(*self._last, track, event)
         self.tally()
-        self._replies.summary(now_s - self.opened_s)
+        self._responder.summary(now_s - self.opened_s)
         self.close()
-
-
-def image_size(spec: BundleSpec) -> tuple[int, int] | None:
-    """(width, height) of what a bundle sees of an image; None for one that takes poses."""
-    return (spec.input.width, spec.input.height) if isinstance(spec.input, FrameInput) else None

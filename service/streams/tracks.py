@@ -9,8 +9,8 @@ from inkling.models.clock import Resampler
 from inkling.service.engine.scheduler import Lane, Prepare
 from inkling.service.engine.state_pool import Slot, StatePool
 from inkling.service.protocol.errors import TooManyPeople
-from inkling.service.streams.early_decision import Promised, Terms
-from inkling.service.streams.event_detector import Decision
+from inkling.service.streams.early_decision import EarlyDecisions, EarlyDecisionTerms
+from inkling.service.streams.event_detector import EventDetector
 
 _REMEMBERED = 4
 """Tracks that a stream remembers without a slot, in multiples of `max_people`."""
@@ -21,29 +21,46 @@ class Track:
 
     epoch counts the resets, reason is that of the last one; answered_epoch is that of the last result, so that the
     first result of an epoch can say why. lane is None while the track has no slot. waiting: steps not answered yet.
-    promised: commitments, where the stream asked for them.
+    detector: of its events. early_decisions: where the stream asked for them. refusal_sent: the client knows that
+    there is no slot for it.
     """
 
     __slots__ = (
-        "answered_epoch", "decision", "epoch", "id", "lane", "last_pts_s", "lost_epoch", "promised", "reason",
-        "resampler", "slot", "told", "waiting",
+        "answered_epoch",
+        "detector",
+        "early_decisions",
+        "epoch",
+        "id",
+        "lane",
+        "last_pts_s",
+        "lost_epoch",
+        "reason",
+        "refusal_sent",
+        "resampler",
+        "slot",
+        "waiting",
     )  # fmt: skip
 
     def __init__(
-        self, track: int, pts_s: float, resampler: Resampler, decision: Decision, promised: Promised | None = None
+        self,
+        track: int,
+        pts_s: float,
+        resampler: Resampler,
+        detector: EventDetector,
+        early_decisions: EarlyDecisions | None = None,
     ) -> None:
         self.id = track
         self.last_pts_s = pts_s
         self.resampler = resampler
-        self.decision = decision
-        self.promised = promised
+        self.detector = detector
+        self.early_decisions = early_decisions
         self.slot: Slot | None = None
         self.lane: Lane | None = None
         self.epoch = self.answered_epoch = 0
         self.lost_epoch = -1  # the epoch whose state went with a slot
         self.reason: str | None = None
         self.waiting = 0
-        self.told = False  # that there is no slot for it
+        self.refusal_sent = False
 
     def reset(self, reason: str) -> None:
         """The next step starts from the initial state, whatever becomes of the frames before it."""
@@ -66,9 +83,9 @@ class Tracks:
         close: Callable[[Lane], None],
         max_people: int,
         timeout_s: float,
-        terms: Terms | None = None,
+        terms: EarlyDecisionTerms | None = None,
     ) -> None:
-        """close: takes a lane from the scheduler when its slot is given back. terms: of commitments; None: none."""
+        """close: takes a lane from the scheduler when its slot is given back. terms: of early decisions; None: none."""
         self._spec = spec
         self._pool = pool
         self._prepare = prepare
@@ -77,76 +94,76 @@ class Tracks:
         self._terms = terms
         self._timeout_s = max(timeout_s, spec.gaps.max_gap_s)
         self._background = None if spec.background is None else spec.labels.index(spec.background)
-        self._seated: dict[int, Track] = {}  # with a slot; the one unseen for longest first
-        self._resting: dict[int, Track] = {}  # without; likewise
+        self._with_slot: dict[int, Track] = {}  # with a slot; the one unseen for longest first
+        self._without_slot: dict[int, Track] = {}  # without; likewise
         self.seen = 0
         """Tracks ever, those forgotten since counted again when they return."""
 
     def __iter__(self) -> Iterator[Track]:
-        yield from self._seated.values()
-        yield from self._resting.values()
+        yield from self._with_slot.values()
+        yield from self._without_slot.values()
 
     def __len__(self) -> int:
         """Tracks that hold a slot."""
-        return len(self._seated)
+        return len(self._with_slot)
 
     def find(self, track_id: int, pts_s: float) -> Track:
         """The track of a person who is in the frame at `pts_s`, made when it is new."""
-        track = self._seated.get(track_id)
+        track = self._with_slot.get(track_id)
         if track is not None:
-            if len(self._seated) > 1:  # to the end: seen last
-                self._seated[track_id] = self._seated.pop(track_id)
+            if len(self._with_slot) > 1:  # to the end: seen last
+                self._with_slot[track_id] = self._with_slot.pop(track_id)
         else:
-            track = self._resting.pop(track_id, None) or self._new(track_id, pts_s)
-            self._resting[track_id] = track
-            if len(self._resting) > _REMEMBERED * self._max_people:
-                del self._resting[next(iter(self._resting))]
+            track = self._without_slot.pop(track_id, None) or self._new(track_id, pts_s)
+            self._without_slot[track_id] = track
+            if len(self._without_slot) > _REMEMBERED * self._max_people:
+                del self._without_slot[next(iter(self._without_slot))]
         track.last_pts_s = pts_s
         return track
 
     def get(self, track_id: int) -> Track | None:
-        return self._seated.get(track_id) or self._resting.get(track_id)
+        return self._with_slot.get(track_id) or self._without_slot.get(track_id)
 
-    def seat(self, track: Track, present: Collection[int]) -> tuple[Lane, Track | None]:
+    def give_slot(self, track: Track, present: Collection[int]) -> tuple[Lane, Track | None]:
         """Give a track that has none a slot; returns its lane, and who lost theirs for it.
 
         Those in `present` (the frame's people) and those with steps waiting keep theirs.
         Raises NoSlot when the pool is full, TooManyPeople when nobody of this stream may give way.
         """
         evicted: Track | None = None
-        if len(self._seated) >= self._max_people:
-            free = (other for other in self._seated.values() if not other.waiting and other.id not in present)
+        if len(self._with_slot) >= self._max_people:
+            free = (other for other in self._with_slot.values() if not other.waiting and other.id not in present)
             evicted = next(free, None)
             if evicted is None:
                 raise TooManyPeople(f"track {track.id} is not watched: {self._max_people} people of this stream are")
-            self._unseat(evicted)
+            self._take_slot_back(evicted)
         track.slot = self._pool.acquire()
         if track.lost_epoch == track.epoch:
             track.reset("evicted")
         track.lane = Lane(track.slot.index, track.slot.generation, self._prepare)
-        track.told = False
-        self._resting.pop(track.id, None)
-        self._seated[track.id] = track
+        track.refusal_sent = False
+        self._without_slot.pop(track.id, None)
+        self._with_slot[track.id] = track
         return track.lane, evicted
 
     def expire(self, pts_s: float) -> list[Track]:
         """Take back the slots of those unseen for the timeout before (or after a jump backward) `pts_s`."""
         gone: list[Track] = []
-        for track in self._seated.values():
+        for track in self._with_slot.values():
             if track.waiting or abs(pts_s - track.last_pts_s) <= self._timeout_s:
                 break
             gone.append(track)
         for track in gone:
-            self._unseat(track)
+            self._take_slot_back(track)
         return gone
 
     def close(self) -> None:
         """Give every slot back and forget everybody."""
-        for track in list(self._seated.values()):
-            self._unseat(track)
-        self._resting.clear()
+        for track in list(self._with_slot.values()):
+            self._take_slot_back(track)
+        self._without_slot.clear()
 
-    def _unseat(self, track: Track) -> None:
+    def _take_slot_back(self, track: Track) -> None:
         lane, slot = track.lane, track.slot
         if lane is None or slot is None:
             raise ValueError(f"track {track.id} has no slot")
@@ -154,12 +171,12 @@ class Tracks:
         self._pool.release(slot)
         track.lane = track.slot = None
         track.lost_epoch = track.epoch
-        del self._seated[track.id]
-        self._resting[track.id] = track
+        del self._with_slot[track.id]
+        self._without_slot[track.id] = track
 
     def _new(self, track_id: int, pts_s: float) -> Track:
         self.seen += 1
         gaps = self._spec.gaps
         resampler = Resampler(self._spec.rate_hz, gaps.policy, gaps.max_gap_s)
-        promised = None if self._terms is None else Promised(self._terms)
-        return Track(track_id, pts_s, resampler, Decision(self._spec.decision, self._background), promised)
+        early_decisions = None if self._terms is None else EarlyDecisions(self._terms)
+        return Track(track_id, pts_s, resampler, EventDetector(self._spec.decision, self._background), early_decisions)

@@ -1,7 +1,10 @@
 """WebSocket frames (RFC 6455), as far as almost every message needs them. Pure: bytes in, messages and bytes out.
 
 Nearly everything that clients send is a whole message in one masked frame. Those are read here, in a fraction of the
-time that a full parser takes; every other frame is passed on as it is, whole, to such a parser.
+time that a full parser takes; every other frame is passed on as it is, whole, to such a parser. Only for speed.
+
+A frame of 17 joints is read in 0.5 µs in place of 3.2 µs, and a result is framed in 0.2 µs in place of 1.0 µs
+(`python -m tests.benchmarks.fast_paths`, beside websockets' own parser on one core of an AMD EPYC).
 """
 
 from __future__ import annotations
@@ -25,7 +28,7 @@ class Unusual(bytes):
     """A frame for the full parser: a control frame, a fragment, or one that breaks the protocol, with all after it."""
 
 
-Entry = bytes | str | Unusual
+Piece = bytes | str | Unusual
 
 
 class Splitter:
@@ -40,7 +43,7 @@ class Splitter:
         self._need = 0  # bytes that it will have at least
         self._fragmented = False  # a message is under way of which each frame is unusual
 
-    def feed(self, data: bytes) -> list[Entry]:
+    def feed(self, data: bytes) -> list[Piece]:
         """What is complete with `data`."""
         if self._rest:
             if isinstance(self._rest, bytes):
@@ -50,7 +53,7 @@ class Splitter:
                 return []
             data = bytes(self._rest)
             self._rest = b""
-        entries: list[Entry] = []
+        pieces: list[Piece] = []
         limit = self._limit
         at, end, need = 0, len(data), 0
         while end - at >= _HEAD:
@@ -65,28 +68,28 @@ class Splitter:
                 size = int.from_bytes(data[at + 2 : at + 10], "big")
                 begin = at + 14
             if not 0 <= size <= limit:  # below 0: it is not masked
-                entries.append(Unusual(data[at:]))
-                return entries
+                pieces.append(Unusual(data[at:]))
+                return pieces
             stop = begin + size
             if stop > end:
                 need = stop - at
                 break
             first = data[at]
             if first == _BINARY and not self._fragmented:
-                entries.append(apply_mask(data[begin:stop], data[begin - 4 : begin]))
+                pieces.append(apply_mask(data[begin:stop], data[begin - 4 : begin]))
             elif first == _TEXT and not self._fragmented:
                 try:
-                    entries.append(apply_mask(data[begin:stop], data[begin - 4 : begin]).decode())
+                    pieces.append(apply_mask(data[begin:stop], data[begin - 4 : begin]).decode())
                 except UnicodeDecodeError:
-                    entries.append(Unusual(data[at:stop]))
+                    pieces.append(Unusual(data[at:stop]))
             else:
-                entries.append(Unusual(data[at:stop]))
+                pieces.append(Unusual(data[at:stop]))
                 if not first & 0x08:  # no control frame: its first bit says whether the message ends with it
                     self._fragmented = first < 0x80
             at = stop
         if at < end:
             self._rest, self._need = data[at:], need
-        return entries
+        return pieces
 
 
 def _framer(first: int) -> Callable[[bytes], bytes]:

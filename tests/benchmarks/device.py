@@ -27,7 +27,6 @@ import numpy as np
 from inkling.models.bundle import Bundle, Registry, initial_state, load, zoo_directory
 from inkling.service.engine.device_engine import DeviceEngine
 from inkling.service.engine.onnx_engine import Device, Engine, resolve_device, runtime
-from inkling.service.engine.row_graph import row_graph
 from tests.benchmarks.figures import table
 from tests.benchmarks.processes import machine
 
@@ -64,7 +63,7 @@ class Served:
         self.pool = engine.pool(slots, most)
         for _ in range(slots):
             self.pool.acquire()
-        engine.settle()
+        engine.prepare_thread()
 
     def turn(self, bundle: Bundle, batch: int) -> Callable[[], object]:
         """What steps the next `batch` tracks."""
@@ -90,8 +89,7 @@ def shares(bundle: Bundle, device: Device, batch: int, slots: int) -> dict[str, 
         engine = DeviceEngine(bundle, 1, device, graphs=False)
         bucket = engine.pool(slots, batch).bucket(batch)
         copies_s = _seconds(bucket.send) + _seconds(bucket.fetch)
-        graph = row_graph(bundle.step, bundle.spec)
-        engine._runs = runtime.InferenceSession(graph, options, providers=[provider])
+        engine._runs = runtime.InferenceSession(bundle.rows, options, providers=[provider])
         profiled = Served(engine, slots, batch).turn(bundle, batch)
         for _ in range(2 * RUNS):
             profiled()

@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-import tempfile
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -27,8 +26,9 @@ from inkling.training.augment.poses import Augmentation
 from inkling.training.data.corpus import Example, segments
 from inkling.training.data.folds import Fold
 from inkling.training.data.loader import Drawing, Windows
-from inkling.training.distill.learner import StudentLearner, train
-from inkling.training.evaluate.early_warning import Watched, outcome
+from inkling.training.distill.learner import StudentLearner
+from inkling.training.distill.loop import train
+from inkling.training.evaluate.early_warning import WatchedRecording, warning_figures
 from inkling.training.prepare import urfall
 from inkling.training.recipe.sections import Distillation, Fit
 from inkling.training.scores import accuracy, ratio_logits
@@ -83,9 +83,8 @@ def fit_fold(examples: list[Example], epochs: int, fold: int) -> torch.nn.Module
         distillation=Distillation(alpha=0, beta=0.5, tau_s=0.3),
         lead=round(0.3 * RATE_HZ),
     )
-    with tempfile.TemporaryDirectory() as scratch:
-        train(learner, Path(scratch) / "checkpoints", Path(scratch) / "curves", device="cpu")
-    return learner.network.eval()
+    train(learner, device="cpu")
+    return learner.network
 
 
 def main() -> int:
@@ -111,15 +110,17 @@ def main() -> int:
             camera = f"{e.group}-cam{seen.setdefault(e.group, 0)}"
             seen[e.group] += 1
             assert e.step_targets is not None
-            recordings.append(Watched(camera, probability, (e.step_targets == DAILY).numpy(), fall.start, fall.stop))
+            recordings.append(
+                WatchedRecording(camera, probability, (e.step_targets == DAILY).numpy(), fall.start, fall.stop)
+            )
         watched.append(recordings)
         print(f"fold {fold}: done", file=sys.stderr)
     right = accuracy(np.concatenate(logits), np.concatenate(targets))
     figures = {
         "auc": round(float(right.mean()), 4),
         "accuracy": [round(float(a), 4) for a in right],
-        "warning": outcome(watched, RATE_HZ, MIN_STEPS, "cam0"),
-        "strict_warning": outcome(watched, RATE_HZ, MIN_STEPS, "cam0", before_events=True),
+        "warning": warning_figures(watched, RATE_HZ, MIN_STEPS, "cam0"),
+        "strict_warning": warning_figures(watched, RATE_HZ, MIN_STEPS, "cam0", before_events=True),
     }
     print(json.dumps(figures))
     return 0

@@ -1,6 +1,6 @@
 """How often decisions are wrong that are not the first since a track's start, of which nothing is promised.
 
-    python -m tests.benchmarks.later_decisions models/zoo/body-actions/4 --data datasets
+    python -m tests.benchmarks.later_decisions models/zoo/body-actions/4.1 --data datasets
 
 Each test clip of the bundle's recipe follows another one, drawn at random, without a reset: one body doing both, with a
 passage of 0.4 s between. What is decided within the second clip, by the rules of the service, is compared with its
@@ -18,8 +18,8 @@ import torch
 
 from inkling.models.bundle import load
 from inkling.models.calibration import probabilities
-from inkling.service.streams.early_decision import Promised, error_rates, terms
-from inkling.service.streams.event_detector import Decision
+from inkling.service.streams.early_decision import EarlyDecisions, early_decision_terms, error_rates
+from inkling.service.streams.event_detector import EventDetector
 from inkling.training.augment.joining import join
 from inkling.training.data.corpus import load_corpus
 from inkling.training.evaluate.onnx_graph import OnnxGraph, bundle_predictor
@@ -48,9 +48,9 @@ def main() -> None:
         shares = probabilities(logits, spec.calibration, times).tolist()
         begin = len(pose) - len(clip.pose)
         for rate, counts in found.items():
-            asked = terms(spec, rate)
+            asked = early_decision_terms(spec, rate)
             assert asked is not None
-            promised, decision = Promised(asked), Decision(spec.decision, background)
+            promised, decision = EarlyDecisions(asked), EventDetector(spec.decision, background)
             later = []
             for step, (pts_s, row) in enumerate(zip(times.tolist(), shares, strict=True)):
                 best = int(np.argmax(row))

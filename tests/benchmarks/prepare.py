@@ -22,7 +22,8 @@ from pathlib import Path
 import av
 
 from inkling.training.prepare.decode import Plan, prepare_one
-from inkling.training.prepare.videos import find_rows
+from inkling.training.prepare.source_rows import find_rows
+from inkling.training.prepare.videos import VIDEO_ENDINGS
 
 
 def decode(video: Path) -> int:
@@ -52,7 +53,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--rounds", type=int, default=3)
     arguments = parser.parse_args()
-    videos = sorted({arguments.videos / row.path for row in find_rows(arguments.videos)})
+    videos = sorted({arguments.videos / row.path for row in find_rows(arguments.videos, VIDEO_ENDINGS)})
     plan = Plan(96, 128, "letterbox", 10.0)
     bare, prepared, frames = [], [], 0
     for _ in range(arguments.rounds):  # in turns, so that both meet the same neighbours

@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from inkling.training.markdown import table
 from tests.benchmarks.command import Benchmark, Row
 from tests.benchmarks.figures import SHARES
 
@@ -40,10 +41,9 @@ def markdown(results: dict[str, Any], plot: bool = False) -> str:
 
 def _part(name: str, result: dict[str, Any]) -> str:
     where = result["machine"]
-    rows = [("what", "median (least to greatest)", "target", ""), ("---", "---:", "---:", "---")]
-    rows += [row.cells() for row in benchmark(name).rows(result)]
+    rows = [row.cells() for row in benchmark(name).rows(result)]
     lines = [f"### {name}", "", f"`python -m tests.benchmarks.{name}`", ""]
-    lines += ["| " + " | ".join(cells) + " |" for cells in rows]
+    lines.append(table(("what", "median (least to greatest)", "target", ""), rows, right=(1, 2)))
     busy = result["otherwise_busy"]
     about = f"{where['processor']}, {where['cores']} cores; {where['pinning']}; {result['rounds']} rounds"
     lines += ["", about + (f"; other work took {busy:.0%} of the machine" if busy > 0.02 else "") + ".", ""]

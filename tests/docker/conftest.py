@@ -13,7 +13,7 @@ import pytest
 from inkling.service import bootstrap
 from inkling.service.protocol.image_binary import pack_image
 from inkling.service.server import bind
-from inkling.service.sources.lifecycle import State
+from inkling.service.sources.lifecycle import SourceState
 from tests.service.conftest import Running, body, finish, opened, pose, running, say, settled, tiny_settings, wait_until
 from tests.support import make_bundle, make_frame_bundle, picture
 
@@ -55,7 +55,7 @@ def work(server: Running, videos: Path) -> None:
         port = nobody.getsockname()[1]
     for url in ((videos / "no.mp4").as_uri(), f"http://127.0.0.1:{port}/"):
         assert httpx.post(f"{server.url}/v1/sources", json={"url": url, "bundle": "tiny-frames"}).is_success
-    wait_until(lambda: server.core.sources.states()[State.FAILED] == 1 and bool(server.core.sources.tally().lost))
+    wait_until(lambda: server.core.sources.states()[SourceState.FAILED] == 1 and bool(server.core.sources.tally().lost))
 
 
 def stream(server: Running) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from inkling.service.settings import CONFIG_VARIABLE, PREFIX, Settings
+from inkling.service.settings import CONFIG_VARIABLE, FIELDS, PREFIX, Settings
 from tests.docker.conftest import ROOT
 
 FILE = ROOT / "docker-compose.yml"
@@ -29,7 +29,7 @@ def test_it_is_valid_by_the_compose_specification() -> None:
 
 
 def test_every_setting_can_be_given_from_the_environment(compose: dict[str, Any]) -> None:
-    expected = {PREFIX + name.upper() for name in Settings.model_fields} | {CONFIG_VARIABLE}
+    expected = {PREFIX + name.upper() for name in FIELDS} | {CONFIG_VARIABLE}
     for name in ("service-cpu", "service-gpu"):
         assert set(compose["services"][name]["environment"]) == expected
 

@@ -15,7 +15,7 @@ from packaging.requirements import Requirement
 from tests.docker.conftest import DOCKER, ROOT
 from tests.support import skip_unless
 
-LOCKS = {"cpu": ("cpu",), "gpu": ("gpu",), "training": ("train", "cpu")}
+LOCKS = {"cpu": ("serve", "cpu"), "gpu": ("serve", "gpu"), "training": ("train", "cpu")}
 """Lock of an image -> the extras that it installs."""
 
 
@@ -26,10 +26,16 @@ def locked(name: str) -> dict[str, str]:
 
 
 def wanted(extras: tuple[str, ...]) -> list[Requirement]:
+    """What the base and these extras ask for; an extra that names another one brings that one's as well."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    lines = project["dependencies"] + [line for name in extras for line in project["optional-dependencies"][name]]
-    found = [Requirement(line) for line in lines]
-    return [entry for entry in found if entry.marker is None or entry.marker.evaluate()]
+    found, open_ = [Requirement(line) for line in project["dependencies"]], list(extras)
+    for name in open_:
+        for entry in map(Requirement, project["optional-dependencies"][name]):
+            if entry.name == project["name"]:
+                open_ += entry.extras - set(open_)
+            elif entry.marker is None or entry.marker.evaluate():
+                found.append(entry)
+    return found
 
 
 def test_the_linter_finds_nothing_in_the_dockerfile() -> None:
@@ -41,10 +47,15 @@ def test_the_linter_finds_nothing_in_the_dockerfile() -> None:
 
 @pytest.mark.parametrize("name", LOCKS)
 def test_a_lock_has_every_dependency_in_a_version_that_fits(name: str) -> None:
-    versions = locked(name)
-    for entry in wanted(LOCKS[name]):
+    versions, entries = locked(name), wanted(LOCKS[name])
+    assert {"numpy", "av"} <= {entry.name for entry in entries}, "of the base, and of an extra that an extra names"
+    for entry in entries:
         assert entry.name in versions, f"{entry.name}: make the lock anew, see docker/README.md"
         assert entry.specifier.contains(versions[entry.name]), entry
+
+
+def test_the_training_image_is_without_the_server() -> None:
+    assert not {"fastapi", "uvicorn", "starlette", "prometheus-client"} & set(locked("training"))
 
 
 @pytest.mark.parametrize("name", [*LOCKS, "build"])
@@ -60,7 +71,8 @@ def test_every_package_of_a_lock_has_hashes_and_no_index_is_named(name: str) -> 
 
 @pytest.mark.parametrize("name", ["cpu", "gpu"])
 def test_the_service_images_are_without_training_and_test_packages(name: str) -> None:
-    foreign = {"torch", "lightning", "onnx", "scipy", "matplotlib", "tensorboard", "pytest", "mypy", "ruff", "pip"}
+    training = {"torch", "lightning-fabric", "onnx", "scipy", "matplotlib", "tensorboard"}
+    foreign = training | {"pytest", "mypy", "ruff", "pip"}
     assert not foreign & set(locked(name))
 
 

@@ -8,7 +8,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from inkling.service.settings import PREFIX, Settings
+from inkling.service.settings import FIELDS, PREFIX
 from tests.docker.conftest import DOCKER
 
 FOLDER = DOCKER / "kubernetes"
@@ -57,7 +57,7 @@ def test_settings_in_the_manifests_are_settings(container: dict[str, Any]) -> No
     (generated,) = manifest(TOOL)["configMapGenerator"]
     assert container["envFrom"] == [{"configMapRef": {"name": generated["name"]}}]
     named = {literal.split("=")[0] for literal in generated["literals"]} | {entry["name"] for entry in container["env"]}
-    assert named <= {PREFIX + name.upper() for name in Settings.model_fields}
+    assert named <= {PREFIX + name.upper() for name in FIELDS}
 
 
 def settings() -> dict[str, str]:

@@ -101,7 +101,7 @@ def test_a_port_in_use(bundles: Path) -> None:
 def test_a_gpu_that_is_asked_for_and_missing(bundles: Path) -> None:
     said = refusal("--bundles", str(bundles), INKLING_DEVICE="cuda")
     assert said.startswith("device cuda: ")
-    assert "extra gpu" in said or "--gpus" in said
+    assert "pip install '.[serve,gpu]'" in said or "--gpus" in said
     assert said.endswith("or choose --device cpu")
 
 

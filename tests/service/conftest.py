@@ -100,7 +100,7 @@ def tiny_settings(root: Path, **values: Any) -> Settings:
     """Settings of a test server: a free port, only the bundles in `root` that are named `tiny`."""
     fields: dict[str, Any] = {"port": 0, "bundles": (root,), "load": ("tiny",), "threads": 1, "drain_s": 5.0}
     fields["canary"] = CANARY
-    return Settings(**fields | values)
+    return Settings.named(**fields | values)
 
 
 @pytest.fixture(scope="session")

@@ -10,12 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inkling.models.bundle import Bundle, load
-from inkling.service.engine.batcher import Batcher, Outcome
+from inkling.service.engine.batcher import Batcher, BatchOutcome
 from inkling.service.engine.device_engine import Bucket, DeviceEngine
 from inkling.service.engine.onnx_engine import Engine
 from inkling.service.inputs.pose_mapper import PoseMapper
 from inkling.service.protocol.codec import Outgoing, Prediction, Start
 from inkling.service.protocol.pose_binary import PackedPose
+from inkling.service.streams.broadcast import Broadcast, FollowerPlaces
 from inkling.service.streams.limits import Limits
 from inkling.service.streams.session import Session
 from tests.support import TinyReference, make_bundle
@@ -84,7 +85,7 @@ class Rig:
         self.now_s = 0.0
         self.engine = engine(bundle, threads=1)
         self.pool = self.engine.pool(self.limits.slots, self.limits.max_batch)
-        self.outcomes: list[Outcome] = []
+        self.outcomes: list[BatchOutcome] = []
         self.batcher = Batcher(
             self.engine, self.pool, self.outcomes.append, self.limits.max_batch, clock=lambda: self.now_s
         )
@@ -101,7 +102,7 @@ class Rig:
             PoseMapper(self.spec, message),
             self.pool,
             self.batcher,
-            send,
+            Broadcast(self.spec.labels, message, send, FollowerPlaces(0)),
             self.now_s,
         )
 

@@ -396,7 +396,7 @@ def test_a_client_that_never_reads_is_cut_off_as_a_slow_reader(bundles: Path, be
 def test_a_slow_reader_that_stays_away_is_disconnected(
     bundles: Path, beside: Beside, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("inkling.service.websocket.transport.LINGER_S", 0.2)
+    monkeypatch.setattr("inkling.service.websocket.uvicorn_repairs.LINGER_S", 0.2)
     bad = json.dumps(pose(1, -1.0, {}))
     with (
         running(tiny_settings(bundles, outbox=64)) as server,

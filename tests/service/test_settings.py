@@ -3,11 +3,29 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from operator import attrgetter
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from inkling.service.settings import PREFIX, Settings, SettingsError, load_settings
+from inkling.service.settings import FIELDS, NAMES, PREFIX, Settings, SettingsError, load_settings
+
+
+def value_of(settings: Settings, name: str) -> Any:
+    """A setting by the name that users know."""
+    return attrgetter(NAMES[name].where)(settings)
+
+
+def leaves(group: Any, where: str = "") -> Iterator[str]:
+    """`group.field` of everything in a group of settings that is not a group itself."""
+    fields = getattr(type(group), "__pydantic_fields__", None)
+    if fields is None:
+        yield where.removeprefix(".")
+    else:
+        for name in fields:
+            yield from leaves(getattr(group, name), f"{where}.{name}")
 
 
 @pytest.fixture(autouse=True)
@@ -26,14 +44,14 @@ def config(tmp_path: Path) -> Path:
 
 def test_defaults_listen_to_this_machine_only() -> None:
     settings = load_settings()
-    assert (settings.host, settings.port, settings.bundles, settings.threads) == ("127.0.0.1", 8000, (), None)
+    assert (settings.host, settings.port, settings.bundles, settings.engine.threads) == ("127.0.0.1", 8000, (), None)
 
 
 def test_a_flag_beats_the_environment_which_beats_the_file(monkeypatch: pytest.MonkeyPatch, config: Path) -> None:
     monkeypatch.setenv("INKLING_PORT", "2000")
     monkeypatch.setenv("INKLING_SLOTS", "20")
     settings = load_settings({"port": "3000", "slots": None}, config)
-    assert (settings.port, settings.slots, settings.inbox) == (3000, 20, 3)
+    assert (settings.port, settings.limits.slots, settings.limits.inbox) == (3000, 20, 3)
 
 
 def test_the_environment_can_name_the_file(monkeypatch: pytest.MonkeyPatch, config: Path) -> None:
@@ -51,23 +69,47 @@ def test_lists_are_lists_in_the_file_and_one_string_elsewhere(monkeypatch: pytes
 
 
 def test_every_setting_can_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    values = {"threads": "2", "log_level": "debug", "log_format": "json", "host": "::1", "bundles": "/x", "load": "y"}
-    values["decode_threads"] = "3"
-    for name, field in Settings.model_fields.items():
-        monkeypatch.setenv(PREFIX + name.upper(), values.get(name) or str(field.default))
-    assert load_settings() == Settings(
-        threads=2,
-        decode_threads=3,
-        log_level="debug",
-        log_format="json",
-        host="::1",
-        bundles=(Path("/x"),),
-        load=("y",),
-    )
+    text = {"log_level": "debug", "log_format": "json", "device": "cpu", "cuda_graphs": "0", "source_verify_tls": "0"}
+    for number, name in enumerate(NAMES, 2):
+        monkeypatch.setenv(PREFIX + name.upper(), text.get(name, str(number)))
+    settings, defaults = load_settings(), Settings()
+    assert all(value_of(settings, name) != value_of(defaults, name) for name in NAMES)
+    assert settings.limits.max_pixels == list(NAMES).index("max_image_pixels") + 2
+    assert settings.sources.policy.directories == (Path(str(list(NAMES).index("source_directories") + 2)),)
 
 
-def test_every_setting_is_described() -> None:
-    assert all(field.description for field in Settings.model_fields.values())
+def test_a_variable_may_be_written_in_small_letters(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("inkling_max_streams", "7")
+    assert load_settings().limits.max_streams == 7
+
+
+def test_a_misspelt_variable_is_an_error_and_one_of_another_program_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("INKLING_COLOUR", "red")
+    load_settings()
+    monkeypatch.setenv("INKLING_MAX_STREAM", "7")
+    with pytest.raises(SettingsError, match=r"^INKLING_MAX_STREAM: there is no such setting; INKLING_MAX_STREAMS is"):
+        load_settings()
+
+
+def test_every_name_leads_to_a_setting_of_its_own() -> None:
+    assert len({place.where for place in NAMES.values()}) == len(NAMES)
+    own_times = {"sources.timing.first_retry_s", "sources.timing.steady_s"}
+    assert {place.where for place in NAMES.values()} == set(leaves(Settings())) - own_times
+
+
+def test_every_setting_is_described_and_has_its_default_in_one_place() -> None:
+    assert list(FIELDS) == list(NAMES)
+    for name, field in FIELDS.items():
+        assert field.description
+        assert field.default == value_of(Settings(), name)
+
+
+def test_settings_by_name_are_put_into_their_groups() -> None:
+    settings = Settings.named(port=0, slots=7, source_hosts=("cam",), source_devices="/dev/a,/dev/b")
+    assert (settings.port, settings.limits.slots, settings.sources.policy.hosts) == (0, 7, ("cam",))
+    assert settings.sources.policy.devices == (Path("/dev/a"), Path("/dev/b"))
+    with pytest.raises(KeyError, match="slot"):
+        Settings.named(slot=7)
 
 
 def test_a_wrong_flag_is_named_as_a_flag() -> None:
@@ -85,6 +127,8 @@ def test_a_wrong_variable_is_named_as_a_variable(monkeypatch: pytest.MonkeyPatch
     ("text", "message"),
     [
         ("port = 70000", r"^port in .*inkling\.toml: .* not 70000$"),
+        ("[sources]\nhosts = []", r"^sources in .*inkling\.toml: there is no such setting$"),
+        ('source_directories = ["/a", 3]', r"^source_directories in .*inkling\.toml: .* not 3$"),
         ("portt = 1", r"^portt in .*inkling\.toml: there is no such setting$"),
         ("port = ", r"inkling\.toml: not a TOML file: "),
     ],

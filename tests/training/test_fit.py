@@ -16,7 +16,7 @@ from inkling.models.errors import InklingError
 from inkling.training.calibrate.validation import recalibrate
 from inkling.training.data.corpus import load_corpus
 from inkling.training.data.folds import draw_fold
-from inkling.training.distill.plain_loop import optimise
+from inkling.training.distill.loop import train
 from inkling.training.distill.stages import first_student, student_learner
 from inkling.training.errors import ConfigError, DataError
 from inkling.training.evaluate.evaluation import evaluate_run
@@ -181,6 +181,42 @@ def test_a_fit_needs_validation_clips(finished: tuple[Run, Path], tmp_path: Path
         fit(tiny_recipe(validation={"share": 0, "select": "last"}), tmp_path / "run", data, device="cpu")
 
 
+class Seen:
+    """Who is told of a run's progress."""
+
+    def __init__(self) -> None:
+        self.epochs = 0
+        self.stages: dict[str, tuple[int, int]] = {}
+
+    def begin(self, epochs: int) -> None:
+        self.epochs = epochs
+
+    def epoch(self, stage: str, done: int, total: int, loss: float, auc: float) -> None:
+        self.stages[stage] = (done, total)
+
+
+def test_progress_counts_the_epochs_of_all_stages_and_few_clips_are_warned_of(
+    finished: tuple[Run, Path], tmp_path: Path
+) -> None:
+    _, data = finished
+    validation = {"share": 0, "folds": 2, "select": "last"}
+    recipe = tiny_recipe(fit={"epochs": 1}, fit_teacher={"epochs": 2}, validation=validation, seeds=(0, 1))
+    seen, lines = Seen(), list[str]()
+    fit(recipe, tmp_path / "run", data, device="cpu", progress=seen, report=lines.append)
+    names = [f"seed {seed}{part} {name}" for seed in (0, 1) for part in ("", " fold-0", " fold-1") for name in NAMES]
+    assert sorted(seen.stages) == sorted(names)
+    assert all(done == total for done, total in seen.stages.values())
+    assert seen.epochs == sum(total for _, total in seen.stages.values()) == 2 * 3 * (1 + 2)
+    assert not [line for line in lines if "Only" in line], "36 clips are not few"
+    (tmp_path / "run" / "seed-1" / "result.json").unlink()
+    again = Seen()
+    fit(recipe, tmp_path / "run", data, device="cpu", progress=again)
+    assert (again.epochs, again.stages) == (0, {}), "all its stages are done"
+
+
+NAMES = ("teacher", "student")
+
+
 FIRST = {"pretraining": {"datasets": [{"path": "more"}], "epochs": 2}, "distillation": {"teachers": 2}}
 UNTAUGHT = {"distillation": {"alpha": 0}}
 
@@ -205,9 +241,9 @@ def test_a_student_goes_on_from_what_it_learned_first(two_sets: Path, tmp_path: 
     corpus = load_corpus(recipe, two_sets)
     first = first_student(recipe, corpus, 0)
     assert first is not None
-    optimise(first)
+    train(first, device="cpu")
     learner = student_learner(recipe, corpus, draw_fold(corpus, recipe, 0), 0, None, first.network)
-    optimise(learner)
+    train(learner, device="cpu")
     for name, network in (("pretrained.pt", first.network), ("student.pt", learner.network)):
         found = weights(run, name)
         for key, value in network.state_dict().items():

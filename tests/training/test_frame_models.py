@@ -19,7 +19,10 @@ from inkling.training.errors import ConfigError, DataError, ExportError
 from inkling.training.evaluate.early_warning import measure_folds
 from inkling.training.evaluate.evaluation import evaluate_bundle, evaluate_run
 from inkling.training.evaluate.onnx_graph import OnnxGraph
-from inkling.training.export.bundle import check_parity, export, rough_frames, step_onnx
+from inkling.training.export.bundle import export
+from inkling.training.export.parity import check_parity
+from inkling.training.export.rough_streams import rough_frames
+from inkling.training.export.step_graph import step_onnx
 from inkling.training.fit import fit
 from inkling.training.labels import UNLABELLED
 from inkling.training.prepare.videos import plan_of, prepare

@@ -4,12 +4,10 @@ import json
 from pathlib import Path
 
 import pytest
-import torch
 
 from inkling.models.bundle.schema import Temperature
-from inkling.models.networks import pose_student
-from inkling.training.errors import ConfigError
-from inkling.training.files import load_weights, save_weights, write_text
+from inkling.training.errors import ConfigError, DataMovedError
+from inkling.training.files import write_text
 from inkling.training.recipe.recipe import Recipe
 from inkling.training.run import RESULT_FILE, Run, SeedResult
 from tests.training.support import STICK, tiny_recipe
@@ -88,22 +86,6 @@ def test_a_run_without_a_finished_seed_has_nothing_to_choose(tmp_path: Path) -> 
         Run.begin(tmp_path / "run", tiny_recipe(), "data").chosen()
 
 
-def test_weights_come_back_as_they_were_saved(tmp_path: Path) -> None:
-    recipe = tiny_recipe()
-    one, other = (pose_student(recipe.student, STICK.body(), 10, 2) for _ in range(2))
-    save_weights(one, tmp_path / "weights.pt")
-    load_weights(other, tmp_path / "weights.pt")
-    for a, b in zip(one.state_dict().values(), other.state_dict().values(), strict=True):
-        assert torch.equal(a, b)
-    assert [path.name for path in tmp_path.iterdir()] == ["weights.pt"]
-
-
-def test_a_file_is_replaced_as_a_whole(tmp_path: Path) -> None:
-    write_text(tmp_path / "a.json", "one")
-    write_text(tmp_path / "a.json", "two")
-    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("a.json", "two")]
-
-
 def test_a_result_of_an_earlier_release_has_one_temperature_and_no_rule() -> None:
     older = result(0, 0.5).model_dump(mode="json") | {"temperature": 0.8}
     del older["calibration"], older["stopping"]
@@ -124,3 +106,25 @@ def test_networks_of_a_run_from_before_features_were_standardised_have_no_such_l
     old = Run.open(tmp_path).recipe
     assert not old.student.standardised
     assert not old.teacher.standardised
+
+
+def test_where_the_data_lie_is_remembered_until_it_is_said_anew(tmp_path: Path) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    (first / "sticks").mkdir(parents=True)
+    Run.begin(tmp_path / "run", tiny_recipe(), "data", first)
+    assert Run.open(tmp_path / "run").data_root() == first
+    assert Run.begin(tmp_path / "run", tiny_recipe(), "data").data_root() == first
+    assert Run.open(tmp_path / "run").data_root(second) == second
+    assert Run.begin(tmp_path / "run", tiny_recipe(), "data", second).root == second
+    with pytest.raises(DataMovedError, match=r"was trained on data in .*second, and .*second/sticks is not there"):
+        Run.open(tmp_path / "run").data_root()
+
+
+def test_a_run_of_an_earlier_release_does_not_know_where_its_data_lie(tmp_path: Path) -> None:
+    Run.begin(tmp_path, tiny_recipe(), "data", tmp_path)
+    file = tmp_path / "run.json"
+    known = json.loads(file.read_text())
+    del known["root"]
+    file.write_text(json.dumps(known))
+    assert Run.open(tmp_path).root is None
+    assert Run.open(tmp_path).data_root() == Path()

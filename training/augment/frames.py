@@ -29,14 +29,16 @@ class _Draw(Protocol):
 class PixelAugmentation(BaseModel):
     """How far a clip of frames may be changed. `PixelAugmentation.none()` changes nothing."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
     mirror: Chance = 0.5
+    """Chance that left and right are swapped."""
     zoom: Annotated[float, Field(ge=1, le=4)] = 1.2
     """Enlarged or reduced by up to this factor; the border is continued."""
     move: Share = 0.08
     """Moved by up to this share of each side."""
     tilt_degrees: NotNegative = 4.0
+    """Turned by up to this angle."""
     stretch: Share = 0.08
     """Each axis scaled by up to this share."""
     light: Share = 0.4

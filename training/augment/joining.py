@@ -1,7 +1,7 @@
 """Clips joined as an endless stream would have them: one action, a short passage, the next, without a reset between.
 
-A recurrent network that only ever starts at a clip's first frame is lost on a stream: its state there is old, and comes
-from something else. Joined clips teach it to leave the past behind.
+A recurrent network that always starts at a clip's first frame does badly on a stream: there its state is old and comes
+from another action. Joined clips teach it to forget the past.
 """
 
 from __future__ import annotations

@@ -34,7 +34,7 @@ class _Draw(Protocol):
 class Augmentation(BaseModel):
     """How far a clip may be changed. `Augmentation.none()` changes nothing."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
     mirror: Chance = 0.5
     """Chance of swapping left and right."""

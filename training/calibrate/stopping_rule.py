@@ -1,4 +1,4 @@
-"""A rule that commits early and says how often it is wrong: fitted so that it holds, and measured.
+"""A rule that commits to a label early, with a bound on how often it is wrong: how it is fitted and measured.
 
 Learn then Test (Angelopoulos, Bates, Candès, Jordan, Lei, arXiv 2110.01052) applied to the time of stopping, as in
 early time classification (Ringel et al., arXiv 2402.00857). For a threshold, let R = P(wrong | committed). That
@@ -7,29 +7,30 @@ fewer of Bin(n, alpha) is a p-value. Thresholds are tested in a fixed order, fro
 delta, until one is not rejected (fixed-sequence testing, which needs no correction); the last that was rejected is
 used. With probability 1 - delta, its R is at most alpha.
 
-Clips count as independent draws. Those of one group are alike, so that the true delta is somewhat above the stated one.
+Clips count as independent draws. Clips of one group are alike, so the true delta is somewhat above the stated one.
 
-Every data set is tested by itself and all must pass (the p-value of a threshold is the largest of theirs, as of any
-union of hypotheses): many easy clips of one set would otherwise pay for the errors on another.
+Every data set is tested by itself and all must pass: the p-value of a threshold is the largest of theirs. Otherwise
+many easy clips of one set would make up for errors on another.
 
-Where the order begins is decided on other clips, those that calibrated: at the threshold whose test is the likeliest to
-be passed. A stricter one commits on too few clips to tell, a more lenient one errs too often.
+The first threshold of the order is chosen on other clips, the ones that calibration was fitted on: it is the threshold
+whose test is most likely to be passed. A stricter one commits on too few clips to tell, a more lenient one is wrong too
+often.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import binom
 
 from inkling.models.bundle.schema import Promise, StoppingRule
-from inkling.models.early_decision import Commitment
+from inkling.models.early_decision import EarlyDecisionRule
 
 THRESHOLDS = tuple(round(1 - 0.004 * 1.2**i, 4) for i in range(28))
-"""That are tried, strict to lenient: 0.996 to 0.45, each a fifth further from 1."""
+"""The thresholds that are tried, strict to lenient: 0.996 to 0.45, each a fifth further from 1."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -43,11 +44,17 @@ class Watched:
     target: int
     group: str = ""
     source: str = ""
+    likeliest: tuple[tuple[int, float], ...] = field(init=False, repr=False)
+    """At each step the likeliest label and its probability. Computed once: every clip is run under every threshold."""
+
+    def __post_init__(self) -> None:
+        labels, shares = self.probabilities.argmax(1).tolist(), self.probabilities.max(1).tolist()
+        object.__setattr__(self, "likeliest", tuple(zip(labels, shares, strict=True)))
 
 
 @dataclass(frozen=True, slots=True)
 class Committed:
-    """What a rule did on one clip. step: index of the step at which it committed, None: it never did."""
+    """What a rule did on one clip. step: index of the step at which it committed; None: it never did."""
 
     step: int | None
     right: bool
@@ -55,28 +62,26 @@ class Committed:
 
     @property
     def share(self) -> float:
-        """Of the clip's steps that were needed."""
+        """Share of the clip's steps that were needed."""
         return 1.0 if self.step is None else (self.step + 1) / self.steps
 
 
 def commit(clip: Watched, threshold: float, min_steps: int, background: int | None) -> Committed:
     """Run the rule over one clip, up to its first commitment."""
-    rule = Commitment(threshold, min_steps, background)
-    best = clip.probabilities.argmax(1)
-    leading = clip.probabilities.max(1)
-    for step, (label, probability) in enumerate(zip(best.tolist(), leading.tolist(), strict=True)):
+    rule = EarlyDecisionRule(threshold, min_steps, background)
+    for step, (label, probability) in enumerate(clip.likeliest):
         if rule.push(label, probability):
-            return Committed(step, label == clip.target, len(best))
-    return Committed(None, False, len(best))
+            return Committed(step, label == clip.target, len(clip.likeliest))
+    return Committed(None, False, len(clip.likeliest))
 
 
 def p_value(wrong: int, committed: int, error_rate: float) -> float:
-    """How likely as few wrong ones or fewer would be, were more than `error_rate` of commitments wrong."""
+    """The chance of so few wrong commitments or fewer, if more than `error_rate` of all commitments were wrong."""
     return float(binom.cdf(wrong, committed, error_rate)) if committed else 1.0
 
 
 def chance(committed: int, wrong: int, scale: float, error_rate: float, delta: float) -> float:
-    """How likely a test is to be passed on `scale` times as many clips, from what a threshold did on some."""
+    """The chance that a threshold passes its test on `scale` times as many clips, from its figures on some clips."""
     count = round(committed * scale)
     allowed = int(binom.ppf(delta, count, error_rate)) if count else -1
     allowed -= p_value(allowed, count, error_rate) > delta
@@ -85,7 +90,7 @@ def chance(committed: int, wrong: int, scale: float, error_rate: float, delta: f
 
 
 Counts = Sequence[tuple[int, int]]
-"""Of each data set how many of its clips were committed on, and how many of these wrongly."""
+"""For each data set: the number of clips that were committed on, and how many of them wrongly."""
 
 
 def certify(counts: Iterable[tuple[float, Counts]], error_rate: float, delta: float) -> float | None:
@@ -107,7 +112,11 @@ def fit_rule(
     min_steps: int,
     background: int | None,
 ) -> StoppingRule:
-    """The rule for each error rate, certified on `clips`; `others`, on which things were fitted, say where to begin."""
+    """The rule, with a certified threshold for each error rate where there is one.
+
+    others: clips that calibration was fitted on; they decide where the order of thresholds begins.
+    clips: on which nothing else was fitted; they certify.
+    """
 
     sources = sorted({clip.source for clip in clips if clip.source}) or [""]
     parts, parts_before = ([_of(source, watched) for source in sources] for watched in (clips, others))
@@ -117,15 +126,15 @@ def fit_rule(
         tried = ((t, [measured(part, t, min_steps, background, 1.0) for part in parts]) for t in THRESHOLDS)
         return [(threshold, [(kept.committed, kept.wrong) for kept in sets]) for threshold, sets in tried]
 
-    before, found = counted(parts_before), counted(parts)
+    before, tested = counted(parts_before), counted(parts)
     promises = []
     for error_rate in sorted(error_rates):
         hopes = [
             min(chance(*count, scale, error_rate, delta) for count, scale in zip(sets, scales, strict=True))
             for _, sets in before
         ]
-        begin = int(np.argmax(hopes)) if max(hopes) > 0 else len(found)
-        threshold = certify(found[begin:], error_rate, delta)
+        begin = int(np.argmax(hopes)) if max(hopes) > 0 else len(tested)
+        threshold = certify(tested[begin:], error_rate, delta)
         if threshold is None:
             promises.append(Promise(error_rate=error_rate, threshold=None))
             continue
@@ -140,10 +149,10 @@ def _of(source: str, clips: Sequence[Watched]) -> list[Watched]:
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
-    """How a threshold did on clips. wrong: of those committed on; share, seconds: what these needed on average.
+class ThresholdFigures:
+    """The figures of a threshold on clips.
 
-    never: share of all clips that it never commits on.
+    wrong: of the clips that it committed on. share, seconds: of a clip, that a commitment needed on average.
     """
 
     clips: int
@@ -154,16 +163,17 @@ class Kept:
 
     @property
     def never(self) -> float:
+        """Share of all clips that it never commits on."""
         return 1 - self.committed / self.clips
 
 
 def measured(
     clips: Sequence[Watched], threshold: float, min_steps: int, background: int | None, rate_hz: float
-) -> Kept:
+) -> ThresholdFigures:
     """Run the rule over clips. seconds: from the clip's first step to the one it committed at."""
-    found = [commit(clip, threshold, min_steps, background) for clip in clips]
-    committed = [(c, c.step) for c in found if c.step is not None]
-    return Kept(
+    results = [commit(clip, threshold, min_steps, background) for clip in clips]
+    committed = [(c, c.step) for c in results if c.step is not None]
+    return ThresholdFigures(
         clips=len(clips),
         committed=len(committed),
         wrong=sum(not c.right for c, _ in committed),

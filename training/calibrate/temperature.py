@@ -1,6 +1,7 @@
-"""What makes probabilities mean what they say: a temperature that follows the time since a track's start.
+"""Calibration: a temperature by which logits are divided, so that a probability of 0.8 is right eight times in ten.
 
-Guo et al., On Calibration of Modern Neural Networks, 2017, with a temperature for each time instead of one for all.
+The temperature depends on the time since the track began (Guo et al., On Calibration of Modern Neural Networks, 2017,
+have one temperature for all times).
 """
 
 from __future__ import annotations
@@ -25,32 +26,38 @@ PRIOR = np.array([0.5, 0.25, 0.5])
 
 
 def fit_calibration(logits: Floats, targets: Ints, elapsed_s: Floats, sources: Sequence[str]) -> TimedTemperature:
-    """The timed temperature under which the targets (N,) of the data set that it suits worst are likeliest.
+    """The temperature over time that makes the true labels likeliest, for the data set that needs the highest one.
 
-    logits: (N, R, K) at R stages of each clip (the ten observation ratios), elapsed_s: (N, R) since each clip's start,
-    so that every clip and every stage of it counts the same. sources: each clip's data set.
+    Each data set is fitted alone, and the highest of the temperatures is taken: many easy clips of one set must not
+    make the answers on another too sure. Synthetic clips are easier than any real one and count only where there are
+    no others.
 
-    Each data set is fitted alone, and the hottest of these temperatures is taken: many easy clips of one set must not
-    make the answers on another surer than its own clips bear out. Made-up clips, which are easier than any real one,
-    do not count unless there are no others.
+    Args:
+        logits: (N, R, K) at R stages of each clip (the ten observation ratios).
+        targets: (N,) true labels.
+        elapsed_s: (N, R) seconds since the clip's start. Every clip and every stage counts the same.
+        sources: each clip's data set.
+
+    Raises:
+        ValueError: there are no clips.
     """
     if not len(targets):
         raise ValueError("there are no clips to calibrate on")
     which = np.array(sources)
     real = sorted(set(sources) - {SYNTHETIC}) or [SYNTHETIC]
-    found = [_fit(logits[which == s], targets[which == s], elapsed_s[which == s]) for s in real]
-    return max(found, key=lambda timed: float(np.log(temperatures(timed, elapsed_s)).mean()))
+    fitted = [_fit(logits[which == s], targets[which == s], elapsed_s[which == s]) for s in real]
+    return max(fitted, key=lambda timed: float(np.log(temperatures(timed, elapsed_s)).mean()))
 
 
 def _fit(logits: Floats, targets: Ints, elapsed_s: Floats) -> TimedTemperature:
-    """Of one data set. The parameters have normal priors (`PRIOR`) around no calibration at all, for few clips."""
+    """Of one data set. Normal priors (`PRIOR`) around no calibration keep few clips from deciding too much."""
 
     def cost(x: NDArray[np.float64]) -> float:
         likelihood = float(surprises(logits, targets, temperatures(_timed(x), elapsed_s)).mean())
         return likelihood + float(np.square(x / PRIOR).sum()) / 2 / len(targets)
 
-    found = minimize(cost, np.zeros(3), method="Nelder-Mead", options={"xatol": 1e-3, "fatol": 1e-7, "maxiter": 1000})
-    timed = _timed(found.x)
+    best = minimize(cost, np.zeros(3), method="Nelder-Mead", options={"xatol": 1e-3, "fatol": 1e-7, "maxiter": 1000})
+    timed = _timed(best.x)
     return TimedTemperature(first=round(timed.first, 4), later=round(timed.later, 4), settle_s=round(timed.settle_s, 3))
 
 

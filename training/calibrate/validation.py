@@ -1,4 +1,4 @@
-"""What validation clips say of a student's answers: how sure to be of them, and when to commit to one."""
+"""Calibration and stopping rule of a student, fitted on its answers to validation clips."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ from inkling.training.scores import Floats, Predict, accuracy, auc, ratio_steps,
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """Validation clips, and to each the logits (T, K) of a student that was not trained on it."""
+    """Validation clips, and for each clip the logits (T, K) of a student that was not trained on it."""
 
     clips: tuple[Example, ...]
     steps: tuple[Floats, ...]
 
     @classmethod
     def by(cls, student: Predict, fold: Fold, others: Sequence[tuple[Predict, Fold]] = ()) -> Self:
-        """What a student says of its validation clips, and others, trained in folds (`cross_folds`), of theirs."""
+        """The answers of a student to its validation clips, and of the students of `cross_folds` to theirs."""
         clips: list[Example] = []
         steps: list[Floats] = []
         for predict, part in ((student, fold), *others):
@@ -58,12 +58,12 @@ class Answered:
 def fit_promises(
     answered: Answered, recipe: Recipe, labels: Sequence[str], seed: int
 ) -> tuple[Calibration, StoppingRule | None]:
-    """The calibration on one part of the validation clips, the stopping rule on the rest, whole groups in either.
+    """The calibration, fitted on one part of the validation clips, and the stopping rule, on the other part.
 
-    None: there are too few groups for a part of its own.
+    Groups are not divided. The rule is None where there are too few groups for two parts.
     """
-    wish = recipe.stopping
-    first, second = parted(answered.clips, wish.share, seed)
+    stopping = recipe.stopping
+    first, second = parted(answered.clips, stopping.share, seed)
     others, kept = answered.part(first or answered.clips), answered.part(second if first else ())
     elapsed_s = ratio_steps(others.clips) / recipe.rate_hz
     sources = [e.source for e in others.clips]
@@ -73,16 +73,16 @@ def fit_promises(
     rule = fit_rule(
         watched(others.steps, others.clips, calibration, recipe.rate_hz),
         watched(kept.steps, kept.clips, calibration, recipe.rate_hz),
-        wish.error_rates,
-        delta=wish.delta,
-        min_steps=wish.min_steps,
+        stopping.error_rates,
+        delta=stopping.delta,
+        min_steps=stopping.min_steps,
         background=background_of(recipe, labels),
     )
     return calibration, rule
 
 
 def recalibrate(run: Run, data: Path | str, report: Callable[[str], None]) -> None:
-    """Fit calibration and rule of every finished seed again, as `fit` would have. Raises TrainingError."""
+    """Fit calibration and stopping rule of every finished seed again, as `fit` does. Raises TrainingError."""
     corpus = load_corpus(run.recipe, data)
     Run.begin(run.directory, run.recipe, corpus.digest())  # refuses other clips
     for seed, result in run.results().items():
@@ -99,7 +99,7 @@ def recalibrate(run: Run, data: Path | str, report: Callable[[str], None]) -> No
 def watched(
     steps: Sequence[Floats], examples: Sequence[Example], calibration: Calibration, rate_hz: float
 ) -> list[Watched]:
-    """Calibrated probabilities of whole clips, from logits (T, K) of their steps; without what leads them in."""
+    """Clips with calibrated probabilities, from the logits (T, K) of their steps; steps that lead in are left out."""
     found = []
     for clip, example in zip(steps, examples, strict=True):
         shares = probabilities(clip, calibration, np.arange(len(clip)) / rate_hz)
@@ -114,12 +114,12 @@ def background_of(recipe: Recipe, labels: Sequence[str]) -> int | None:
 
 
 def told(calibration: Calibration, stopping: StoppingRule | None) -> str:
-    """Both, in a line."""
+    """Calibration and stopping rule in a line."""
     if isinstance(calibration, TimedTemperature):
-        heat = f"temperature {calibration.first:.2f} to {calibration.later:.2f}"
+        temperature = f"temperature {calibration.first:.2f} to {calibration.later:.2f}"
     else:
-        heat = f"temperature {calibration.temperature:.2f}"
+        temperature = f"temperature {calibration.temperature:.2f}"
     if stopping is None:
-        return f"{heat}, no promises"
+        return f"{temperature}, no promises"
     kept = [f"{promise.error_rate:.0%}" for promise in stopping.promises if promise.threshold is not None]
-    return f"{heat}, promises {', '.join(kept) or 'nothing'}"
+    return f"{temperature}, promises {', '.join(kept) or 'nothing'}"

@@ -1,9 +1,9 @@
-"""What one seed trains and validates on: groups kept out, labels hidden, clips repeated, background made up."""
+"""What one seed trains and validates on: groups are kept out, labels hidden, clips repeated, background added."""
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -28,83 +28,118 @@ class Fold:
 
 
 def draw_fold(corpus: Corpus, recipe: Recipe, seed: int) -> Fold:
-    """Split the training clips by group, hide the labels that the recipe hides, add synthetic background.
+    """The training and validation clips of a seed.
 
-    Nothing is kept out for validation where the recipe's share is 0 and no rows are given for it (`cross_folds`).
+    Whole groups are kept out for validation, labels are hidden as `recipe.labelled` says, and synthetic background is
+    added. Nothing is kept out where the recipe's share is 0 and there are no rows of the split `val`; such recipes
+    validate by `cross_folds`, or not at all.
 
     Raises DataError when no group can be kept out without losing a whole class, SkeletonError when background is made
     for a skeleton that it cannot be made for.
     """
     rng = np.random.default_rng((seed, 0))
-    given = [e for e in corpus.examples if e.split == "val"]
-    with_val = {e.source for e in given}
-    train = [e for e in corpus.examples if e.split == "train"]
-    open_to_draw = [e for e in train if e.source not in with_val]
-    kept_out = _draw_groups(open_to_draw, recipe.validation.share, rng)
-    val = given + [e for e in open_to_draw if e.group in kept_out and e.target != UNLABELLED]
-    train = [e for e in train if e.group not in kept_out]
-    if not val and recipe.validation.share > 0:
+    share = recipe.validation.share
+    train, val = _kept_out(corpus.examples, share, rng)
+    if not val and share > 0:
         reason = "no group can be kept out for validation: every class needs clips of two groups, or rows of split val"
         raise DataError([Problem(Path(next(iter(corpus.own_labels))) / CLIPS_FILE, None, reason)])
     if recipe.labelled < 1:
         train = _hide_labels(train, recipe.labelled, rng)
+    train = _repeated(train, corpus, recipe)
     val = [segment for e in val for segment in segments(e)]
-    train = [e for e in train for _ in range(corpus.repeats[e.source])]
-    if recipe.frames is not None:  # an epoch sees as many windows of a recording as it is long
-        steps = recipe.windows.steps(recipe.rate_hz)
-        train = [e for e in train for _ in range(max(1, round(len(e.pose) / steps)))]
     if recipe.background and recipe.background.clips:
-        target = corpus.labels.index(recipe.background.label)
-        share = recipe.validation.share
-        counts = (recipe.background.clips, max(1, round(recipe.background.clips * share / (1 - share))) if val else 0)
-        for stream, (examples, count) in enumerate(zip((train, val), counts, strict=True)):
-            generator = torch.Generator().manual_seed(mixed_seed(seed, 1, stream))
-            for pose in idle_clips(count, corpus.skeleton, corpus.rate_hz, generator):
-                examples.append(Example(pose, target, SYNTHETIC, "train", ""))
+        count = recipe.background.clips
+        train += _idle_examples(corpus, recipe.background.label, count, mixed_seed(seed, 1, 0))
+        if val:
+            count = max(1, round(count * share / (1 - share)))
+            val += _idle_examples(corpus, recipe.background.label, count, mixed_seed(seed, 1, 1))
     return Fold(tuple(train), tuple(val))
 
 
-def cross_folds(fold: Fold, parts: int, seed: int) -> list[Fold]:
-    """The training clips in `parts` parts, whole groups at a time, each of which validates what the others train.
+def _kept_out(
+    examples: Sequence[Example], share: float, rng: np.random.Generator
+) -> tuple[list[Example], list[Example]]:
+    """The clips to train on, and those to validate on: the rows of the split `val`, or drawn groups of other sets."""
+    given = [e for e in examples if e.split == "val"]
+    with_val = {e.source for e in given}
+    train = [e for e in examples if e.split == "train"]
+    open_to_draw = [e for e in train if e.source not in with_val]
+    groups = _draw_groups(open_to_draw, share, rng)
+    drawn = [e for e in open_to_draw if e.group in groups and e.target != UNLABELLED]
+    return [e for e in train if e.group not in groups], given + drawn
 
-    Each part has about as many clips of every label of a data set as the others. A part's clips without a label are
-    left out of its fold. Never kept out are clips of a label that would have none left to train on. No parts give no
-    folds. Raises DataError where a part has no clips to validate.
+
+def _repeated(train: Sequence[Example], corpus: Corpus, recipe: Recipe) -> list[Example]:
+    """The clips as often as an epoch sees them: as each data set says, and a recording once for each window in it."""
+    train = [e for e in train for _ in range(corpus.repeats[e.source])]
+    if recipe.frames is None:
+        return train
+    steps = recipe.windows.steps(recipe.rate_hz)
+    return [e for e in train for _ in range(max(1, round(len(e.pose) / steps)))]
+
+
+def _idle_examples(corpus: Corpus, label: str, count: int, seed: int) -> list[Example]:
+    """Synthetic clips of the background label."""
+    target, generator = corpus.labels.index(label), torch.Generator().manual_seed(seed)
+    clips = idle_clips(count, corpus.skeleton, corpus.rate_hz, generator)
+    return [Example(pose, target, SYNTHETIC, "train", "") for pose in clips]
+
+
+def cross_folds(fold: Fold, parts: int, seed: int) -> list[Fold]:
+    """Folds for cross-validation: the training clips in `parts` parts, each validated by a fold that lacks it.
+
+    Groups stay whole, and each part has about as many clips of every label of a data set as the others. A part's clips
+    without a label are left out of its fold. A clip is not validated where its label would have no clip left to train
+    on. No parts give no folds. Raises DataError where a part has no clips to validate.
     """
     if not parts:
         return []
     rng = np.random.default_rng((seed, 4))
     clips = list({id(e): e for e in fold.train}.values())  # repeated ones once
+    everywhere = Counter(e.target for e in clips)
+    return [_without(part, fold, everywhere, parts) for part in _dealt(_by_group(clips), parts, rng)]
+
+
+def _by_group(clips: Sequence[Example]) -> dict[str, list[Example]]:
+    """Clips by the name of their group; each made-up clip is a group of its own."""
     groups: dict[str, list[Example]] = defaultdict(list)
     for i, clip in enumerate(clips):
         groups[f"made up {i}" if clip.source == SYNTHETIC else clip.group].append(clip)
+    return groups
+
+
+def _dealt(groups: Mapping[str, Sequence[Example]], parts: int, rng: np.random.Generator) -> list[list[Example]]:
+    """Groups in random order, each to the part that has the fewest clips of the group's labels and data sets."""
+    dealt: list[list[Example]] = [[] for _ in range(parts)]
     counts: list[Counter[tuple[str, int]]] = [Counter() for _ in range(parts)]
-    held: list[list[Example]] = [[] for _ in range(parts)]
     names = sorted(groups)
     for i in rng.permutation(len(names)):
         group = groups[names[i]]
-        of = Counter((e.source, e.target) for e in group)
-        fullness = [(sum(n * count[key] for key, n in of.items()), count.total()) for count in counts]
+        kinds = Counter((e.source, e.target) for e in group)
+        fullness = [(sum(n * count[kind] for kind, n in kinds.items()), count.total()) for count in counts]
         emptiest = min(range(parts), key=fullness.__getitem__)
-        counts[emptiest] += of
-        held[emptiest] += group
-    everywhere, found = Counter(e.target for e in clips), []
-    for part in held:
-        there = Counter(e.target for e in part)
-        val = [e for e in part if e.target != UNLABELLED and there[e.target] < everywhere[e.target]]
-        if not val:
-            reason = f"cannot be validated in {parts} parts: every class needs clips of two groups, every part one"
-            raise DataError([Problem(Path(clips[0].source) / CLIPS_FILE, None, reason)])
-        out = {id(e) for e in (*val, *(e for e in part if e.target == UNLABELLED))}
-        segmented = tuple(segment for e in val for segment in segments(e))
-        found.append(Fold(tuple(e for e in fold.train if id(e) not in out), segmented))
-    return found
+        counts[emptiest] += kinds
+        dealt[emptiest] += group
+    return dealt
+
+
+def _without(part: Sequence[Example], fold: Fold, everywhere: Mapping[int, int], parts: int) -> Fold:
+    """The fold that trains on all but a part and validates the part. everywhere: how many clips each target has."""
+    there = Counter(e.target for e in part)
+    val = [e for e in part if e.target != UNLABELLED and there[e.target] < everywhere[e.target]]
+    if not val:
+        reason = f"cannot be validated in {parts} parts: every class needs clips of two groups, every part one"
+        raise DataError([Problem(Path(fold.train[0].source) / CLIPS_FILE, None, reason)])
+    out = {id(e) for e in (*val, *(e for e in part if e.target == UNLABELLED))}
+    segmented = tuple(segment for e in val for segment in segments(e))
+    return Fold(tuple(e for e in fold.train if id(e) not in out), segmented)
 
 
 def parted(clips: Sequence[Example], share: float, seed: int) -> tuple[list[Example], list[Example]]:
-    """Clips in two parts, the second with about `share` of each data set's; whole groups at random.
+    """Clips in two parts; the second has about `share` of the clips of each data set.
 
-    What is drawn does not depend on labels: either part is like the whole. Made-up clips are groups of their own.
+    Groups are drawn at random and not divided. Labels play no part in it, so either part is like the whole. Each
+    made-up clip is a group of its own.
     """
     rng = np.random.default_rng((seed, 3))
     groups: dict[str, dict[str, list[int]]] = defaultdict(lambda: defaultdict(list))
@@ -125,9 +160,9 @@ def parted(clips: Sequence[Example], share: float, seed: int) -> tuple[list[Exam
 
 
 def _draw_groups(examples: Sequence[Example], share: float, rng: np.random.Generator) -> set[str]:
-    """Groups whose clips make up about `share` of each label, and never all the clips of one.
+    """Groups whose clips make up about `share` of the clips of each label, and never all clips of a label.
 
-    Greedy over the groups in random order: one is taken when that brings the counts nearer to what is wanted.
+    Groups come in random order; one is taken when it brings the counts nearer to the wanted share.
     """
     groups: dict[str, Counter[int]] = defaultdict(Counter)
     for example in examples:
@@ -146,7 +181,7 @@ def _draw_groups(examples: Sequence[Example], share: float, rng: np.random.Gener
 
 
 def _hide_labels(examples: Sequence[Example], share: float, rng: np.random.Generator) -> list[Example]:
-    """Keep the labels of `share` of the clips of each class (at least one), hide the others'."""
+    """Keep the labels of `share` of the clips of each class, at least one, and hide the labels of the others."""
     by_target: dict[int, list[int]] = defaultdict(list)
     for i, example in enumerate(examples):
         if example.target != UNLABELLED:

@@ -26,7 +26,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from inkling.models.bundle.schema import FrameInput, Positive
 from inkling.models.resize import FitPolicy
-from inkling.training.data.pose_dataset import CLIPS_FILE, COLUMNS, DATASET_FILE, REQUIRED_COLUMNS, Split
+from inkling.training.data.pose_dataset import CLIPS_FILE, DATASET_FILE, REQUIRED_COLUMNS, Split, header_problem
 from inkling.training.errors import DataError, Problem
 
 
@@ -149,28 +149,33 @@ def read_rows(table: Path, required: tuple[str, ...] = REQUIRED_COLUMNS) -> tupl
     try:
         with table.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.DictReader(file, strict=True)
-            columns = list(reader.fieldnames or ())
-            missing = [name for name in required if name not in columns]
-            unknown = [str(name) for name in columns if name not in COLUMNS]
-            if missing or unknown or len(set(columns)) != len(columns):
-                what = f"no column {missing[0]}" if missing else f"column {(unknown or columns)[0]!r} is not known"
-                return [], [Problem(table, 1, f"{what}; the header is {','.join(required)}[,…]")]
+            wrong = header_problem(list(reader.fieldnames or ()), required)
+            if wrong is not None:
+                return [], [Problem(table, 1, wrong)]
             for cells in reader:
-                if None in cells or None in cells.values():
-                    problems.append(Problem(table, reader.line_num, "has not as many fields as the header"))
-                    continue
-                given = {name: value.strip() for name, value in cells.items() if value.strip() or name == "label"}
-                try:
-                    rows.append(Row.model_validate({"line": reader.line_num, **given}))
-                except ValidationError as error:
-                    first = error.errors()[0]
-                    key = ".".join(str(part) for part in first["loc"])
-                    problems.append(Problem(table, reader.line_num, f"{key}: {first['msg']}".removeprefix(": ")))
+                row = _row(cells, reader.line_num)
+                if isinstance(row, Row):
+                    rows.append(row)
+                else:
+                    problems.append(Problem(table, reader.line_num, row))
     except (OSError, csv.Error, UnicodeDecodeError) as error:
         return [], [Problem(table, None, "no such file" if isinstance(error, FileNotFoundError) else str(error))]
     if not rows and not problems:
         problems.append(Problem(table, None, "has no clips"))
     return rows, problems
+
+
+def _row(cells: dict[str | Any, str | Any], line: int) -> Row | str:
+    """A row of the table, or what is wrong with it."""
+    if None in cells or None in cells.values():
+        return "has not as many fields as the header"
+    given = {name: value.strip() for name, value in cells.items() if value.strip() or name == "label"}
+    try:
+        return Row.model_validate({"line": line, **given})
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        return f"{key}: {first['msg']}".removeprefix(": ")
 
 
 def array_file(path: Path) -> NDArray[Any]:
@@ -211,9 +216,14 @@ class _Reader:
             wanted = f"{dtype} (T, {', '.join(map(str, self.about.row_shape))})"
             self._refuse(first.line, f"{path}: holds {steps.dtype} {steps.shape}, not {wanted}")
             return None
+        segments = self._segments(path, rows, len(steps))
+        return Recording(path, first.split, first.group or path, steps, segments) if segments else None
+
+    def _segments(self, path: str, rows: list[Row], steps: int) -> tuple[Segment, ...] | None:
+        """The segments of a recording of so many steps, in order of time; None where they are refused."""
         segments: list[Segment] = []
         for row in sorted(rows, key=lambda row: row.start_s):
-            start, stop = (min(len(steps), self._step(time_s)) for time_s in (row.start_s, row.end_s))
+            start, stop = (min(steps, self._step(time_s)) for time_s in (row.start_s, row.end_s))
             if stop - start < 2:
                 self._refuse(row.line, f"{path}: {max(0, stop - start)} steps, a clip has at least two")
                 return None
@@ -221,7 +231,7 @@ class _Reader:
                 self._refuse(row.line, f"{path}: overlaps the segment of line {segments[-1].row}")
                 return None
             segments.append(Segment(start, stop, row.label or None, row.line))
-        return Recording(path, first.split, first.group or path, steps, tuple(segments))
+        return tuple(segments)
 
     def _step(self, time_s: float) -> int:
         """The first step at or after a time; a step may be half a millisecond early, as times are rounded in files."""

@@ -1,6 +1,6 @@
-"""Clips in batches: for an epoch of training each drawn anew (augmented, joined or cut), for measuring as they are.
+"""Clips in batches. For training they are augmented, joined or cut anew in every epoch; for measuring they are not.
 
-What is drawn follows from (seed, epoch, clip), so that a resumed run draws what an uninterrupted one would have drawn.
+Everything is drawn from the seed, the epoch and the clip, so a resumed run draws the same as an uninterrupted one.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader, Dataset
 
 from inkling.training.augment.joining import join
 from inkling.training.data.corpus import Example
@@ -59,7 +59,7 @@ class Windows:
 
 @dataclass(frozen=True, slots=True)
 class Drawing:
-    """How training clips are drawn. joining: poses may follow each other, recordings are cut into windows."""
+    """How training clips are drawn. joining: clips of poses may follow each other, recordings are cut into windows."""
 
     augment: Augment
     joining: Joining | Windows | None
@@ -72,7 +72,8 @@ class Batch:
 
     step_targets: (B, T) int64, each clip's target at each of its steps, UNLABELLED where it has none.
     leads: (B,) int64, steps before each clip itself; None where there are none at all.
-    step_answers: (B, T) int64, which of the teachers' answers is to each step; None where there are none.
+    step_answers: (B, T) int64, the row of the answers (N, K) to whole clips that belongs to each step; None where no
+    clip has such a row.
     """
 
     x: Tensor
@@ -94,7 +95,7 @@ class Batch:
 
 
 class Cut(Dataset[Example]):
-    """An epoch's windows of frames, augmented, each drawn from its (seed, epoch, index) when it is wanted."""
+    """The windows of an epoch of frames, augmented; each is drawn from (seed, epoch, index) when it is asked for."""
 
     def __init__(self, examples: Sequence[Example], drawing: Drawing, windows: Windows, epoch: int) -> None:
         self.examples, self.drawing, self.windows, self.epoch = examples, drawing, windows, epoch
@@ -109,49 +110,44 @@ class Cut(Dataset[Example]):
 
 
 def drawn(examples: Sequence[Example], drawing: Drawing, joining: Joining | None, epoch: int) -> list[Example]:
-    """An epoch's clips of poses, augmented, some joined to another, all drawn at once from (seed, epoch)."""
+    """The clips of an epoch of poses, augmented, some joined to another; all are drawn at once from (seed, epoch)."""
     generator = torch.Generator().manual_seed(mixed_seed(drawing.seed, epoch, 4))
     clips = drawing.augment([e.pose for e in examples], generator)
-    found = [replace(example, pose=pose) for example, pose in zip(examples, clips, strict=True)]
+    epoch_clips = [replace(example, pose=pose) for example, pose in zip(examples, clips, strict=True)]
     if joining is None:
-        return found
-    count = len(found)
+        return epoch_clips
+    count = len(epoch_clips)
     joined = torch.rand(count, generator=generator) < joining.chance
     others = torch.randint(count, (count,), generator=generator)
     kept = 1 + torch.randint(joining.longest, (count,), generator=generator)
     for i in joined.nonzero().flatten().tolist():
-        before, example = examples[int(others[i])], found[i]
+        before, example = examples[int(others[i])], epoch_clips[i]
         earlier = clips[int(others[i])][-int(kept[i]) :]
         pose, targets = join(earlier, before.target, example.pose, example.target, joining.passage)
         answers = torch.full_like(targets, UNLABELLED)
         answers[: len(earlier)], answers[-len(example.pose) :] = before.answer, example.answer
-        found[i] = replace(example, pose=pose, step_targets=targets, step_answers=answers)
-    return found
+        epoch_clips[i] = replace(example, pose=pose, step_targets=targets, step_answers=answers)
+    return epoch_clips
 
 
-class Bucketed(Sampler[list[int]]):
-    """Random batches of clips of like length: little padding, and still other companions in every epoch."""
+BATCHES_SORTED_TOGETHER = 32
+LENGTH_JITTER = 0.1
+"""A clip counts as longer or shorter by up to this share: the same clips should not always meet."""
 
-    WINDOW = 32
-    """Batches that are sorted by length together."""
-    JITTER = 0.1
-    """Share by which a clip may count as longer or shorter: the same clips should not always meet."""
 
-    def __init__(self, lengths: Sequence[int], batch_size: int, seed: int, epoch: int) -> None:
-        rng = np.random.default_rng((seed, epoch, 2))
-        order = rng.permutation(len(lengths)).tolist()
-        counted = np.asarray(lengths) * rng.uniform(1 - self.JITTER, 1 + self.JITTER, len(lengths))
-        batches: list[list[int]] = []
-        for start in range(0, len(order), batch_size * self.WINDOW):
-            window = sorted(order[start : start + batch_size * self.WINDOW], key=lambda i: float(counted[i]))
-            batches += [window[i : i + batch_size] for i in range(0, len(window), batch_size)]
-        self.batches = [batches[i] for i in rng.permutation(len(batches))]
+def bucketed(lengths: Sequence[int], batch_size: int, seed: int, epoch: int) -> list[list[int]]:
+    """Random batches of clips of similar length: little padding, and other companions in every epoch.
 
-    def __len__(self) -> int:
-        return len(self.batches)
-
-    def __iter__(self) -> Iterator[list[int]]:
-        return iter(self.batches)
+    lengths: steps of each clip. Returns the indices of the clips of each batch.
+    """
+    rng = np.random.default_rng((seed, epoch, 2))
+    order = rng.permutation(len(lengths)).tolist()
+    counted = np.asarray(lengths) * rng.uniform(1 - LENGTH_JITTER, 1 + LENGTH_JITTER, len(lengths))
+    batches: list[list[int]] = []
+    for start in range(0, len(order), batch_size * BATCHES_SORTED_TOGETHER):
+        window = sorted(order[start : start + batch_size * BATCHES_SORTED_TOGETHER], key=lambda i: float(counted[i]))
+        batches += [window[i : i + batch_size] for i in range(0, len(window), batch_size)]
+    return [batches[i] for i in rng.permutation(len(batches))]
 
 
 def collate(examples: Sequence[Example]) -> Batch:
@@ -176,12 +172,21 @@ def _by_step(clips: Sequence[tuple[int, int, Tensor | None]]) -> Tensor:
 
 
 def training_batches(
-    examples: Sequence[Example], drawing: Drawing, batch_size: int, epoch: int, labelled_only: bool = False
+    examples: Sequence[Example],
+    drawing: Drawing,
+    batch_size: int,
+    epoch: int,
+    labelled_only: bool = False,
+    rank: int = 0,
+    ranks: int = 1,
 ) -> DataLoader[Example]:
-    """One epoch's batches; the same arguments give the same batches.
+    """The batches of one epoch. The same arguments give the same batches.
 
-    labelled_only: for a loss that unlabelled clips add nothing to. The labelled ones come as often as it takes to fill
-    as many batches as there would be with all clips, so that runs with and without them are trained equally long.
+    labelled_only: for a loss that unlabelled clips add nothing to. The labelled clips are repeated until they fill as
+    many batches as all clips would, so that runs with and without unlabelled clips are trained equally long.
+
+    rank, ranks: of `ranks` processes that train together, process `rank` gets its share of every batch. All processes
+    have equally many batches.
     """
     if labelled_only:
         labelled = [e for e in examples if _labelled(e)]
@@ -192,8 +197,18 @@ def training_batches(
     else:
         clips = known = drawn(examples, drawing, drawing.joining, epoch)
     # lengths as drawn: a short clip that follows another one is long
-    sampler = Bucketed([len(e.pose) for e in known], batch_size, drawing.seed, epoch)
-    return DataLoader(clips, batch_sampler=sampler, collate_fn=collate)
+    batches = bucketed([len(e.pose) for e in known], batch_size, drawing.seed, epoch)
+    shares: Any = [share_of(batch, rank, ranks) for batch in batches]
+    return DataLoader(clips, batch_sampler=shares, collate_fn=collate)
+
+
+def share_of(batch: Sequence[int], rank: int, ranks: int) -> list[int]:
+    """What process `rank` of `ranks` sees of a batch: every so many-th clip.
+
+    A batch that cannot be divided evenly shows its first clips twice, so that no process is left without any.
+    """
+    each = -(-len(batch) // ranks)
+    return [batch[(rank + i * ranks) % len(batch)] for i in range(each)]
 
 
 def _labelled(example: Example) -> bool:

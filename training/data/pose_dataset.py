@@ -20,7 +20,7 @@ import csv
 import io
 import json
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
@@ -31,6 +31,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from inkling.models import skeletons
 from inkling.models.errors import SkeletonError
+from inkling.models.problems import first_problem
 from inkling.models.skeletons import Skeleton
 from inkling.training.data.pose_file import Array, load
 from inkling.training.errors import DataError, Problem
@@ -142,9 +143,7 @@ def inspect(directory: Path | str, occluded: Occluded = "missing") -> tuple[Pose
         about = DatasetFile.model_validate(tomllib.loads((directory / DATASET_FILE).read_text(encoding="utf-8")))
         skeleton = about.body()
     except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
-        return None, [Problem(directory / DATASET_FILE, None, f"{key}: {first['msg']}" if key else first["msg"])]
+        return None, [Problem(directory / DATASET_FILE, None, first_problem(error))]
     except (OSError, SkeletonError, ValueError) as error:
         return None, [Problem(directory / DATASET_FILE, None, _sentence(error))]
     reader = _Reader(directory, skeleton, about.fps, occluded)
@@ -183,6 +182,16 @@ def write(directory: Path | str, about: DatasetFile, clips: Iterable[NewClip]) -
     return count
 
 
+def header_problem(columns: Sequence[str], required: Sequence[str] = REQUIRED_COLUMNS) -> str | None:
+    """What is wrong with the header of a `clips.csv`; None: nothing."""
+    missing = [name for name in required if name not in columns]
+    unknown = [str(name) for name in columns if name not in COLUMNS]
+    if not missing and not unknown and len(set(columns)) == len(columns):
+        return None
+    what = f"no column {missing[0]}" if missing else f"column {(unknown or columns)[0]!r} is not known"
+    return f"{what}; the header is {','.join(required)}[,…]"
+
+
 class _Reader:
     """Reads the clips of one folder and collects what is wrong instead of stopping at it."""
 
@@ -197,11 +206,9 @@ class _Reader:
             with table.open(encoding="utf-8-sig", newline="") as file:
                 reader = csv.DictReader(file, strict=True)
                 columns = list(reader.fieldnames or ())
-                missing = [name for name in REQUIRED_COLUMNS if name not in columns]
-                unknown = [str(name) for name in columns if name not in COLUMNS]
-                if missing or unknown or len(set(columns)) != len(columns):
-                    what = f"no column {missing[0]}" if missing else f"column {(unknown or columns)[0]!r} is not known"
-                    self.problems.append(Problem(table, 1, f"{what}; the header is path,label,split[,…]"))
+                wrong = header_problem(columns)
+                if wrong is not None:
+                    self.problems.append(Problem(table, 1, wrong))
                     return []
                 clips = [self._clip(row, reader.line_num) for row in reader]
         except (OSError, csv.Error, UnicodeDecodeError) as error:

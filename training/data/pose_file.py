@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import zipfile
-import zlib
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from inkling.models.npz import BadNpz, read_npz_file
 from inkling.models.skeletons import Skeleton
 from inkling.training.recipe.sections import Occluded
 
@@ -26,22 +25,16 @@ def load(path: Path, skeleton: Skeleton, fps: float, occluded: Occluded = "missi
     occluded: as in `inkling.training.data.pose_dataset.read`. Raises FileNotFoundError, or ValueError with a sentence.
     """
     try:
-        with path.open("rb") as file:  # np.load leaves files open that it cannot read
-            arrays = np.load(file, allow_pickle=False)
-            if not isinstance(arrays, np.lib.npyio.NpzFile):
-                raise ValueError("is not an .npz file")
-            if "keypoints" not in arrays.files:
-                raise ValueError("has no array 'keypoints'")
-            keypoints: NDArray[Any] = arrays["keypoints"]
-            pts_s = arrays["pts_s"] if "pts_s" in arrays.files else np.arange(keypoints.shape[0]) / fps
+        arrays = read_npz_file(path, ("keypoints", "pts_s"))
     except FileNotFoundError:
         raise
-    except (
-        AttributeError, EOFError, IndexError, NotImplementedError, OSError, SyntaxError, TypeError,
-        zipfile.BadZipFile, zlib.error,
-    ) as error:  # fmt: skip
+    except (OSError, BadNpz) as error:
         raise ValueError(f"cannot be read: {error}") from error
+    if "keypoints" not in arrays:
+        raise ValueError("has no array 'keypoints'")
+    keypoints = arrays["keypoints"]
     poses = _marked(keypoints, skeleton, occluded)
+    pts_s = arrays["pts_s"] if "pts_s" in arrays else np.arange(len(poses)) / fps
     if pts_s.shape != (len(poses),) or pts_s.dtype.kind not in "fiu":
         raise ValueError(f"pts_s are {pts_s.dtype} {pts_s.shape}, keypoints have {len(poses)} frames")
     times = pts_s.astype(np.float64)

@@ -1,6 +1,6 @@
 """The clock of paper A: a clip is so many levels long, however many seconds it takes.
 
-For experiments only: who watches a stream does not know when an action will be over, so no bundle can have this clock.
+For experiments only: in a stream nobody knows when an action will be over, so no bundle can have this clock.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""People who do nothing, made up: standing, sitting, lying, leaning; arms hanging, folded, at the face; hardly moving.
+"""Synthetic clips of people who do nothing: they stand, sit, lie or lean, arms in various places, hardly moving.
 
-A classifier that only ever saw actions calls whoever stands before its camera a golfer. These bodies teach it the
-background class. They are a plain kinematic model with made-up proportions; no recorded person is in them.
+A classifier that was trained on actions alone names an action for a person who only stands there. These clips teach it
+the background class. They are a plain kinematic model with made-up proportions; no recorded person is in them.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Several teachers as one, and labels taken from teachers: what they answer to clips that nobody labelled."""
+"""Several teachers used as one, and what they say of whole clips: as targets, or as labels of unlabelled clips."""
 
 from __future__ import annotations
 
@@ -18,7 +18,10 @@ from inkling.training.labels import UNLABELLED
 
 
 class Ensemble(nn.Module):
-    """The mean of several teachers' probabilities, as one teacher. All read the same features: their first one's."""
+    """Several teachers as one: its probabilities are the mean of theirs.
+
+    All teachers read the features of the first one's extractor.
+    """
 
     def __init__(self, teachers: Sequence[Teacher]) -> None:
         super().__init__()
@@ -50,19 +53,19 @@ class Ensemble(nn.Module):
 
 @torch.no_grad()
 def whole_clip(teacher: Ensemble, examples: Sequence[Example]) -> Tensor:
-    """Log-probabilities (N, K) of clips as they are: the mean of the teacher's over all steps of a clip."""
-    found: dict[int, Tensor] = {}
+    """Log-probabilities (N, K) of clips without augmentation: the mean of the probabilities over a clip's steps."""
+    by_clip: dict[int, Tensor] = {}
     for indices, batch in plain_batches(examples):
         answers = F.log_softmax(teacher(batch.x, batch.lengths), -1).exp() * batch.weight[..., None]
         means = answers.sum(1) / batch.lengths[:, None]
-        found.update(zip(indices, means.clamp(min=1e-12).log(), strict=True))
-    return torch.stack([found[i] for i in range(len(examples))])
+        by_clip.update(zip(indices, means.clamp(min=1e-12).log(), strict=True))
+    return torch.stack([by_clip[i] for i in range(len(examples))])
 
 
 def averaged(
     teacher: Ensemble, examples: Sequence[Example], augment: Augment, views: int, random: torch.Generator
 ) -> Tensor:
-    """As `whole_clip`, the mean of the probabilities over the clips as they are and `views` augmented versions."""
+    """As `whole_clip`; the mean of the probabilities over each clip and `views` augmented versions of it."""
     answers = [whole_clip(teacher, examples)]
     for _ in range(views):
         clips = augment([e.pose for e in examples], random)
@@ -71,7 +74,7 @@ def averaged(
 
 
 def with_pseudo_labels(answers: Tensor, examples: Sequence[Example]) -> tuple[Example, ...]:
-    """The clips, each unlabelled one with the likeliest label of its answer (N, K) (Lee: Pseudo-Label, 2013)."""
+    """The clips; unlabelled ones get their likeliest label by the answers (N, K) (Lee: Pseudo-Label, 2013)."""
     labels = answers.argmax(-1).tolist()
     return tuple(
         replace(e, target=label) if e.target == UNLABELLED and e.step_targets is None else e

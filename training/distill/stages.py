@@ -1,18 +1,20 @@
 """The two kinds of network that a seed of a recipe trains, each with its own streams of randomness.
 
-With a section `pretraining`, either is trained twice: on those clips as by a recipe of its own (`first_student`,
-`first_teacher`), then on the recipe's clips, beginning with what the first knows of movement (`begin`).
+With a section `pretraining`, either is trained twice: first on those clips, as by a recipe of its own
+(`first_student`, `first_teacher`), then on the recipe's clips. It begins the second time with the layers and the
+recurrence that it learned the first time (`begin`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from inkling.models.networks import Student, Teacher
+from inkling.models.skeletons import Skeleton
 from inkling.training.data.corpus import Corpus
 from inkling.training.data.folds import Fold, draw_fold
 from inkling.training.data.loader import Augment, Drawing, Joining, Windows
@@ -27,7 +29,7 @@ TEACHER, STUDENT = 1, 2  # streams of randomness
 
 
 def first_student(recipe: Recipe, corpus: Corpus, seed: int) -> StudentLearner | None:
-    """The student about to learn what the recipe has before its own clips; None where that is nothing."""
+    """The student about to learn the clips of `pretraining`; None where the recipe has none."""
     first, clips = recipe.first, corpus.pretraining
     if first is None or clips is None:
         return None
@@ -60,57 +62,79 @@ def teacher_learner(
 def student_learner(
     recipe: Recipe, corpus: Corpus, fold: Fold, seed: int, teacher: Ensemble | None, begin: Student | None = None
 ) -> StudentLearner:
-    """A student about to be trained. teacher: trained, where the recipe asks for one. begin: as of a teacher."""
-    wish, augment = recipe.distillation, _augment(recipe, corpus)
+    """A student about to be trained.
+
+    teacher: trained; needed where the recipe distils from teachers. begin: as for a teacher.
+    """
     torch.manual_seed(mixed_seed(seed, STUDENT))
     network = with_published(build_student(recipe, corpus.input, len(corpus.labels)), recipe)
     network = _begun(network, begin)
-    if teacher is not None and recipe.frames is not None:  # where learning to see is most of the work, it goes on
+    if teacher is not None and recipe.frames is not None:
+        # Learning to see is most of the work on frames: the student continues with what the teacher has learned of it.
         network.extractor.load_state_dict(teacher.extractor.state_dict())
-    answers: Tensor | None = None
-    if wish.target == "neighbours" and (wish.alpha > 0 or wish.pseudo_labels):
-        answers = neighbours_answers(network.extractor, fold.train, corpus.skeleton, len(corpus.labels))
-    elif teacher is not None and (wish.target == "clip" or wish.pseudo_labels):
-        random = torch.Generator().manual_seed(mixed_seed(seed, STUDENT, 2))
-        answers = averaged(teacher.eval(), fold.train, augment, wish.views, random)
-    if answers is not None and wish.pseudo_labels:
+    distillation, by_step = recipe.distillation, recipe.distillation.target == "step"
+    answers = _clip_answers(recipe, corpus, fold, seed, teacher, network)
+    if answers is not None and distillation.pseudo_labels:
         fold = replace(fold, train=with_pseudo_labels(answers, fold.train))
-    if answers is not None and wish.target != "step":
+    if answers is not None and not by_step:
         fold = replace(fold, train=tuple(replace(e, answer=i) for i, e in enumerate(fold.train)))
-    by_step = teacher if wish.target == "step" and wish.alpha > 0 else None
+    taught = distillation.alpha > 0
     return StudentLearner(
         network,
         fold,
         recipe.fit,
-        Drawing(augment, _joining(recipe), mixed_seed(seed, STUDENT, 1)),
+        Drawing(_augment(recipe, corpus), _joining(recipe), mixed_seed(seed, STUDENT, 1)),
         recipe.validation.select,
-        teacher=by_step,
-        distillation=wish,
+        teacher=teacher if taught and by_step else None,
+        distillation=distillation,
         lead=recipe.lead,
-        answers=answers if wish.target != "step" and wish.alpha > 0 else None,
+        answers=answers if taught and not by_step else None,
     )
 
 
+def _clip_answers(
+    recipe: Recipe, corpus: Corpus, fold: Fold, seed: int, teacher: Ensemble | None, network: Student
+) -> Tensor | None:
+    """Log-probabilities (N, K) of whole training clips, where the recipe learns from them; else None."""
+    distillation = recipe.distillation
+    if distillation.target == "neighbours":
+        if distillation.alpha > 0 or distillation.pseudo_labels:
+            return neighbours_answers(network.extractor, fold.train, corpus.skeleton, len(corpus.labels))
+        return None
+    if teacher is None or (distillation.target != "clip" and not distillation.pseudo_labels):
+        return None
+    random = torch.Generator().manual_seed(mixed_seed(seed, STUDENT, 2))
+    return averaged(teacher.eval(), fold.train, _augment(recipe, corpus), distillation.views, random)
+
+
 def _begun(network: Network, begin: Network | None) -> Network:
-    """A fresh network with the layers and the recurrence of another one; what answers, of other labels, stays fresh."""
+    """A fresh network with the layers and the recurrence of another. The last layer, of other labels, stays fresh."""
     if begin is not None:
         network.layers.load_state_dict(begin.layers.state_dict())
         network.recurrence.load_state_dict(begin.recurrence.state_dict())
     return network
 
 
-def _augment(recipe: Recipe, corpus: Corpus) -> Augment:
-    def augment(clips: Sequence[Tensor], random: torch.Generator) -> Sequence[Tensor]:
-        if recipe.frames is None:
-            return recipe.augmentation(clips, corpus.skeleton, random)
-        # features stay as they are
-        return [recipe.pixels(clip, random) if clip.dtype == torch.uint8 else clip for clip in clips]
+@dataclass(frozen=True, slots=True)
+class Augmented:
+    """The recipe's augmentation of clips on `skeleton`, None for clips of frames. It can be sent to other processes."""
 
-    return augment
+    recipe: Recipe
+    skeleton: Skeleton | None
+
+    def __call__(self, clips: Sequence[Tensor], random: torch.Generator) -> Sequence[Tensor]:
+        if self.skeleton is not None:
+            return self.recipe.augmentation(clips, self.skeleton, random)
+        # Features of frames stay as they are.
+        return [self.recipe.pixels(clip, random) if clip.dtype == torch.uint8 else clip for clip in clips]
+
+
+def _augment(recipe: Recipe, corpus: Corpus) -> Augment:
+    return Augmented(recipe, corpus.skeleton if recipe.frames is None else None)
 
 
 def _joining(recipe: Recipe) -> Joining | Windows:
-    """How training clips are drawn: poses follow each other, recordings of frames are cut into windows."""
+    """How training clips are drawn: clips of poses are joined, recordings of frames are cut into windows."""
     rate_hz = recipe.rate_hz
     if recipe.frames is not None:
         return Windows(recipe.windows.steps(rate_hz), recipe.windows.speed)

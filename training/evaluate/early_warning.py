@@ -23,6 +23,7 @@ from inkling.training.data.corpus import Example, load_corpus
 from inkling.training.data.frame_dataset import Recording
 from inkling.training.errors import ConfigError
 from inkling.training.evaluate.figures import Figures
+from inkling.training.markdown import table
 from inkling.training.run import Run
 from inkling.training.scores import RATIOS, Floats, Ints, accuracy, ratio_logits
 
@@ -32,7 +33,7 @@ THRESHOLDS = np.arange(0.05, 0.9951, 0.005)
 
 
 @dataclass(frozen=True, slots=True)
-class Watched:
+class WatchedRecording:
     """A recording and what a model that was not trained on it says, step by step.
 
     probability: (T,) of the label. quiet: (T,) whether the step is labelled as something else. start, stop: the steps
@@ -56,24 +57,29 @@ def alarms(probability: NDArray[np.float64], threshold: float, min_steps: int) -
     return raised
 
 
-def false_alarms(watched: Sequence[Watched], threshold: float, min_steps: int) -> int:
+def false_alarms(watched: Sequence[WatchedRecording], threshold: float, min_steps: int) -> int:
     """Alarms raised at quiet steps."""
     return sum(int(w.quiet[i]) for w in watched for i in alarms(w.probability, threshold, min_steps))
 
 
-def lowest_threshold(watched: Sequence[Watched], rate_hz: float, min_steps: int) -> float:
+def lowest_threshold(watched: Sequence[WatchedRecording], rate_hz: float, min_steps: int) -> float:
     """The lowest threshold from which on there is at most one false alarm in ten quiet minutes."""
     allowed = int(sum(int(w.quiet.sum()) for w in watched) / rate_hz * ALLOWED_PER_S)
-    found = float(THRESHOLDS[-1])
+    lowest = float(THRESHOLDS[-1])
     for threshold in THRESHOLDS[::-1]:
         if false_alarms(watched, float(threshold), min_steps) > allowed:
             break
-        found = float(threshold)
-    return round(found, 4)
+        lowest = float(threshold)
+    return round(lowest, 4)
 
 
-def outcome(
-    folds: Sequence[Sequence[Watched]], rate_hz: float, min_steps: int, only: str = "", *, before_events: bool = False
+def warning_figures(
+    folds: Sequence[Sequence[WatchedRecording]],
+    rate_hz: float,
+    min_steps: int,
+    only: str = "",
+    *,
+    before_events: bool = False,
 ) -> dict[str, Any]:
     """What warning comes to over all folds; events are those of recordings with `only` in their name.
 
@@ -128,7 +134,7 @@ def measure_folds(runs: Sequence[Run], folds: Path, of: str, only: str = "") -> 
         raise ConfigError(f"recipe {recipe.name}: warnings are measured on one data set of recordings of frames")
     source = recipe.datasets[0]
     label = source.rename.get(of, of)
-    watched: list[list[Watched]] = []
+    watched: list[list[WatchedRecording]] = []
     logits: list[Floats] = []
     targets: list[Ints] = []
     labels: tuple[str, ...] = ()
@@ -142,9 +148,9 @@ def measure_folds(runs: Sequence[Run], folds: Path, of: str, only: str = "") -> 
         test: list[Example] = corpus.tests().get(source.name, [])
         if not test:
             raise ConfigError(f"fold {k} has no test recordings")
-        found, wanted = ratio_logits(student, test)
-        logits.append(found)
-        targets.append(wanted)
+        fold_logits, fold_targets = ratio_logits(student, test)
+        logits.append(fold_logits)
+        targets.append(fold_targets)
         fold = []
         for recording in frame_dataset.read(folds / str(k) / source.path).recordings:
             if recording.split == "test":
@@ -164,17 +170,17 @@ def measure_folds(runs: Sequence[Run], folds: Path, of: str, only: str = "") -> 
         "folds": len(runs),
         "clips": len(all_targets),
         "clean": {"joint": {"auc": round(float(right.mean()), 4), "accuracy": [round(float(a), 4) for a in right]}},
-        "accuracy_by_label": {name: [round(float(a), 4) for a in found] for name, found in by_label.items()},
+        "accuracy_by_label": {name: [round(float(a), 4) for a in of_label] for name, of_label in by_label.items()},
         "warning": {"label": label, "before_the_end_of": of, "only": only}
-        | outcome(watched, recipe.rate_hz, min_steps, only),
-        "strict_warning": outcome(watched, recipe.rate_hz, min_steps, only, before_events=True),
+        | warning_figures(watched, recipe.rate_hz, min_steps, only),
+        "strict_warning": warning_figures(watched, recipe.rate_hz, min_steps, only, before_events=True),
     }
     return Figures(figures={f"{source.name}, {len(runs)} folds": figures}, text=_text(figures, recipe.rate_hz))
 
 
 def _watched(
     recording: Recording, probability: NDArray[np.float64], of: str, label: str, rename: dict[str, str]
-) -> Watched:
+) -> WatchedRecording:
     quiet = np.zeros(len(probability), bool)
     start = stop = 0
     for segment in recording.segments:
@@ -182,7 +188,7 @@ def _watched(
             start, stop = segment.start, segment.stop
         named = rename.get(segment.label or "", segment.label or "")
         quiet[segment.start : segment.stop] = bool(named) and named != label
-    return Watched(recording.path, probability, quiet, start, stop)
+    return WatchedRecording(recording.path, probability, quiet, start, stop)
 
 
 def _text(figures: dict[str, Any], rate_hz: float) -> str:
@@ -194,12 +200,14 @@ def _text(figures: dict[str, Any], rate_hz: float) -> str:
         f"event; accuracy (%) by observed share of the segment, {figures['clips']} segments, AUC "
         f"{100 * overall['auc']:.1f}:",
         "",
-        "| segments | AUC | " + " | ".join(f"{ratio:.0%}" for ratio in RATIOS) + " |",
-        "|---|---|" + "---|" * len(RATIOS),
+        table(
+            ("segments", "AUC", *(f"{ratio:.0%}" for ratio in RATIOS)),
+            [
+                (name, *(f"{100 * share:.1f}" for share in (float(np.mean(accuracies)), *accuracies)))
+                for name, accuracies in rows.items()
+            ],
+        ),
     ]
-    for name, found in rows.items():
-        cells = [f"{100 * share:.1f}" for share in (float(np.mean(found)), *found)]
-        lines.append(f"| {name} | " + " | ".join(cells) + " |")
     where = f" in recordings named {warned['only']}" if warned["only"] else ""
     lines += [
         "",
@@ -209,17 +217,30 @@ def _text(figures: dict[str, Any], rate_hz: float) -> str:
         "an event alone, once of the time before events too. An alarm that was on already when the event began is no "
         "warning.",
         "",
-        "| threshold set on | warned in time | median s before the end | later | not at all "
-        "| false alarms without event | false alarms before events | thresholds |",
-        "|---|---|---|---|---|---|---|---|",
+        table(
+            (
+                "threshold set on",
+                *("warned in time", "median s before the end", "later", "not at all"),
+                *("false alarms without event", "false alarms before events", "thresholds"),
+            ),
+            [
+                _warning_row("recordings without event", warned),
+                _warning_row("all quiet time", figures["strict_warning"]),
+            ],
+        ),
     ]
-    for name, found in (("recordings without event", warned), ("all quiet time", figures["strict_warning"])):
-        seconds = "-" if found["warning_s_median"] is None else f"{found['warning_s_median']:.2f}"
-        lines.append(
-            f"| {name} | {found['warned_in_time']} of {found['events']} | {seconds} "
-            f"| {found['late']} | {found['missed']} "
-            f"| {found['false_alarms']} in {found['quiet_minutes']:.1f} min "
-            f"| {found['false_alarms_before_events']} in {found['quiet_minutes_before_events']:.1f} min "
-            f"| {', '.join(f'{t:g}' for t in found['thresholds'])} |"
-        )
     return "\n".join(lines)
+
+
+def _warning_row(name: str, counts: dict[str, Any]) -> tuple[str, ...]:
+    """A row: what came of thresholds that were set on the time called `name`."""
+    return (
+        name,
+        f"{counts['warned_in_time']} of {counts['events']}",
+        "-" if counts["warning_s_median"] is None else f"{counts['warning_s_median']:.2f}",
+        str(counts["late"]),
+        str(counts["missed"]),
+        f"{counts['false_alarms']} in {counts['quiet_minutes']:.1f} min",
+        f"{counts['false_alarms_before_events']} in {counts['quiet_minutes_before_events']:.1f} min",
+        ", ".join(f"{t:g}" for t in counts["thresholds"]),
+    )

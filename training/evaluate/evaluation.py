@@ -4,21 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Self
 
 import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict
+from pydantic import ValidationError
 
 from inkling.models.bundle import load, verify_graph
 from inkling.models.bundle.schema import SPEC_FILE, Calibration, FrameInput, PoseInput, StoppingRule
 from inkling.models.calibration import temperatures
 from inkling.training.calibrate.stopping_rule import Watched, measured
 from inkling.training.calibrate.validation import background_of, watched
-from inkling.training.data.corpus import Corpus, load_corpus
+from inkling.training.data.corpus import Corpus, Example, load_corpus
 from inkling.training.errors import ConfigError
+from inkling.training.evaluate.clip_reports import worst_clips
 from inkling.training.evaluate.corruptions import conditions, corrupted
 from inkling.training.evaluate.onnx_graph import OnnxGraph, bundle_predictor
+from inkling.training.evaluate.reliability import reliability
+from inkling.training.evaluate.set_report import (
+    CalibrationScores,
+    Condition,
+    PromiseScores,
+    ReportPart,
+    Scores,
+    SetReport,
+)
 from inkling.training.recipe.recipe import Recipe, read_recipe
 from inkling.training.run import Run
 from inkling.training.scores import (
@@ -27,7 +36,6 @@ from inkling.training.scores import (
     Ints,
     Predict,
     accuracy,
-    auc,
     brier_score,
     calibration_error,
     confusion,
@@ -38,73 +46,26 @@ from inkling.training.scores import (
 )
 
 
-class Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+class Training(ReportPart):
+    """How the measured model came to be, as far as is known.
 
-
-class Scores(Part):
-    """Accuracy at each of the ten observation ratios, and its mean; shares in [0, 1]."""
-
-    accuracy: tuple[float, ...]
-    auc: float
-
-    @classmethod
-    def of(cls, accuracies: Floats) -> Self:
-        return cls(accuracy=tuple(round(float(a), 5) for a in accuracies), auc=round(auc(accuracies), 5))
-
-
-class Condition(Part):
-    """Scores where every label of the model may be answered, and where only those of the data set may."""
-
-    joint: Scores
-    own: Scores
-
-
-class CalibrationScores(Part):
-    """Expected calibration error, mean negative log-likelihood (nats) and Brier score, over clips and ratios.
-
-    The error and the Brier score also at each of the ten ratios.
+    data: a sentence about each data set. validation_auc: in [0, 1]. folds: parts that it was validated in, 0: a share
+    of the clips was kept out.
     """
 
-    error: float
-    surprise: float
-    brier: float
-    error_at: tuple[float, ...]
-    brier_at: tuple[float, ...]
+    data: tuple[str, ...]
+    seed: int
+    train_clips: int | None = None
+    validation_clips: int | None = None
+    validation_auc: float | None = None
+    teacher_auc: float | None = None
+    folds: int = 0
+    created: str
+    git_commit: str
+    libraries: dict[str, str]
 
 
-class PromiseScores(Part):
-    """What became of a promise on test clips: of `committed` ones `wrong` were; None: nothing was promised.
-
-    share: of the action that was needed, and seconds until then, on average over the committed ones. never: share of
-    the clips that were never committed on.
-    """
-
-    error_rate: float
-    threshold: float | None
-    committed: int = 0
-    wrong: int = 0
-    error: float | None = None
-    share: float | None = None
-    seconds: float | None = None
-    never: float | None = None
-
-
-class SetReport(Part):
-    """One data set's test clips."""
-
-    clips: int
-    own_labels: tuple[str, ...]
-    conditions: dict[str, Condition]
-    raw: CalibrationScores
-    calibrated: CalibrationScores
-    promises: dict[str, tuple[PromiseScores, ...]] = {}
-    """By condition; of a model that has a stopping rule."""
-    confusion: tuple[tuple[int, ...], ...]
-    """At the whole clip, clean: rows true labels, columns answers, in the order of the model's labels."""
-
-
-class Evaluation(Part):
+class Evaluation(ReportPart):
     """Everything measured; `evaluation.json`."""
 
     model: str
@@ -115,6 +76,17 @@ class Evaluation(Part):
     stopping: StoppingRule | None = None
     ratios: tuple[float, ...] = RATIOS
     sets: dict[str, SetReport]
+    training: Training | None = None
+
+
+def read_evaluation(path: Path) -> Evaluation | None:
+    """An `evaluation.json`, None where there is none. Raises ConfigError when it is of another release."""
+    try:
+        return Evaluation.model_validate_json(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValidationError) as error:
+        raise ConfigError(f"{path} is of another release: run inkling train evaluate again") from error
 
 
 def measure(
@@ -124,36 +96,19 @@ def measure(
     corpus: Corpus,
     calibration: Calibration,
     stopping: StoppingRule | None = None,
+    training: Training | None = None,
 ) -> Evaluation:
     """Measure a predictor on all test sets of a corpus. Raises ConfigError when there are no test clips."""
     tests = corpus.tests()
     if not tests:
-        raise ConfigError(f"recipe {recipe.name}: no data set has clips of the split 'test'")
-    sets = {}
-    for name, examples in tests.items():
-        own, at, targets = corpus.own_labels[name], ratio_steps(examples), targets_of(examples)
-        logits: dict[str, Floats] = {}
-        promises: dict[str, tuple[PromiseScores, ...]] = {}
-        for what, how in conditions(examples).items():
-            seen = corrupted(examples, how)
-            steps = step_logits(predict, seen)
-            logits[what] = np.stack([clip[rows] for clip, rows in zip(steps, at, strict=True)])
-            if stopping is not None:
-                clips = watched(steps, seen, calibration, recipe.rate_hz)
-                promises[what] = _promises(clips, stopping, background_of(recipe, corpus.labels), recipe.rate_hz)
-        heat = temperatures(calibration, at / recipe.rate_hz)
-        sets[name] = SetReport(
-            clips=len(examples),
-            own_labels=tuple(corpus.labels[i] for i in own),
-            conditions={
-                what: Condition(joint=Scores.of(accuracy(found, targets)), own=Scores.of(accuracy(found, targets, own)))
-                for what, found in logits.items()
-            },
-            raw=_calibration(logits["clean"], targets, np.ones_like(heat)),
-            calibrated=_calibration(logits["clean"], targets, heat),
-            promises=promises,
-            confusion=tuple(tuple(row) for row in confusion(logits["clean"], targets).tolist()),
+        raise ConfigError(
+            f"recipe {recipe.name}: no data set has clips of the split 'test' "
+            "(inkling train prepare videos and prepare poses keep some for it)"
         )
+    sets = {
+        name: _measure_set(recipe, predict, corpus, corpus.own_labels[name], examples, calibration, stopping)
+        for name, examples in tests.items()
+    }
     return Evaluation(
         model=model,
         recipe=recipe.name,
@@ -162,16 +117,78 @@ def measure(
         calibration=calibration,
         stopping=stopping,
         sets=sets,
+        training=training,
     )
 
 
-def evaluate_run(run: Run, data: Path | str = ".", seed: int | None = None) -> Evaluation:
-    """Measure a run's student, by default that of the seed with the best validation AUC. Raises TrainingError."""
+def _measure_set(
+    recipe: Recipe,
+    predict: Predict,
+    corpus: Corpus,
+    own: tuple[int, ...],
+    examples: list[Example],
+    calibration: Calibration,
+    stopping: StoppingRule | None,
+) -> SetReport:
+    at, targets, labels = ratio_steps(examples), targets_of(examples), corpus.labels
+    clean: list[Floats] = []
+    logits: dict[str, Floats] = {}
+    promises: dict[str, tuple[PromiseScores, ...]] = {}
+    for condition, corruption in conditions(examples).items():
+        seen = corrupted(examples, corruption)
+        steps = step_logits(predict, seen)
+        clean = clean or steps  # the first condition
+        logits[condition] = np.stack([clip[rows] for clip, rows in zip(steps, at, strict=True)])
+        if stopping is not None:
+            clips = watched(steps, seen, calibration, recipe.rate_hz)
+            promises[condition] = _promises(clips, stopping, background_of(recipe, labels), recipe.rate_hz)
+    at_ratios, temperature = logits["clean"], temperatures(calibration, at / recipe.rate_hz)
+    return SetReport(
+        clips=len(examples),
+        own_labels=tuple(labels[i] for i in own),
+        conditions={
+            name: Condition(joint=Scores.of(accuracy(scores, targets)), own=Scores.of(accuracy(scores, targets, own)))
+            for name, scores in logits.items()
+        },
+        raw=_calibration(at_ratios, targets, np.ones_like(temperature)),
+        calibrated=_calibration(at_ratios, targets, temperature),
+        promises=promises,
+        confusion=tuple(tuple(row) for row in confusion(at_ratios, targets).tolist()),
+        by_label={
+            labels[i]: Scores.of(accuracy(at_ratios[targets == i], targets[targets == i])).accuracy
+            for i in own
+            if (targets == i).any()
+        },
+        reliability={
+            "before": reliability(at_ratios, targets),
+            "after": reliability(at_ratios, targets, temperature),
+        },
+        worst=worst_clips(clean, at, examples, calibration, labels, recipe.rate_hz),
+    )
+
+
+def evaluate_run(run: Run, data: Path | str | None = None, seed: int | None = None) -> Evaluation:
+    """Measure a run's student, by default that of the seed with the best validation AUC. Raises TrainingError.
+
+    data: where data set paths start, by default where they did for the fit.
+    """
     result = run.chosen(seed)
-    corpus = load_corpus(_measured(run.recipe), data)
+    corpus = load_corpus(_measured(run.recipe), run.data_root(data))
     _same_labels(result.labels, corpus)
+    training = Training(
+        data=(*result.origins, *result.pretrained_on),
+        seed=result.seed,
+        train_clips=result.train_clips,
+        validation_clips=result.val_clips,
+        validation_auc=round(result.student_auc, 5),
+        teacher_auc=None if result.teacher_auc is None else round(result.teacher_auc, 5),
+        folds=run.recipe.validation.folds,
+        created=result.created,
+        git_commit=result.git_commit,
+        libraries=result.libraries,
+    )
     name = f"{run.recipe.name}, seed {result.seed}"
-    return measure(name, run.recipe, run.student(result), corpus, result.calibration, result.stopping)
+    return measure(name, run.recipe, run.student(result), corpus, result.calibration, result.stopping, training)
 
 
 def evaluate_bundle(directory: Path | str, recipe: Recipe | None = None, data: Path | str = ".") -> Evaluation:
@@ -189,8 +206,15 @@ def evaluate_bundle(directory: Path | str, recipe: Recipe | None = None, data: P
         raise ConfigError(f"recipe {recipe.name} has another {what} or rate than bundle {spec.name}")
     graph = OnnxGraph(bundle.step)
     verify_graph(bundle, graph)
-    name = f"{spec.name} {spec.version}"
-    return measure(name, recipe, bundle_predictor(bundle, graph), corpus, spec.calibration, spec.stopping)
+    validation = spec.quality.get("validation", {})
+    training = Training(
+        validation_clips=validation.get("clips"),
+        validation_auc=validation.get("auc"),
+        folds=recipe.validation.folds,
+        **spec.provenance.model_dump(include={"data", "seed", "created", "git_commit", "libraries"}),
+    )
+    name, predict = f"{spec.name} {spec.version}", bundle_predictor(bundle, graph)
+    return measure(name, recipe, predict, corpus, spec.calibration, spec.stopping, training)
 
 
 def _measured(recipe: Recipe) -> Recipe:
@@ -202,16 +226,10 @@ def _fits(takes: PoseInput | FrameInput, corpus: Corpus) -> bool:
     """Whether the clips are what a bundle takes."""
     if isinstance(takes, PoseInput):
         return isinstance(corpus.input, PoseInput) and corpus.skeleton.joints == takes.skeleton.joints
+    if not isinstance(corpus.input, FrameInput):
+        return False
     frames = all(e.pose.dtype == torch.uint8 for e in corpus.examples)  # a whole bundle cannot take features
-    return (
-        frames
-        and isinstance(corpus.input, FrameInput)
-        and (corpus.input.shape, corpus.input.fit)
-        == (
-            takes.shape,
-            takes.fit,
-        )
-    )
+    return frames and (corpus.input.shape, corpus.input.fit) == (takes.shape, takes.fit)
 
 
 def is_bundle(directory: Path | str) -> bool:
@@ -219,13 +237,13 @@ def is_bundle(directory: Path | str) -> bool:
     return (Path(directory) / SPEC_FILE).exists()
 
 
-def _calibration(logits: Floats, targets: Ints, heat: Floats) -> CalibrationScores:
-    """logits (N, 10, K), heat (N, 10)."""
-    stages = [(logits[:, i : i + 1], targets, heat[:, i : i + 1]) for i in range(len(RATIOS))]
+def _calibration(logits: Floats, targets: Ints, temperature: Floats) -> CalibrationScores:
+    """logits (N, 10, K), temperature (N, 10)."""
+    stages = [(logits[:, i : i + 1], targets, temperature[:, i : i + 1]) for i in range(len(RATIOS))]
     return CalibrationScores(
-        error=round(calibration_error(logits, targets, heat), 5),
-        surprise=round(surprise(logits, targets, heat), 5),
-        brier=round(brier_score(logits, targets, heat), 5),
+        error=round(calibration_error(logits, targets, temperature), 5),
+        surprise=round(surprise(logits, targets, temperature), 5),
+        brier=round(brier_score(logits, targets, temperature), 5),
         error_at=tuple(round(calibration_error(*stage), 5) for stage in stages),
         brier_at=tuple(round(brier_score(*stage), 5) for stage in stages),
     )
@@ -234,14 +252,14 @@ def _calibration(logits: Floats, targets: Ints, heat: Floats) -> CalibrationScor
 def _promises(
     clips: Sequence[Watched], rule: StoppingRule, background: int | None, rate_hz: float
 ) -> tuple[PromiseScores, ...]:
-    found = []
+    scores = []
     for promise in rule.promises:
         if promise.threshold is None:
-            found.append(PromiseScores(error_rate=promise.error_rate, threshold=None))
+            scores.append(PromiseScores(error_rate=promise.error_rate, threshold=None))
             continue
         kept = measured(clips, promise.threshold, rule.min_steps, background, rate_hz)
         some = kept.committed > 0
-        found.append(
+        scores.append(
             PromiseScores(
                 error_rate=promise.error_rate,
                 threshold=promise.threshold,
@@ -253,7 +271,7 @@ def _promises(
                 never=round(kept.never, 5),
             )
         )
-    return tuple(found)
+    return tuple(scores)
 
 
 def _same_labels(labels: tuple[str, ...], corpus: Corpus) -> None:

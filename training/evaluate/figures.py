@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from inkling.training.errors import ConfigError
 
 
 class Figures(BaseModel):
@@ -15,3 +18,11 @@ class Figures(BaseModel):
     figures: dict[str, Any]
     text: str
     """Markdown."""
+
+
+def read_figures(path: Path) -> Figures:
+    """Figures as `inkling train warnings --out` writes them. Raises ConfigError."""
+    try:
+        return Figures.model_validate_json(path.read_text(encoding="utf-8"))
+    except (OSError, ValidationError) as error:
+        raise ConfigError(f"{path} has no figures of inkling train warnings --out") from error

@@ -1,4 +1,4 @@
-"""`step.onnx` in onnxruntime, for training: parity, verification, evaluation of finished bundles."""
+"""A bundle's graphs in onnxruntime, for training: parity, verification, evaluation of finished bundles."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-from inkling.models.bundle import Bundle, run_vector
+from inkling.models.arrays import Array
+from inkling.models.bundle import Bundle, run_vector, verify_graph, verify_rows
 from inkling.models.bundle.verify import TensorInfo
 from inkling.training.errors import ExportError
 
@@ -21,21 +21,30 @@ DTYPES = {"tensor(float)": "float32", "tensor(int64)": "int64", "tensor(uint8)":
 class OnnxGraph:
     """A `inkling.models.bundle.StepGraph` on the CPU. Raises ExportError when onnxruntime is not installed."""
 
-    def __init__(self, step: bytes) -> None:
+    def __init__(self, model: bytes) -> None:
         try:
             import onnxruntime
         except ImportError as error:
-            raise ExportError("onnxruntime is not installed; install the extra cpu beside train") from error
+            raise ExportError("onnxruntime is not installed; in a checkout: pip install '.[train,cpu]'") from error
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = len(os.sched_getaffinity(0))
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        self._session = onnxruntime.InferenceSession(step, options, providers=["CPUExecutionProvider"])
+        self._session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
         self.inputs = {node.name: _info(node) for node in self._session.get_inputs()}
         self.outputs = {node.name: _info(node) for node in self._session.get_outputs()}
 
-    def run(self, feeds: Mapping[str, NDArray[Any]], /) -> dict[str, NDArray[Any]]:
+    def run(self, feeds: Mapping[str, Array], /) -> dict[str, Array]:
         names = list(self.outputs)
         return dict(zip(names, self._session.run(names, dict(feeds)), strict=True))
+
+
+def verified_graph(bundle: Bundle) -> OnnxGraph:
+    """The bundle's step, ready to run, after each of its graphs was verified. Raises BundleError when one is wrong."""
+    step = OnnxGraph(bundle.step)
+    verify_graph(bundle, step)
+    if bundle.rows is not None:
+        verify_rows(bundle, OnnxGraph(bundle.rows), step)
+    return step
 
 
 def bundle_predictor(bundle: Bundle, graph: OnnxGraph) -> Callable[[Tensor], Tensor]:

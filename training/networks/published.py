@@ -42,7 +42,7 @@ PUBLISHED = {
 }
 
 CHUNK = 1 << 20
-Progress = Callable[[int, int], None]
+BytesProgress = Callable[[int, int], None]
 """Receives bytes so far and in all (0 where the server does not say)."""
 
 
@@ -57,7 +57,7 @@ def weights_folder() -> Path:
 def fetch(
     published: Published,
     folder: Path | None = None,
-    progress: Progress = lambda done, total: None,
+    progress: BytesProgress = lambda done, total: None,
     timeout_s: float = 30.0,
 ) -> Path:
     """Fetch a file, or continue to; returns where it lies. What is there and right is not fetched again.
@@ -81,7 +81,7 @@ def fetch(
     return path
 
 
-def _download(url: str, partial: Path, progress: Progress, timeout_s: float) -> None:
+def _download(url: str, partial: Path, progress: BytesProgress, timeout_s: float) -> None:
     have = partial.stat().st_size if partial.exists() else 0
     headers = {"Range": f"bytes={have}-"} if have else {}
     with httpx.stream("GET", url, headers=headers, timeout=timeout_s, follow_redirects=True) as response:

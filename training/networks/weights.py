@@ -23,7 +23,6 @@ from inkling.models.resize import PIXELS_VERSION
 from inkling.training.errors import TrainingError
 from inkling.training.networks.published import PUBLISHED, weights_folder
 
-CLASSIFIERS = ("fc.", "classifier.", "new_fc.", "cls_head.")
 _NAMED_DIGEST = re.compile(r"-([0-9a-f]{8,64})\.[a-z.]+$")
 
 

@@ -6,7 +6,6 @@ One `.npz`: `keypoints` (sum of T, 15, 2), already centred and scaled; `offsets`
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
@@ -14,6 +13,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from inkling.models.npz import BadNpz, read_npz_file
 from inkling.training.data.pose_dataset import DatasetFile, NewClip, write
 from inkling.training.errors import DataError, Problem
 
@@ -37,10 +37,9 @@ def prepare(source: Path | str, out: Path | str, split: int = 1) -> int:
     source = Path(source)
     names = ("keypoints", "offsets", "labels", *(f"split{number}" for number in SPLITS))
     try:
-        with source.open("rb") as file:  # np.load leaves files open that it cannot read
-            found = np.load(file, allow_pickle=False)
-            arrays = {name: found[name] for name in names}
-    except (OSError, KeyError, ValueError, EOFError, IndexError, TypeError, zipfile.BadZipFile) as error:
+        found = read_npz_file(source, names)
+        arrays = {name: found[name] for name in names}
+    except (OSError, KeyError, BadNpz) as error:
         reason = f"is no file of JHMDB-14, which has {', '.join(names)} ({error})"
         raise DataError([Problem(source, None, reason)]) from error
     keypoints, offsets, clips = arrays["keypoints"], arrays["offsets"], len(arrays["labels"])

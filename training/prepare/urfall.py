@@ -23,7 +23,7 @@ from inkling.training.data.pose_dataset import CLIPS_FILE, Split
 from inkling.training.errors import DataError, Problem
 from inkling.training.prepare import videos
 from inkling.training.prepare.decode import Plan
-from inkling.training.prepare.videos import Prepared, Progress
+from inkling.training.prepare.videos import Prepared, VideoDone
 
 FOLDS = 5
 FPS = 30.0
@@ -44,7 +44,7 @@ def prepare(
     plan: Plan,
     *,
     workers: int | None = None,
-    progress: Progress = lambda done, total, what: None,
+    progress: VideoDone = lambda done, total, what: None,
 ) -> Prepared:
     """Prepare the recordings and write the six data set folders. Raises DataError."""
     source, out = Path(source), Path(out)

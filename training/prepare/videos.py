@@ -1,7 +1,8 @@
 """Videos -> prepared clips: frames at the model's size and rate, or a frozen extractor's features of them.
 
 The source is a folder of class folders (`LABEL/*.mp4`, or `train|val|test/LABEL/*.mp4`), or has a `clips.csv` with the
-columns `path,label[,split,start_s,end_s,group]`; several rows of one path are segments of one recording.
+columns `path,label[,split,start_s,end_s,group]`; several rows of one path are segments of one recording. Where it
+names no test clips, some are drawn (`prepare.splits`).
 
 Every array is keyed by what it is made of: the file's content, size, rate and preprocessing, and the extractor. So a
 killed preparation continues, an unchanged one does nothing, and no array is ever reused for something else. Frames are
@@ -24,16 +25,18 @@ from typing import Literal
 import numpy as np
 
 from inkling.models.networks import FrameConfig
-from inkling.training.data.frame_dataset import ClipsFile, Row, read_rows
+from inkling.training.data.frame_dataset import ClipsFile, Row
 from inkling.training.data.pose_dataset import CLIPS_FILE, DATASET_FILE
 from inkling.training.errors import DataError, Problem
 from inkling.training.files import write_text
 from inkling.training.networks.weights import extractor_id
 from inkling.training.prepare.decode import BrokenVideo, Plan, prepare_one
+from inkling.training.prepare.source_rows import find_rows
+from inkling.training.prepare.splits import TEST_SHARE, group_of, with_test_split
 
 VIDEO_ENDINGS = frozenset({".mp4", ".mkv", ".avi", ".mov", ".webm", ".mpg", ".mpeg", ".m4v", ".ts", ".wmv", ".flv"})
 Broken = Literal["fail", "skip"]
-Progress = Callable[[int, int, str], None]
+VideoDone = Callable[[int, int, str], None]
 """Receives recordings done, recordings in all, and what there is to say about the last one (mostly nothing)."""
 
 
@@ -54,6 +57,10 @@ class Prepared:
     frames: int
     """Frames kept of those made now."""
     skipped: tuple[Problem, ...]
+    rows: tuple[Row, ...]
+    """The clips as written: their files in the source, their labels and splits."""
+    split: str = ""
+    """A sentence on test clips that were drawn; empty where the source named them."""
 
 
 def prepare(
@@ -67,17 +74,19 @@ def prepare(
     workers: int | None = None,
     about: str = "",
     terms: str = "",
-    progress: Progress = lambda done, total, what: None,
+    test_share: float = TEST_SHARE,
+    progress: VideoDone = lambda done, total, what: None,
 ) -> Prepared:
     """Prepare all recordings of `source` into the folder `out`.
 
-    rows: instead of what `source` says. files: where arrays lie, relative to `out`. broken: whether a video that cannot
-    be decoded ends it, after all others were tried, or is left out. workers: processes, by default one per core.
+    rows: instead of what `source` says, with its splits. files: where arrays lie, relative to `out`. broken: whether a
+    video that cannot be decoded ends it, after all others were tried, or is left out. workers: processes, by default
+    one per core. test_share: the share to keep for testing where `source` names no test clips; 0: none.
     Raises DataError with every problem found.
     """
     source, out = Path(source), Path(out)
-    rows = find_rows(source) if rows is None else rows
-    paths = sorted({row.path for row in rows})
+    whole = find_rows(source, VIDEO_ENDINGS) if rows is None else rows
+    paths = sorted({row.path for row in whole})
     arrays = out / files
     arrays.mkdir(parents=True, exist_ok=True)
     names: dict[str, str] = {}
@@ -118,8 +127,16 @@ def prepare(
         about=about,
         terms=terms,
     )
-    write_description(out, description, [(names[row.path], row) for row in rows if row.path in names])
-    return Prepared(len(names), made, frames, tuple(problems))
+    decodable = [row for row in whole if row.path in names]
+    split = with_test_split(decodable, test_share if rows is None else 0)
+    write_description(out, description, [(names[row.path], row) for row in split.rows])
+    return Prepared(len(names), made, frames, tuple(problems), split.rows, split.sentence)
+
+
+def summary(done: Prepared, out: Path) -> str:
+    """A preparation in a line."""
+    skipped = f", {len(done.skipped)} broken ones left out" if done.skipped else ""
+    return f"{done.recordings} recordings in {out}, {done.made} of them new{skipped}"
 
 
 def write_description(out: Path, about: ClipsFile, rows: Sequence[tuple[str, Row]]) -> None:
@@ -131,30 +148,6 @@ def write_description(out: Path, about: ClipsFile, rows: Sequence[tuple[str, Row
     writer.writerow(("path", "label", "split", "start_s", "end_s", "group"))
     for name, row in rows:
         end = "" if row.end_s == float("inf") else f"{row.end_s:.6g}"
-        writer.writerow((name, row.label, row.split, f"{row.start_s:.6g}", end, row.group or row.path))
+        writer.writerow((name, row.label, row.split, f"{row.start_s:.6g}", end, group_of(row)))
     write_text(out / DATASET_FILE, toml)
     write_text(out / CLIPS_FILE, table.getvalue())
-
-
-def find_rows(source: Path) -> list[Row]:
-    """What a folder of videos says about itself. Raises DataError."""
-    table = source / CLIPS_FILE
-    if table.exists():
-        rows, problems = read_rows(table, ("path", "label"))
-        problems += [
-            Problem(table, row.line, f"{row.path}: no such file") for row in rows if not (source / row.path).is_file()
-        ]
-        if problems:
-            raise DataError(problems)
-        return rows
-    found: list[Row] = []
-    for path in sorted(source.glob("**/*")):
-        parts = path.relative_to(source).parts
-        if path.suffix.lower() not in VIDEO_ENDINGS or len(parts) < 2:
-            continue
-        split = parts[0] if parts[0] in ("train", "val", "test") and len(parts) > 2 else "train"
-        label = parts[1] if len(parts) > 2 and split == parts[0] else parts[0]
-        found.append(Row.model_validate({"line": 0, "path": "/".join(parts), "label": label, "split": split}))
-    if not found:
-        raise DataError([Problem(source, None, f"has neither {CLIPS_FILE} nor videos in class folders")])
-    return found

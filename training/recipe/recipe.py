@@ -13,6 +13,7 @@ from __future__ import annotations
 import hashlib
 import os
 import tomllib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -20,9 +21,11 @@ from pydantic import Field, ValidationError, model_validator
 
 from inkling.models.bundle.schema import Name, Positive
 from inkling.models.networks import FrameConfig, PoseConfig, StudentConfig, TeacherConfig
+from inkling.models.problems import all_problems
 from inkling.training.augment.frames import PixelAugmentation
 from inkling.training.augment.poses import Augmentation
 from inkling.training.errors import ConfigError
+from inkling.training.recipe.changes import changed
 from inkling.training.recipe.sections import (
     Background,
     Count,
@@ -50,47 +53,63 @@ _ADDED = {
     "augmentation": {"short": 0.0},
     "validation": {"folds": 0},
 }
-"""Sections and keys that there were not always, and what was done before: in digests only where they say something
-else, so that runs that were begun before go on."""
+"""Sections and keys of later releases, with the value that stands for what earlier ones did. Digests leave a key out
+where it has that value, so that runs begun earlier still continue."""
 
 
 class Recipe(Section):
     """The whole file."""
 
     name: Name
+    """Name of the recipe, and of the bundle that is exported from it."""
     datasets: Annotated[tuple[Source, ...], Field(min_length=1)]
+    """The data set folders."""
     pretraining: Pretraining | None = None
-    """What is learned first, of other data sets."""
+    """Other data sets, to be learned first. By default none."""
     rate_hz: Positive
-    """Steps of the model in a second. On the progress clock, how many levels its features take for a second."""
+    """Steps of the model in a second. With `clock = "progress"`: the levels that stand for a second in its features."""
     clock: Literal["rate", "progress"] = "rate"
-    """What a step is: a tick of `rate_hz`, as it is served, or one of `levels` equal parts of a clip, as in paper A."""
+    """What a step is: a tick of `rate_hz`, as the service runs it, or one of `levels` equal parts of a clip, as in
+    paper A."""
     levels: Count = 10
-    """Steps of every clip on the progress clock: step n sees the pose at which n / levels of the clip have passed."""
+    """With `clock = "progress"`: steps of every clip. Step n sees the pose at n / levels of the clip."""
     skeleton: str | None = None
-    """A skeleton that Inkling knows; by default that of the first data set."""
+    """A skeleton that Inkling knows. By default that of the first data set."""
     poses: PoseConfig = PoseConfig()
-    """What is known of poses at each step."""
+    """How poses become features."""
     frames: FrameConfig | None = None
-    """How frames become features; without it the clips are poses."""
+    """How frames become features. Without this section the clips are poses."""
     seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)] = (0,)
+    """Seeds to fit, one after the other. The one with the best validation AUC is exported."""
     labelled: Annotated[float, Field(gt=0, le=1)] = 1.0
-    """Share of the labelled training clips whose label is used, drawn per seed and class; the rest is unlabelled."""
+    """Share of the labelled training clips whose label is used, drawn for each seed and class. The others count as
+    unlabelled clips."""
     student: StudentConfig = StudentConfig()
+    """The causal network that is served."""
     teacher: TeacherConfig = TeacherConfig()
+    """The network that sees the whole clip."""
     distillation: Distillation = Distillation()
+    """What the student learns besides the labels."""
     fit: Fit = Fit()
+    """How the student is optimised."""
     fit_teacher: Fit | None = None
-    """By default as `fit`."""
+    """How the teacher is optimised. By default as `fit`."""
     augmentation: Augmentation = Augmentation()
+    """Random changes of training clips of poses."""
     streaming: Streaming = Streaming()
+    """Training clips that follow another one without a pause."""
     pixels: PixelAugmentation = PixelAugmentation()
-    """What `augmentation` is to poses, to frames."""
+    """Random changes of training clips of frames."""
     windows: WindowSection = WindowSection()
+    """How recordings of frames are cut for training."""
     validation: Validation = Validation()
+    """Which clips validate."""
     stopping: Stopping = Stopping()
+    """The promises of the bundle."""
     background: Background | None = None
+    """The label that means that nothing is happening. By default none."""
     bundle: Shipping = Shipping()
+    """What the bundle says that training cannot know."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -106,14 +125,14 @@ class Recipe(Section):
         if self.frames is not None and self.distillation.target == "neighbours":
             raise ValueError("neighbours are found among poses")
         if self.pretraining is not None:
-            self._begun_before(self.pretraining)
+            self._check_pretraining(self.pretraining)
         if self.clock == "progress":
-            self._progress()
+            self._check_progress()
         elif self.distillation.tau_levels is not None:
             raise ValueError('tau_levels belongs to clock = "progress"; the rate clock has tau_s')
         return self
 
-    def _begun_before(self, pretraining: Pretraining) -> None:
+    def _check_pretraining(self, pretraining: Pretraining) -> None:
         """Raise ValueError where other clips cannot be learned first."""
         if self.frames is not None:
             raise ValueError("pretraining is for clips of poses; a recipe on frames begins from [frames] weights")
@@ -124,7 +143,7 @@ class Recipe(Section):
             if os.path.normpath(source.path) in own:
                 raise ValueError(f"{source.path} is a data set of the recipe itself; pretraining is on others")
 
-    def _progress(self) -> None:
+    def _check_progress(self) -> None:
         """Raise ValueError where something would change the number of a clip's levels, or what they mean."""
         if self.frames is not None or self.background is not None:
             raise ValueError('clock = "progress" is for clips of poses without background')
@@ -191,17 +210,19 @@ def recipe_file(path: Path | str) -> Path:
     return shipped
 
 
-def read_recipe(path: Path | str) -> Recipe:
-    """Read a recipe file, or one of the shipped recipes by its bare name. Raises ConfigError with all problems."""
+def read_recipe(path: Path | str, changes: Sequence[str] = ()) -> Recipe:
+    """Read a recipe file, or one of the shipped recipes by its bare name.
+
+    changes: `KEY=VALUE` each, as `--set` takes them (`recipe.changes`). Raises ConfigError with all problems.
+    """
     path = recipe_file(path)
     try:
         fields = tomllib.loads(path.read_text(encoding="utf-8"))
         if "base" in fields:
             raise ConfigError(f"{path} is a study of several fits: inkling train reproduce runs it")
-        return Recipe.model_validate(fields)
+        return Recipe.model_validate(changed(fields, changes, Recipe))
     except ValidationError as error:
-        problems = [f"{'.'.join(str(part) for part in e['loc'])}: {e['msg']}" for e in error.errors()]
-        raise ConfigError("\n".join(f"{path}: {problem.removeprefix(': ')}" for problem in problems)) from error
+        raise ConfigError("\n".join(f"{path}: {problem}" for problem in all_problems(error))) from error
     except FileNotFoundError as error:
         raise ConfigError(f"{path}: no such file") from error
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:

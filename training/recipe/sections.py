@@ -1,4 +1,7 @@
-"""The sections of a recipe, each key with what it means and its default."""
+"""The sections of a recipe: each key with what it does and its default.
+
+The docstring below a key is its description: `recipe.keys` reads them, for `--set` and for the reference page.
+"""
 
 from __future__ import annotations
 
@@ -20,19 +23,21 @@ Occluded = Literal["missing", "keep"]
 class Section(BaseModel):
     """Base of every part of a recipe: unknown keys are errors, values do not change after reading."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
 class Source(Section):
-    """One data set folder. Its joints are mapped onto the recipe's skeleton, its labels renamed."""
+    """One data set folder. Its joints are mapped onto the recipe's skeleton."""
 
     path: Path
+    """The folder. A relative path starts at the folder given as `--data`."""
     rename: dict[str, str] = {}
-    """Old label -> new label, to merge classes of several sets; an empty new label makes the clips unlabelled."""
+    """Old label to new label, to merge the classes of several sets. An empty new label makes the clips unlabelled."""
     repeat: Count = 1
-    """How often an epoch sees each of its training clips."""
+    """How often an epoch sees each training clip of this set."""
     occluded: Occluded = "missing"
-    """What to do with annotators' guesses of hidden joints (confidence 0 with coordinates)."""
+    """What to do with joints that annotators marked as hidden but placed by guess (confidence 0 with coordinates):
+    `missing` drops the guess, `keep` trusts it."""
 
     @property
     def name(self) -> str:
@@ -40,17 +45,17 @@ class Source(Section):
 
 
 class Pretraining(Section):
-    """Clips of other data sets, to be learned before the recipe's own: by the student, and by each teacher.
+    """Other data sets, learned before the recipe's own: by the student, and by each teacher.
 
-    For recipes with few clips, and larger sets of the same kind. The training clips with a label are learned at the
-    recipe's rate and on its skeleton, with its augmentation, and optimised as `fit` and `fit_teacher` say. What a
-    network then knows of movement it keeps (its layers and its recurrence); what it answers it learns anew: the labels
-    of these sets are not among the model's. Nothing is validated or measured on them.
+    For recipes with few clips, and larger sets of the same kind. Only labelled training clips are used, at the recipe's
+    rate, on its skeleton and with its augmentation. The layers and the recurrence are kept; the classifier starts
+    fresh, so the labels of these sets are not among the model's. Nothing is validated or measured on them.
     """
 
     datasets: Annotated[tuple[Source, ...], Field(min_length=1)]
+    """The data set folders to learn first, written like `datasets` of the recipe."""
     epochs: Count = 15
-    """Instead of those of `fit` and `fit_teacher`."""
+    """Epochs on these clips. All else is as `fit` and `fit_teacher` say."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -61,37 +66,41 @@ class Pretraining(Section):
 
 
 class Background(Section):
-    """The label that means 'nothing is happening', and how many synthetic clips of it to add to the training clips."""
+    """The label that means that nothing is happening."""
 
     label: Annotated[str, Field(min_length=1)] = "idle"
+    """Its name. The model never decides for it, and it never becomes an event."""
     clips: Annotated[int, Field(ge=0)] = 0
+    """Synthetic clips of an idle body to add to the training clips."""
 
 
 class Distillation(Section):
-    """Weights of paper A: L = L_cls + alpha L_ts + beta L_self, the self target being `tau_s` seconds later.
-
-    alpha 0 trains no teacher (except for `pseudo_labels`).
-    """
+    """What the student learns besides the labels (paper A): L = L_cls + alpha L_ts + beta L_self."""
 
     alpha: NotNegative = 0.5
+    """Weight of L_ts: learn the answers of a teacher that sees the whole clip. 0 trains no teacher (unless
+    `pseudo_labels` needs one)."""
     beta: NotNegative = 0.5
+    """Weight of L_self: learn now what the student itself answers `tau_s` seconds later."""
     tau_s: Positive = 0.4
+    """Seconds between an answer and the later answer it learns from."""
     tau_levels: Count | None = None
-    """On the progress clock, instead of `tau_s`: how many levels later."""
+    """The same in levels, for `clock = "progress"`."""
     temperature: Positive = 1.0
-    """Softens both distributions of both distillation losses."""
+    """Divides the logits in both distillation losses. Above 1, small differences between labels count more."""
     teachers: Count = 1
-    """Teachers that differ by their seeds; the student learns from the mean of their probabilities."""
+    """Number of teachers, which differ by their seeds. The student learns from the mean of their probabilities."""
     unlabelled: NotNegative = 1.0
-    """How much more (or less) the teacher counts on clips without a label."""
+    """Weight of the teacher's loss on unlabelled clips; on labelled clips it is 1."""
     target: Literal["step", "clip", "neighbours"] = "step"
-    """What the student learns at each step: the teachers' answer to it, as in paper A; their mean answer to the whole
-    clip as it is; or what the labels of clips like it say (`distill.label_propagation`), for which no teacher is
-    trained."""
+    """What L_ts compares each step with. `step`: the teacher's answer at that step, as in paper A. `clip`: its mean
+    answer over the whole clip. `neighbours`: the labels of similar training clips; no teacher is trained
+    (`distill.label_propagation`)."""
     views: Annotated[int, Field(ge=0)] = 0
-    """Of the target `clip`: how many augmented versions of the clip are answered too, and averaged."""
+    """With `target = "clip"`: augmented versions of the clip whose answers are averaged in."""
     pseudo_labels: bool = False
-    """Take the answer to a whole clip for its label where it has none: a control, with alpha 0."""
+    """Train unlabelled clips on the teacher's most probable label, as if it were given. A control experiment; set
+    `alpha = 0` with it."""
 
     @property
     def taught(self) -> bool:
@@ -100,66 +109,77 @@ class Distillation(Section):
 
 
 class Streaming(Section):
-    """Training clips that follow the end of another one: the student then knows old state (`augment.joining`)."""
+    """Training clips of poses that begin where another clip ends (`augment.joining`).
+
+    In a stream the model rarely starts from a fresh state: so it learns to forget what was before.
+    """
 
     chance: Annotated[float, Field(ge=0, le=1)] = 0.25
+    """Chance that a clip is led in by another one."""
     longest_s: Positive = 4.0
-    """Seconds of the other clip that are kept, at most."""
+    """Longest part of the other clip that is kept, in seconds."""
     passage_s: NotNegative = 0.4
-    """Seconds from the one to the other."""
+    """Seconds in which the body moves from the last pose of the one to the first of the other."""
 
 
 class WindowSection(Section):
-    """Recordings of frames are trained on in windows, from anywhere in them."""
+    """Recordings of frames are trained on in windows, cut anywhere."""
 
     length_s: Positive = 3.2
+    """Length of a window in seconds."""
     speed: Annotated[float, Field(ge=1, le=4)] = 1.2
-    """Played at 1 / speed to speed times their speed."""
+    """A window is played between 1 / speed and speed times as fast."""
 
     def steps(self, rate_hz: float) -> int:
         return max(2, round(self.length_s * rate_hz))
 
 
 class Fit(Section):
-    """How one network is optimised; the defaults suit some hundred to some thousand clips."""
+    """How one network is optimised. The defaults suit some hundred to some thousand clips."""
 
     epochs: Count = 40
+    """Passes over the training clips."""
     batch_size: Count = 16
-    """Small batches are better for features that are standardised by them, and a fit has more steps."""
+    """Clips in a batch. Features are standardised by the batch, and small batches regularise more."""
     optimiser: Literal["adamw", "sgd"] = "adamw"
+    """The optimiser."""
     learning_rate: Positive = 3e-3
+    """Largest learning rate."""
     weight_decay: NotNegative = 0.05
+    """Weight decay."""
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
-    """Of sgd only."""
+    """Momentum of `sgd`; `adamw` has its own."""
     schedule: Literal["cosine", "constant"] = "cosine"
-    """Both after a linear warm-up over the first `warmup` share of the batches."""
+    """The learning rate after the warm-up: down to 0 along a cosine, or constant."""
     warmup: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    """Share of all batches over which the learning rate rises from 0."""
     clip_norm: Positive = 1.0
+    """Largest norm of the gradient; a longer one is scaled down."""
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    """Probability that is spread over all labels in the loss."""
     late: Annotated[float, Field(ge=-1, le=1)] = 0.0
-    """How much more than its first a clip's last steps count in the loss by labels: from 1 - late to 1 + late."""
+    """How the weight of a step in the loss by labels grows over a clip: from 1 - late to 1 + late."""
     ema: Annotated[float, Field(ge=0, lt=1)] = 0.99
-    """Decay of the averaged weights, which are the ones validated and kept; 0 turns averaging off."""
+    """Decay of the averaged weights, which are validated and kept. 0: no averaging."""
     precision: Literal["float32", "bfloat16"] = "float32"
-    """Of the matrix products; weights, losses and all measuring are float32 in any case."""
+    """Of matrix products. Weights, losses and everything measured are float32 in any case."""
 
 
 class Validation(Section):
-    """Clips to choose the epoch, to calibrate and to certify promises on, whole groups at a time.
+    """Clips that choose the epoch, set the calibration and certify the promises. Groups stay whole.
 
-    Either a share of the training clips is kept out, or all of them are trained on and validated by cross-fitting. Rows
-    of the split `val` are always kept out; where a data set has some, no further share is drawn from it.
+    Either a `share` of the training clips is kept out, or all clips are trained on and validated in `folds`. Rows of
+    the split `val` are always kept out; no further share is drawn from a data set that has some.
     """
 
     share: Annotated[float, Field(ge=0, lt=1)] = 0.15
-    """0 where nothing is chosen or calibrated on them (`inkling train reproduce`), or with `folds`."""
+    """Share of the training clips to keep out. Set it to 0 with `folds`."""
     folds: Annotated[int, Field(ge=0)] = 0
-    """Cross-fitting: the training clips in so many parts, each answered by a student that was trained on the others
-    only; calibration and promises come from these answers, and the student that is kept is trained on all clips. It
-    takes nothing from the training clips, and costs `folds` fits more. 0: a share is kept out. Of no
-    effect in `inkling train reproduce`."""
+    """Number of parts for cross-validation; 0: none. Each part is answered by a student trained on the other parts, and
+    these answers set the calibration and the promises. The student that is kept is trained on all clips. Costs `folds`
+    more fits. `inkling train reproduce` ignores it."""
     select: Literal["best", "last"] = "best"
-    """Which epoch is kept: the one with the best validation AUC, or the last."""
+    """Which epoch is kept: the one with the best validation AUC, or the last one."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -173,26 +193,30 @@ class Validation(Section):
 
 
 class Stopping(Section):
-    """The promises of the bundle: at which error rates it may be asked to commit to an action early.
+    """The promises of a bundle: how often a decision taken early may be wrong.
 
-    They are certified on `share` of the validation clips, whole groups, on which nothing else is fitted; calibration is
-    fitted on the others. Few clips certify little: 45 commitments, all of them right, are the least for 5 %.
+    Promises are certified on a part of the validation clips on which nothing else was fitted. Few clips certify little:
+    for 5 % at least 45 clips must be decided on, all of them rightly.
     """
 
     error_rates: Annotated[tuple[OpenShare, ...], Field(min_length=1)] = (0.01, 0.05, 0.1, 0.2)
+    """Error rates to certify. A client then asks for one of those that held."""
     delta: OpenShare = 0.1
-    """How likely a promise may be broken, over the draw of those clips."""
+    """Chance that a promise does not hold, over the draw of the validation clips."""
     min_steps: Count = 2
-    """Results in a row before it commits: a single flicker commits to nothing."""
+    """Steps in a row that must agree before a decision."""
     share: OpenShare = 0.5
+    """Share of the validation clips that certify, whole groups at a time. The others set the calibration."""
 
 
 class Shipping(Section):
     """What the bundle says that training cannot know."""
 
     title: str = ""
-    """The card's first sentence: what it recognises, for whom."""
+    """First sentence of the card: what the model recognises, and for whom."""
     limits: str = ""
-    """Where it fails, in sentences."""
+    """Where the model fails, in sentences, for the card."""
     gaps: Gaps = Gaps()
+    """What the service does about missing frames."""
     decision: DecisionRule = DecisionRule()
+    """When the service begins and ends an event."""

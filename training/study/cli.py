@@ -32,6 +32,10 @@ def add_verb(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> argp
     verb.add_argument("--methods", default="", help="only these methods, and the baseline")
     verb.add_argument("--labelled", default="", help="only these shares of labels, such as 0.1,1")
     verb.add_argument("--seeds", default="", help="other seeds than the study's, such as 0,1,2")
+    verb.add_argument(
+        "--set", action="append", default=[], dest="changes", metavar="KEY=VALUE",
+        help="change a key of the base recipe, such as fit.epochs=10; may be repeated",
+    )  # fmt: skip
     verb.set_defaults(run=_run)
     return verb
 
@@ -39,12 +43,15 @@ def add_verb(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> argp
 def _run(arguments: argparse.Namespace, console: Console) -> None:
     import torch
 
+    from inkling.training.recipe.changes import changed
+    from inkling.training.recipe.recipe import Recipe
     from inkling.training.study.runner import outcomes, reproduce
     from inkling.training.study.study import read_study
     from inkling.training.study.tables import write_tables
 
     torch.set_num_threads(1)  # a fit is many small steps: several studies at a time use more cores better
     whole, base = read_study(arguments.study)
+    base = changed(base, arguments.changes, Recipe)
     out: Path = arguments.out or Path("runs") / whole.name
     study = _part(whole, arguments)
     command = _command(arguments)
@@ -67,6 +74,7 @@ def _command(arguments: argparse.Namespace) -> str:
     """The command that gives the same tables, wherever data and results lie."""
     words = ["inkling train reproduce", Path(arguments.study).stem, "--data DATASETS"]
     words += [f"--on {text}" for text in arguments.on]
+    words += [f"--set {text}" for text in arguments.changes]
     for name in ("sets", "methods", "labelled", "seeds"):
         if getattr(arguments, name):
             words.append(f"--{name} {getattr(arguments, name)}")

@@ -24,7 +24,7 @@ from inkling.training.data.corpus import Corpus, Example, load_corpus
 from inkling.training.data.folds import Fold, draw_fold
 from inkling.training.distill.ensemble import Ensemble, whole_clip
 from inkling.training.distill.learner import Learner, StudentLearner
-from inkling.training.distill.plain_loop import optimise
+from inkling.training.distill.loop import train
 from inkling.training.distill.stages import first_student, first_teacher, student_learner, teacher_learner
 from inkling.training.errors import ConfigError
 from inkling.training.files import load_weights, save_weights, write_text
@@ -37,7 +37,7 @@ from inkling.training.study.study import Cell, Study
 Report = Callable[[str], None]
 
 
-class Outcome(BaseModel):
+class CellOutcome(BaseModel):
     """What one fit gave on the test clips; shares in [0, 1]. Validation AUC: None where no clips were kept out."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -64,16 +64,16 @@ class Outcome(BaseModel):
     git_commit: str
 
 
-def outcomes(study: Study, out: Path | str) -> list[Outcome]:
+def outcomes(study: Study, out: Path | str) -> list[CellOutcome]:
     """What is done of a study so far. Raises ConfigError."""
     found = ((cell, read_outcome(Path(out) / cell.path)) for cell in study.cells())
     return [outcome for _, outcome in found if outcome is not None]
 
 
-def read_outcome(path: Path) -> Outcome | None:
+def read_outcome(path: Path) -> CellOutcome | None:
     """An outcome's file, None where there is none. Raises ConfigError."""
     try:
-        return Outcome.model_validate_json(path.read_text(encoding="utf-8"))
+        return CellOutcome.model_validate_json(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None
     except (OSError, ValidationError) as error:
@@ -97,10 +97,7 @@ def reproduce(
     out = Path(out)
     cells = list(study.cells())
     recipes = {cell: study.recipe_of(cell, base) for cell in cells}
-    for cell, recipe in recipes.items():
-        done = read_outcome(out / cell.path)
-        if done is not None and done.recipe != recipe_key(recipe):
-            raise ConfigError(f"{out / cell.path} is of another recipe; remove it or choose another directory")
+    _refuse_other_recipes(recipes, out)
     clips: dict[tuple[Path, str], tuple[Corpus, str]] = {}
     for number, cell in enumerate(cells, 1):
         recipe = recipes[cell]
@@ -122,6 +119,14 @@ def reproduce(
         after()
 
 
+def _refuse_other_recipes(recipes: Mapping[Cell, Recipe], out: Path) -> None:
+    """Raise ConfigError where a finished fit was of another recipe."""
+    for cell, recipe in recipes.items():
+        done = read_outcome(out / cell.path)
+        if done is not None and done.recipe != recipe_key(recipe):
+            raise ConfigError(f"{out / cell.path} is of another recipe; remove it or choose another directory")
+
+
 def _clips_key(recipe: Recipe) -> str:
     """What decides how clips are read."""
     return recipe.model_dump_json(
@@ -136,7 +141,7 @@ class _Teachers:
     """On whole test clips."""
 
 
-def _fit(cell: Cell, recipe: Recipe, corpus: Corpus, digest: str, out: Path) -> Outcome:
+def _fit(cell: Cell, recipe: Recipe, corpus: Corpus, digest: str, out: Path) -> CellOutcome:
     begun = time.perf_counter()
     fold, test = draw_fold(corpus, recipe, cell.seed), _test_clips(corpus, recipe)
     labelled = sum(e.target != UNLABELLED for e in fold.train)
@@ -146,9 +151,9 @@ def _fit(cell: Cell, recipe: Recipe, corpus: Corpus, digest: str, out: Path) -> 
         _pretrained(first, recipe, corpus, f"student {cell.seed}", out)
     ensemble, begin = teachers.network if teachers is not None else None, first.network if first is not None else None
     learner = student_learner(recipe, corpus, fold, cell.seed, ensemble, begin)
-    validation = optimise(learner)
+    validation = train(learner, device="cpu")
     accuracies = accuracy(*ratio_logits(learner.network, test))
-    return Outcome(
+    return CellOutcome(
         set=cell.set,
         split=cell.split.name,
         labelled=cell.labelled,
@@ -216,7 +221,7 @@ def _trained(learner: Learner, weights: Path) -> None:
     if weights.exists():
         load_weights(learner.network, weights)
     else:
-        optimise(learner)
+        train(learner, device="cpu")
         save_weights(learner.network, weights)
 
 

@@ -21,14 +21,16 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Annotated, Any, Self
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from inkling.models.bundle.schema import Name
+from inkling.models.problems import all_problems, first_problem
 from inkling.training.errors import ConfigError
-from inkling.training.recipe.recipe import RECIPES, Recipe, recipe_file
+from inkling.training.recipe.recipe import Recipe, recipe_file
 from inkling.training.recipe.sections import Occluded, Section
 
 Share = Annotated[float, Field(gt=0, le=1)]
@@ -104,13 +106,10 @@ class Study(Section):
 
     def cells(self) -> Iterator[Cell]:
         """All fits: seed by seed, so that an unfinished study can be read early."""
-        for seed in self.seeds:
-            for name, wanted in self.sets.items():
-                for split in wanted.splits:
-                    for share in self.labelled:
-                        for method in self.methods:
-                            if method not in wanted.without:
-                                yield Cell(name, split, share, method, seed)
+        splits = [(name, split) for name, wanted in self.sets.items() for split in wanted.splits]
+        for seed, (name, split), share, method in product(self.seeds, splits, self.labelled, self.methods):
+            if method not in self.sets[name].without:
+                yield Cell(name, split, share, method, seed)
 
     def recipe_of(self, cell: Cell, base: Mapping[str, Any]) -> Recipe:
         """The recipe of one fit. base: the fields of the base recipe. Raises ConfigError."""
@@ -125,9 +124,7 @@ class Study(Section):
         try:
             return Recipe.model_validate(fields)
         except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(str(part) for part in first["loc"])
-            raise ConfigError(f"study {self.name}, {cell}: {where}: {first['msg']}") from error
+            raise ConfigError(f"study {self.name}, {cell}: {first_problem(error)}") from error
 
     def restricted(
         self,
@@ -182,8 +179,7 @@ def read_study(path: Path | str) -> tuple[Study, dict[str, Any]]:
             raise ConfigError(f"{file} is no study: it names no base recipe (inkling train fit takes recipes)")
         study = Study.model_validate(fields)
     except ValidationError as error:
-        problems = [f"{'.'.join(str(part) for part in e['loc'])}: {e['msg']}" for e in error.errors()]
-        raise ConfigError("\n".join(f"{file}: {problem}" for problem in problems)) from error
+        raise ConfigError("\n".join(f"{file}: {problem}" for problem in all_problems(error))) from error
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ConfigError(f"{file}: {error}") from error
     beside = file.parent / study.base
@@ -192,11 +188,6 @@ def read_study(path: Path | str) -> tuple[Study, dict[str, Any]]:
         return study, tomllib.loads(base.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ConfigError(f"{base}: {error}") from error
-
-
-def shipped_studies() -> list[str]:
-    """Names of the shipped studies."""
-    return sorted(path.stem for path in RECIPES.glob("*.toml") if is_study(path))
 
 
 def is_study(path: Path) -> bool:

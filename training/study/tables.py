@@ -12,8 +12,9 @@ from matplotlib.figure import Figure
 from pydantic import BaseModel, ConfigDict
 
 from inkling.training.files import write_text
+from inkling.training.markdown import table
 from inkling.training.scores import RATIOS
-from inkling.training.study.runner import Outcome
+from inkling.training.study.runner import CellOutcome
 from inkling.training.study.statistics import Estimate, estimate, paired
 from inkling.training.study.study import Study
 
@@ -25,7 +26,7 @@ initial weights, of all methods alike. Of several splits a seed's value is their
 sure the gain is on these test clips, for other labelled clips and weights; it says nothing about other test clips."""
 
 
-class Row(BaseModel):
+class MethodRow(BaseModel):
     """One method on one set at one share of labels. split: None for the mean of all splits. Shares in [0, 1]."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -52,46 +53,41 @@ class Tables(BaseModel):
     done: int
     planned: int
     ratios: tuple[float, ...] = RATIOS
-    rows: tuple[Row, ...]
-    runs: tuple[Outcome, ...]
+    rows: tuple[MethodRow, ...]
+    runs: tuple[CellOutcome, ...]
 
 
-def tabulate(study: Study, found: Sequence[Outcome], command: str = "") -> Tables:
+def tabulate(study: Study, outcomes: Sequence[CellOutcome], command: str = "") -> Tables:
     """Rows of all methods that have a finished seed, set by set, share by share."""
-    rows = tuple(_rows(study, found))
+    rows = tuple(_rows(study, outcomes))
     return Tables(
         study=study.name,
         command=command,
-        done=len(found),
+        done=len(outcomes),
         planned=len(list(study.cells())),
         rows=rows,
-        runs=tuple(found),
+        runs=tuple(outcomes),
     )
 
 
-def _rows(study: Study, found: Sequence[Outcome]) -> Iterator[Row]:
+def _rows(study: Study, outcomes: Sequence[CellOutcome]) -> Iterator[MethodRow]:
     for name, wanted in study.sets.items():
         splits = [split.name for split in wanted.splits]
-        for together in [splits] + ([[split] for split in splits] if len(splits) > 1 else []):
+        for split in [None, *(splits if len(splits) > 1 else [])]:
+            together = splits if split is None else [split]
             for share in study.labelled:
-                by_method = {
-                    method: _by_seed(
-                        [o for o in found if (o.set, o.labelled, o.method) == (name, share, method)], together
-                    )
-                    for method in study.methods
-                }
-                for method, seeds in by_method.items():
-                    if seeds:
-                        pooled = together is splits
-                        split = None if pooled else together[0]
-                        yield _row(name, split, share, method, seeds, by_method[study.baseline], study.baseline)
+                seeds = {method: _by_seed(outcomes, name, share, method, together) for method in study.methods}
+                for method in [method for method in study.methods if seeds[method]]:
+                    yield _row(name, split, share, method, seeds[method], seeds[study.baseline], study.baseline)
 
 
-def _by_seed(found: Sequence[Outcome], splits: Sequence[str]) -> dict[int, list[Outcome]]:
-    """The outcomes of each seed that has all of these splits."""
-    seeds: dict[int, list[Outcome]] = {}
-    for outcome in found:
-        if outcome.split in splits:
+def _by_seed(
+    outcomes: Sequence[CellOutcome], name: str, share: float, method: str, splits: Sequence[str]
+) -> dict[int, list[CellOutcome]]:
+    """The outcomes of a method on a set at a share of labels, of each seed that has all of these splits."""
+    seeds: dict[int, list[CellOutcome]] = {}
+    for outcome in outcomes:
+        if (outcome.set, outcome.labelled, outcome.method) == (name, share, method) and outcome.split in splits:
             seeds.setdefault(outcome.seed, []).append(outcome)
     return {seed: them for seed, them in seeds.items() if len(them) == len(splits)}
 
@@ -101,16 +97,16 @@ def _row(
     split: str | None,
     share: float,
     method: str,
-    seeds: Mapping[int, Sequence[Outcome]],
-    baseline: Mapping[int, Sequence[Outcome]],
+    seeds: Mapping[int, Sequence[CellOutcome]],
+    baseline: Mapping[int, Sequence[CellOutcome]],
     baseline_name: str,
-) -> Row:
+) -> MethodRow:
     """A value of a seed is the mean over its splits."""
 
-    def value(them: Sequence[Outcome], which: int | None) -> float:
+    def value(them: Sequence[CellOutcome], which: int | None) -> float:
         return float(np.mean([o.auc if which is None else o.accuracy[which] for o in them]))
 
-    def values(which: int | None, of: Mapping[int, Sequence[Outcome]]) -> dict[int, float]:
+    def values(which: int | None, of: Mapping[int, Sequence[CellOutcome]]) -> dict[int, float]:
         return {seed: value(them, which) for seed, them in of.items()}
 
     def gain(which: int | None) -> Estimate | None:
@@ -118,7 +114,7 @@ def _row(
 
     taught = [o.teacher_accuracy for them in seeds.values() for o in them if o.teacher_accuracy is not None]
     gains = [gain(i) for i in range(len(RATIOS))]
-    return Row(
+    return MethodRow(
         set=name,
         split=split,
         labelled=share,
@@ -141,14 +137,14 @@ def markdown(tables: Tables, study: Study) -> str:
     if tables.command:
         lines += [f"    {tables.command}", ""]
     lines += [HOW.format(baseline=study.baseline), ""]
-    lines.append("| set | labels | method | n | AUC | " + " | ".join(shares) + " | gain in AUC (95 %) | teacher |")
-    lines.append("|---|---|---|---|---|" + "---|" * len(shares) + "---|---|")
+    rows = []
     for row in tables.rows:
         where = row.set if row.split is None else f"- {row.split}"
         cells = [where, f"{row.labelled:.0%}", row.method, str(row.auc.n), _spread(row.auc)]
         cells += [_spread(row.accuracy[RATIOS.index(ratio)]) for ratio in SHOWN]
         cells += [_interval(row.gain), "" if row.teacher_accuracy is None else f"{100 * row.teacher_accuracy:.1f}"]
-        lines.append("| " + " | ".join(cells) + " |")
+        rows.append(cells)
+    lines.append(table(("set", "labels", "method", "n", "AUC", *shares, "gain in AUC (95 %)", "teacher"), rows))
     lines += ["", "Teacher: accuracy of the teacher's answer to whole test clips."]
     return "\n".join(lines) + "\n"
 
@@ -177,8 +173,8 @@ def spreadsheet(tables: Tables) -> str:
         cells: list[object] = [row.set, row.split or "all", row.labelled, row.method, row.auc.n]
         gains = [row.gain, *(row.accuracy_gain or (None,) * len(RATIOS))]
         for value, gain in zip((row.auc, *row.accuracy), gains, strict=True):
-            found = (value.mean, value.sd, *((gain.mean, gain.low, gain.high) if gain else (None,) * 3))
-            cells += ["" if number is None else f"{number:.5f}" for number in found]
+            numbers = (value.mean, value.sd, *((gain.mean, gain.low, gain.high) if gain else (None,) * 3))
+            cells += ["" if number is None else f"{number:.5f}" for number in numbers]
         writer.writerow(cells)
     return text.getvalue()
 
@@ -215,11 +211,11 @@ def figure(tables: Tables, study: Study) -> Figure:
     return drawn
 
 
-def write_tables(study: Study, found: Sequence[Outcome], out: Path | str, command: str = "") -> Path:
+def write_tables(study: Study, outcomes: Sequence[CellOutcome], out: Path | str, command: str = "") -> Path:
     """Write `results.md`, `.csv`, `.json` and `accuracy.png` into a directory."""
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
-    tables = tabulate(study, found, command)
+    tables = tabulate(study, outcomes, command)
     write_text(out / "results.md", markdown(tables, study))
     write_text(out / "results.csv", spreadsheet(tables))
     write_text(out / "results.json", tables.model_dump_json(indent=1) + "\n")

@@ -10,9 +10,9 @@ import pytest
 from onnx import helper, load_model_from_string
 
 from inkling.models.bundle import TestVector, load
-from inkling.models.bundle.schema import SPEC_FILE, STEP_FILE, VECTOR_FILE
+from inkling.models.bundle.schema import ROWS_FILE, SPEC_FILE, STEP_FILE, VECTOR_FILE
 from inkling.models.errors import BundleCorrupt, BundleError, BundleInvalid, BundleNotFound, BundleUnsupported
-from tests.support import TinyReference, edit_spec, make_bundle, poses, replace_file
+from tests.support import TinyReference, edit_spec, make_bundle, make_older_bundle, poses, replace_file
 
 
 @pytest.fixture
@@ -34,6 +34,7 @@ def test_a_bundle_loads_with_its_graph_and_its_vector(path: Path) -> None:
     bundle = load(path)
     assert (bundle.spec.name, bundle.spec.version, bundle.path) == ("tiny", "1", path)
     assert bundle.step == (path / STEP_FILE).read_bytes()
+    assert bundle.rows == (path / ROWS_FILE).read_bytes()
     assert np.array_equal(bundle.vector.logits, TinyReference().run(bundle.vector.inputs))
 
 
@@ -58,7 +59,7 @@ def test_a_file_in_the_place_of_the_directory_is_not_found(tmp_path: Path) -> No
     assert "no bundle.json" in refusal(BundleNotFound, tmp_path / "tiny")
 
 
-@pytest.mark.parametrize("name", ["step.onnx", "vector.npz", "card.md"])
+@pytest.mark.parametrize("name", ["step.onnx", "rows.onnx", "vector.npz", "card.md"])
 def test_a_flipped_byte_in_any_file_is_found(path: Path, name: str) -> None:
     data = bytearray((path / name).read_bytes())
     data[len(data) // 2] ^= 1
@@ -66,7 +67,7 @@ def test_a_flipped_byte_in_any_file_is_found(path: Path, name: str) -> None:
     assert refusal(BundleCorrupt, path) == f"{name} is not the file that bundle.json lists: its sha256 differs"
 
 
-@pytest.mark.parametrize("name", ["step.onnx", "vector.npz", "card.md"])
+@pytest.mark.parametrize("name", ["step.onnx", "rows.onnx", "vector.npz", "card.md"])
 def test_a_missing_file_is_named(path: Path, name: str) -> None:
     (path / name).unlink()
     assert refusal(BundleCorrupt, path) == f"{name} is missing"
@@ -127,9 +128,54 @@ def test_a_listed_file_cannot_lie_outside_the_bundle(path: Path) -> None:
         assert "only plain names" in refusal(BundleInvalid, path)
 
 
-def test_another_schema_version_is_unsupported_whatever_else_it_holds(path: Path) -> None:
-    edit_spec(path, schema_version=2, labels=None, novelty=True)
-    assert refusal(BundleUnsupported, path) == "schema version 2; this release reads 1"
+def test_a_bundle_of_a_newer_release_is_refused_whatever_else_it_holds(path: Path) -> None:
+    edit_spec(path, schema_version=3, labels=None, kind="novelty", novelty=True)
+    assert (
+        refusal(BundleUnsupported, path)
+        == "schema version 3, made by a newer Inkling: upgrade; this release reads 1 to 2"
+    )
+
+
+def test_a_schema_version_that_never_was_is_unsupported(path: Path) -> None:
+    edit_spec(path, schema_version=0)
+    assert refusal(BundleUnsupported, path) == "schema version 0; this release reads 1 to 2"
+
+
+def test_another_kind_of_bundle_is_unsupported_whatever_else_it_holds(path: Path) -> None:
+    edit_spec(path, kind="people", labels=None, anchors=[1])
+    assert refusal(BundleUnsupported, path) == "a bundle of kind 'people'; this release uses the kind step"
+
+
+def test_a_kind_that_is_no_text_is_invalid(path: Path) -> None:
+    edit_spec(path, kind=7)
+    assert refusal(BundleInvalid, path).startswith("bundle.json: kind: ")
+
+
+def test_a_bundle_of_schema_1_loads_as_a_step_without_rows(tmp_path: Path) -> None:
+    bundle = load(make_older_bundle(tmp_path))
+    assert (bundle.spec.schema_version, bundle.spec.kind, bundle.rows) == (1, "step", None)
+    assert np.array_equal(bundle.vector.logits, TinyReference().run(bundle.vector.inputs))
+
+
+def test_a_file_that_schema_1_did_not_know_means_nothing_there(tmp_path: Path) -> None:
+    path = make_older_bundle(tmp_path)
+    replace_file(path, ROWS_FILE, b"mine")
+    assert load(path).rows is None
+
+
+def test_a_bundle_may_lack_rows(tmp_path: Path) -> None:
+    assert load(make_bundle(tmp_path, rows=False)).rows is None
+
+
+def test_rows_of_another_version_are_invalid(path: Path, tmp_path: Path) -> None:
+    other = make_bundle(tmp_path / "other", version="2")
+    replace_file(path, ROWS_FILE, (other / ROWS_FILE).read_bytes())
+    assert refusal(BundleInvalid, path) == "rows.onnx carries version '2' in its metadata, not '1'"
+
+
+def test_rows_that_are_no_onnx_are_invalid(path: Path) -> None:
+    replace_file(path, ROWS_FILE, b"\x3a\x7fweights")
+    assert refusal(BundleInvalid, path) == "rows.onnx: not an ONNX model: it ends inside a field"
 
 
 @pytest.mark.parametrize("where", ["tiny/2", "other/1"])

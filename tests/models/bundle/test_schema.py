@@ -1,14 +1,18 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from inkling.models.bundle import BundleSpec
 from inkling.models.bundle.loader import read_spec
-from inkling.models.bundle.schema import FrameInput, StateTensor, Temperature, TimedTemperature
+from inkling.models.bundle.schema import FrameInput, PoseInput, Provenance, StateTensor, Temperature, TimedTemperature
+from inkling.models.skeletons import BODY13
 from tests.support import make_bundle
 
 
@@ -69,6 +73,61 @@ def test_values_outside_the_contract_are_refused(spec: BundleSpec, changes: dict
 def test_a_loaded_spec_does_not_change(spec: BundleSpec) -> None:
     with pytest.raises(ValidationError, match="frozen"):
         spec.rate_hz = 30.0
+
+
+def test_every_field_says_what_it_is() -> None:
+    """The reference page of the bundle is made of these."""
+    schema = BundleSpec.model_json_schema()
+    parts = {"BundleSpec": schema, **schema["$defs"]}
+    assert {"PoseInput", "FrameInput", "StateTensor", "Provenance", "Skeleton"} <= set(parts)
+    silent = [
+        f"{part}.{name}"
+        for part, fields in parts.items()
+        for name, field in fields["properties"].items()
+        if not field.get("description")
+    ]
+    assert silent == []
+    assert [part for part, fields in parts.items() if not fields.get("description")] == []
+
+
+names = st.from_regex(r"[a-z][a-z0-9_]{0,10}", fullmatch=True)
+states = st.builds(
+    StateTensor,
+    input=names.map("in_{}".format),
+    output=names.map("out_{}".format),
+    shape=st.lists(st.integers(1, 64), max_size=4).map(tuple),
+    dtype=st.sampled_from(["float32", "int64"]),
+    initial=st.floats(-1e6, 1e6),
+)
+
+
+@given(
+    state=st.lists(states, max_size=4, unique_by=(lambda s: s.input, lambda s: s.output)),
+    labels=st.lists(st.text(min_size=1), min_size=2, unique=True),
+    rate_hz=st.floats(1e-3, 1e3),
+    rows=st.booleans(),
+)
+def test_whatever_a_spec_says_survives_json(
+    state: list[StateTensor], labels: list[str], rate_hz: float, rows: bool
+) -> None:
+    files = dict.fromkeys(("step.onnx", "vector.npz", "card.md", *(["rows.onnx"] if rows else [])), "0" * 64)
+    spec = BundleSpec(
+        schema_version=2,
+        name="tiny",
+        version="1",
+        task="recognition",
+        labels=tuple(labels),
+        input=PoseInput(kind="pose", skeleton=BODY13),
+        rate_hz=rate_hz,
+        state=tuple(state),
+        opset=20,
+        quality={},
+        provenance=Provenance(data=(), recipe="", seed=0, git_commit="", created="", libraries={}),
+        files=files,
+    )
+    assert BundleSpec.model_validate_json(spec.model_dump_json()) == spec
+    assert BundleSpec.model_validate(json.loads(json.dumps(spec.model_dump()))) == spec
+    assert spec.has_rows == rows
 
 
 def test_a_calibration_without_a_kind_is_one_temperature(spec: BundleSpec) -> None:

@@ -3,18 +3,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 from onnx import ModelProto, load_model_from_string
 
+from inkling.models.arrays import Array
 from inkling.models.bundle import Bundle, TensorInfo, TestVector, initial_state, load, run_vector, verify_graph
 from inkling.models.errors import BundleDisagrees, BundleInvalid
 from tests.support import HIDDEN_AT_START, OrtGraph, TinyReference, make_bundle, poses
-
-Array = NDArray[Any]
 
 
 @pytest.fixture

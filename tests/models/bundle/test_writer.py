@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from inkling.models.bundle import Registry, TestVector, load, write
+from inkling.models.bundle import Bundle, Registry, TestVector, load, write
 from inkling.models.bundle.loader import read_spec
 from inkling.models.bundle.schema import SPEC_FILE
-from inkling.models.errors import BundleError, BundleInvalid, BundleUnsupported
+from inkling.models.errors import BundleDisagrees, BundleError, BundleInvalid, BundleUnsupported
+from inkling.training.export.row_graph import rows_onnx
 from tests.support import TinyReference, make_bundle, poses
 
 TINY = TinyReference()
@@ -43,11 +44,30 @@ def test_what_is_written_is_what_is_loaded(fields: dict[str, Any], root: Path) -
     assert path == root / "tiny" / "1"
     bundle = load(path)
     assert {name: value for name, value in bundle.spec if name in fields} == fields
-    assert (bundle.spec.schema_version, bundle.spec.opset) == (1, 20)
+    assert (bundle.spec.schema_version, bundle.spec.opset) == (2, 20)
     assert sorted(bundle.spec.files) == ["card.md", "step.onnx", "vector.npz"]
     assert np.array_equal(bundle.vector.inputs, INPUTS)
     assert (path / "card.md").read_text(encoding="utf-8") == "# Größe\n"
     assert sorted(file.name for file in path.parent.iterdir()) == ["1"]
+
+
+def test_rows_are_listed_and_loaded_where_they_are_given(fields: dict[str, Any], root: Path) -> None:
+    step = TINY.onnx("tiny", "1")
+    rows = rows_onnx(step, "logits", TINY.state_tensors)
+    path = write(root, fields, step, VECTOR, "", rows)
+    assert sorted(load(path).spec.files) == ["card.md", "rows.onnx", "step.onnx", "vector.npz"]
+    assert load(path).rows == rows
+
+
+def test_what_does_not_verify_is_not_written(fields: dict[str, Any], root: Path) -> None:
+    def refuse(bundle: Bundle) -> None:
+        assert bundle.step == TINY.onnx("tiny", "1")
+        raise BundleDisagrees(bundle.path, "other numbers")
+
+    with pytest.raises(BundleDisagrees, match="other numbers") as caught:
+        write(root, fields, TINY.onnx("tiny", "1"), VECTOR, "", verify=refuse)
+    assert caught.value.path == root / "tiny" / "1"
+    assert everything(root) == []
 
 
 def test_the_spec_is_plain_readable_json(fields: dict[str, Any], root: Path) -> None:

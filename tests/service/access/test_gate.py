@@ -26,6 +26,17 @@ def test_without_tokens_everybody_is_this_machine() -> None:
     assert who(Gate(None)) is LOCAL
 
 
+def test_the_first_token_makes_the_server_ask_and_the_last_one_does_not_open_it_again(tmp_path: Path) -> None:
+    tokens = Tokens(tmp_path / FILE)
+    gate = Gate(tokens)
+    assert who(gate) is LOCAL
+    token, text = tokens.create("first", Role.ADMIN, 0.0)
+    assert who(gate) is None
+    assert who(gate, authorization=f"Bearer {text}") == token.identity
+    tokens.revoke(token.id)
+    assert who(gate) is None
+
+
 def test_a_request_without_anything_is_nobody(gate: Gate) -> None:
     assert who(gate) is None
 

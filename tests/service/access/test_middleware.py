@@ -22,7 +22,7 @@ from websockets.sync.client import connect
 from websockets.typing import Origin, Subprotocol
 
 from inkling.service.access.gate import COOKIE, Gate
-from inkling.service.access.middleware import IDENTITY, Access
+from inkling.service.access.middleware import IDENTITY, Access, AccessTerms
 from inkling.service.access.roles import Role
 from inkling.service.access.tokens import FILE, Tokens
 
@@ -67,7 +67,8 @@ def guarded(tmp_path: Path) -> Iterator[Guarded]:
     tokens = Tokens(tmp_path / FILE)
     texts = {role: tokens.create(f"the {role}", role, 0.0)[1] for role in Role}
     gate, codes = Gate(tokens), list[str]()
-    access = Access(app, gate, hosts=("cam.example",), origins=("https://board.example",), refused=codes.append)
+    terms = AccessTerms(gate, ("cam.example",), ("https://board.example",), codes.append)
+    access = Access(app, lambda: terms)
     server = uvicorn.Server(uvicorn.Config(access, log_config=None, lifespan="off", ws="websockets-sansio"))
     with socket.create_server(("127.0.0.1", 0)) as listener:
         thread = threading.Thread(target=server.run, args=([listener],))

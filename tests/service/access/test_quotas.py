@@ -21,16 +21,21 @@ def test_a_token_opens_so_many_streams_at_once() -> None:
 
 def test_a_token_adds_so_many_sources() -> None:
     quotas = Quotas(Quota(sources=1))
-    quotas.check_sources("a", 0)
+    quotas.check_sources("a")
+    quotas.add_source("a", "door")
     with pytest.raises(OverQuota, match="1 sources"):
-        quotas.check_sources("a", 1)
+        quotas.check_sources("a")
+    quotas.check_sources("b")
+    quotas.remove_source("door")
+    quotas.check_sources("a")
 
 
 def test_without_a_quota_nothing_is_limited() -> None:
     quotas = Quotas(Quota())
     for _ in range(1000):
         quotas.open_stream("a")
-    quotas.check_sources("a", 1000)
+    quotas.check_sources("a")
+    assert not quotas.limits_bytes
     assert quotas.take_bytes("a", 10**12, 0.0) == 0
 
 

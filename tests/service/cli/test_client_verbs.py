@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from websockets.sync.server import ServerConnection
 
+from inkling.client import ClientError, RemoteError, Unreachable
 from inkling.service.cli.client_verbs import register
-from inkling.service.client.blocking import ClientError, RemoteError, Unreachable
 from inkling.service.protocol.codec import (
     DecisionMessage,
     PackedPose,

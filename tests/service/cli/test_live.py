@@ -1,14 +1,12 @@
 from __future__ import annotations
 
 import io
-from itertools import islice
 
 import numpy as np
 from rich.console import Console
 
-from inkling.service.cli.live import TURN_S, Feed, show, turns
+from inkling.service.cli.live import Feed, show
 from inkling.service.client.blocking import Client
-from inkling.service.demo.figure import ACTIONS
 from inkling.service.protocol.codec import DecisionMessage, PackedPose
 from tests.service.client.peer import LABELS, Peer, event, listening, prediction
 
@@ -50,11 +48,6 @@ def test_plain_gives_lines_on_a_terminal_too() -> None:
     play(Console(file=out, force_terminal=True, width=80), 0.7, plain=True)
     assert out.getvalue().count(" jumping_jacks -> ") >= 1
     assert "certainty" not in out.getvalue()
-
-
-def test_the_cycle_shows_every_action_once_a_round() -> None:
-    assert list(islice(turns("cycle"), 2 * len(ACTIONS))) == [(name, TURN_S) for name in [*ACTIONS, *ACTIONS]]
-    assert next(turns("squat")) == ("squat", float("inf"))
 
 
 def test_a_new_person_starts_without_a_past_and_late_answers_about_the_last_are_ignored() -> None:

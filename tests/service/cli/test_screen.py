@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from inkling.service.cli.screen import Scene, draw_bars, draw_figure, draw_history, line, view
+from inkling.service.cli.screen import Layout, Scene, draw_bars, draw_figure, draw_history, line, view
 from inkling.service.demo.figure import pose
 
 LABELS = ("idle", "jumping_jacks", "squat", "wave", "pullup", "situp", "golf_swing")
@@ -23,17 +23,36 @@ def scene(**given: object) -> Scene:
     return Scene("body-actions 1", LABELS, **(values | given))  # type: ignore[arg-type]
 
 
-def drawn(of: Scene, width: int = 80) -> list[str]:
-    console = Console(width=width, height=24, force_terminal=True, color_system=None)
+def drawn(of: Scene, columns: int = 80, lines: int = 24) -> list[str]:
+    console = Console(width=columns, height=lines, force_terminal=True, color_system=None)
     with console.capture() as captured:
-        console.print(view(of))
+        console.print(view(of, Layout.of(columns, lines)))
     return captured.get().splitlines()
 
 
-def test_the_picture_fits_a_terminal_of_80_by_24() -> None:
-    lines = drawn(scene(events=["one", "two", "three"], history=[0.1] * 300))
-    assert len(lines) <= 23
-    assert max(map(len, lines)) <= 80
+@pytest.mark.parametrize(("columns", "lines"), [(80, 24), (120, 40), (200, 24), (200, 60)])
+def test_the_picture_takes_the_width_of_the_terminal_and_fits_its_height(columns: int, lines: int) -> None:
+    rows = drawn(scene(events=["one", "two", "three"], history=[0.1] * 300), columns, lines)
+    assert len(rows) == lines - 3
+    assert max(map(len, rows)) == columns
+    assert "two" in "".join(rows)
+    assert "three" in "".join(rows)
+
+
+def test_a_larger_terminal_shows_a_larger_figure_and_more_labels() -> None:
+    small, large = drawn(scene()), drawn(scene(), 160, 50)
+    assert not any("golf swing" in row for row in small)  # the seventh best
+    assert any("golf swing" in row for row in large)
+    assert inked(large) > 2 * inked(small)
+
+
+def inked(rows: list[str]) -> int:
+    """Characters with a dot of the figure."""
+    return sum("\u2800" < cell <= "\u28ff" for row in rows for cell in row)
+
+
+def test_a_terminal_that_is_too_small_gets_the_smallest_picture() -> None:
+    assert Layout.of(20, 5) == Layout.of(80, 24) == Layout()
 
 
 def test_the_picture_names_the_leader_five_labels_time_and_latency() -> None:

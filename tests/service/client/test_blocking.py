@@ -1,208 +1,57 @@
+"""What is peculiar to the blocking client: threads."""
+
 from __future__ import annotations
 
-import contextlib
-import socket as sockets
+import threading
 
 import numpy as np
 import pytest
-from websockets.exceptions import ConnectionClosed
-from websockets.sync.server import ServerConnection
 
-from inkling.service.client.blocking import Client, ClientError, ConnectionLost, RemoteError, Stream, Unreachable
-from inkling.service.protocol.codec import End, Event, PackedPose, Reset, Start, error_message
-from inkling.service.protocol.errors import NoSlot, OverCapacity
-from tests.service.client.peer import LABELS, Peer, answering, listening, ready, say
+from inkling.client import CallbackError, Client, ClientError, Prediction
+from tests.service.client.peer import Peer, listening
 
 BODY = np.ones((17, 3), np.float32)
-ANSWER = {
-    "bundle": "body-actions",
-    "version": "2",
-    "labels": list(LABELS),
-    "rate_hz": 15.0,
-    "timeline": [{"pts_s": 0.5, "track": 1, "probabilities": [0.75, 0.25], "epoch": 0}],
-    "warnings": ["a joint is missing"],
-}
 
 
-def test_every_frame_is_answered_in_order_and_the_end_brings_the_summary() -> None:
-    peer = Peer(credits=3)
-    with listening(peer) as url, Client(url).stream(skeleton="coco17", width=640, height=480) as stream:
-        heard = list(stream.play((frame / 30, BODY * frame) for frame in range(20)))
-        assert stream.ready.bundle == "body-actions"
-        assert stream.labels == LABELS
-    assert [prediction.seq for prediction in heard] == list(range(20))
-    assert [prediction.pts_s for prediction in heard] == pytest.approx(np.arange(20) / 30)
-    assert stream.summary is not None
-    assert stream.summary.received == 20
-    assert peer.seen[0] == Start(bundle="body-actions", skeleton="coco17", width=640, height=480)
-    assert peer.paths == ["/v1/stream"]
-
-
-def test_sending_waits_for_credits_and_skipped_frames_give_them_back() -> None:
-    peer = Peer(credits=4, skip_odd=True)
-    with listening(peer) as url, Client(url).stream() as stream:
-        for frame in range(24):
-            stream.send(BODY, frame / 30)
-        heard = list(stream.finish())
-    assert [prediction.seq for prediction in heard] == list(range(0, 24, 2))
-
-
-def test_flush_yields_everything_sent_so_far_and_the_stream_goes_on() -> None:
-    with listening(Peer()) as url, Client(url).stream() as stream:
-        stream.send({1: BODY, 5: BODY}, 0.0)
-        assert [prediction.track for prediction in stream.flush()] == [1, 5]
-        stream.send(BODY, 0.1)
-        assert [prediction.seq for prediction in stream.flush()] == [1]
-
-
-def test_received_never_waits_for_what_has_not_come() -> None:
-    with listening(Peer()) as url, Client(url).stream() as stream:
-        assert list(stream.received()) == []
-
-
-def test_received_waits_for_the_first_prediction_when_it_may() -> None:
-    with listening(Peer()) as url, Client(url).stream() as stream:
-        stream.send(BODY)
-        assert [prediction.seq for prediction in stream.received(timeout_s=20)] == [0]
-        assert stream.latency_s is not None
-        assert 0 < stream.latency_s < 20
-
-
-def test_events_and_survived_errors_reach_their_callbacks() -> None:
-    class Full(Peer):
-        def answer(self, socket: ServerConnection, message: object) -> bool:
-            if isinstance(message, PackedPose) and message.seq == 1:
-                say(socket, error_message(NoSlot("full"), message.seq))
-                return True
-            return super().answer(socket, message)
-
-    events: list[Event] = []
-    errors: list[RemoteError] = []
-    with listening(Full()) as url, Client(url).stream(on_event=events.append, on_error=errors.append) as stream:
-        heard = list(stream.play((None, BODY) for _ in range(4)))
-    assert [prediction.seq for prediction in heard] == [0, 2, 3]
-    assert [(event.label, event.phase) for event in events] == [("jumping_jacks", "begin")]
-    assert [error.code for error in errors] == ["no_slot"]
-
-
-def test_leaving_the_block_ends_the_stream_in_order() -> None:
-    peer = Peer()
-    with listening(peer) as url, Client(url).stream() as stream:
-        stream.send(BODY)
-        stream.reset(1)
-    assert peer.seen[-2:] == [Reset(track=1), End()]
-    assert stream.summary is not None
-
-
-def test_an_exception_in_the_block_closes_without_ending() -> None:
-    peer = Peer()
-
-    def fail(stream: Stream) -> None:
-        with stream:
+def test_one_thread_sends_while_another_iterates() -> None:
+    heard: list[int] = []
+    with listening(Peer(credits=2)) as url, Client(url).stream() as stream:
+        reader = threading.Thread(target=lambda: heard.extend(one.seq for one in stream))
+        reader.start()
+        for _ in range(30):
             stream.send(BODY)
-            raise KeyError
-
-    with listening(peer) as url:
-        stream = Client(url).stream()
-        with pytest.raises(KeyError):
-            fail(stream)
-    assert stream.summary is None
-    assert End() not in peer.seen
+        stream.end()
+        reader.join()
+    assert heard == list(range(30))
 
 
-def test_a_refused_stream_raises_the_servers_reason() -> None:
-    def refuse(socket: ServerConnection) -> None:
-        socket.recv()
-        say(socket, error_message(OverCapacity("256 streams are open")))
-        socket.close(1013)
-
-    with listening(refuse) as url, pytest.raises(RemoteError, match="256 streams") as caught:
-        Client(url).stream()
-    assert caught.value.code == "over_capacity"
-    assert caught.value.retryable
-
-
-def test_a_server_that_vanishes_is_a_lost_connection_also_for_the_sender() -> None:
-    def vanish(socket: ServerConnection) -> None:
-        socket.recv()
-        say(socket, ready())
-        socket.recv()
-        socket.close(1011)
-
-    with listening(vanish) as url, contextlib.closing(Client(url).stream()) as stream:
-        stream.send(BODY)
-        with pytest.raises(ConnectionLost, match="1011"):
-            list(stream.received(timeout_s=20))
-        with pytest.raises(ConnectionLost, match="1011"):
+def test_a_callback_may_send_but_not_wait() -> None:
+    def answer(about: Prediction) -> None:
+        if about.seq < 3:
             stream.send(BODY)
+        else:
+            list(stream.flush())
+
+    with listening(Peer()) as url:
+        stream = Client(url).stream(on_prediction=answer)
+        stream.send(BODY)
+        with pytest.raises(CallbackError, match="a callback must not wait") as caught:
+            list(stream)
+        assert isinstance(caught.value.__cause__, ClientError)
+        stream.close()
 
 
-def test_a_server_that_is_silent_is_not_waited_for_for_ever() -> None:
-    def mute(socket: ServerConnection) -> None:
-        with contextlib.suppress(ConnectionClosed):
-            for _ in socket:
-                pass
+def test_a_stream_may_be_closed_by_its_callback() -> None:
+    closed = threading.Event()
 
-    with listening(mute) as url, pytest.raises(ConnectionLost, match=r"not answered for 0\.2 s"):
-        Client(url, timeout_s=0.2).stream()
+    def close(_: Prediction) -> None:
+        stream.close()
+        closed.set()
 
-
-def test_nobody_at_the_address_is_one_sentence_with_the_way_out() -> None:
-    with sockets.create_server(("127.0.0.1", 0)) as free:
-        url = f"http://127.0.0.1:{free.getsockname()[1]}"
-    with pytest.raises(Unreachable, match=rf"no Inkling server answers at {url} \([A-Z].*inkling serve"):
-        Client(url).stream()
-    with pytest.raises(Unreachable, match="inkling serve"):
-        Client(url).score(BODY[None])
-
-
-def test_a_web_server_that_is_no_inkling_is_unreachable() -> None:
-    with answering(200, b"hello") as (url, _), pytest.raises(Unreachable, match="inkling serve"):
-        Client(url).stream()
-
-
-@pytest.mark.parametrize("scheme", ["", "http://", "ws://"])
-def test_an_address_may_have_any_of_the_schemes_and_a_path(scheme: str) -> None:
-    peer = Peer()
-    with listening(peer) as url, Client(scheme + url.removeprefix("http://") + "/behind/proxy/").stream():
-        pass
-    assert peer.paths == ["/behind/proxy/v1/stream"]
-
-
-@pytest.mark.parametrize("url", ["ftp://here", "http://", ""])
-def test_what_is_no_address_is_refused(url: str) -> None:
-    with pytest.raises(ClientError, match="not the address"):
-        Client(url)
-
-
-def test_an_option_that_the_protocol_does_not_have_is_refused_before_connecting() -> None:
-    with pytest.raises(ClientError, match="top_k"):
-        Client().stream(top_k=0)
-
-
-def test_a_clip_is_posted_and_its_timeline_read() -> None:
-    with answering(200, ANSWER) as (url, posted):
-        timeline = Client(url).score(np.ones((3, 17, 3)), skeleton="coco17", fps=25)
-    assert posted.path == "/v1/clips?bundle=body-actions&skeleton=coco17&fps=25"
-    assert posted.kind == "application/json"
-    assert timeline.labels == LABELS
-    assert timeline.warnings == ("a joint is missing",)
-    assert timeline.tracks == [1]
-
-
-def test_a_refused_clip_raises_the_servers_reason() -> None:
-    answer = {"code": "bad_clip", "message": "the clip has no frames", "retryable": False}
-    with answering(422, answer) as (url, _), pytest.raises(RemoteError, match="no frames") as caught:
-        Client(url).score(np.ones((3, 17, 3)))
-    assert (caught.value.code, caught.value.retryable) == ("bad_clip", False)
-
-
-def test_the_protocols_messages_are_what_the_peer_reads() -> None:
-    peer = Peer()
-    with listening(peer) as url, Client(url).stream(policy="block", top_k=2, version="1") as stream:
-        stream.send(BODY * 3, 1.5)
-    start, frame = peer.seen[:2]
-    assert (start.policy, start.top_k, start.version) == ("block", 2, "1")
-    assert isinstance(frame, PackedPose)
-    assert frame.pts_s == 1.5
-    np.testing.assert_array_equal(frame.keypoints[0], BODY * 3)
+    with listening(Peer()) as url:
+        stream = Client(url).stream(on_prediction=close)
+        stream.send(BODY)
+        assert closed.wait(20)
+        with pytest.raises(ClientError, match="closed"):
+            list(stream)
+        stream.close()

@@ -1,15 +1,15 @@
-"""The client against the server itself: what each promises, the other keeps."""
+"""Both clients against the server itself: what each promises, the other keeps."""
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from inkling.service.client.blocking import AsyncClient, Client, RemoteError, Stream
+from inkling.client import RemoteError, Stream
 from inkling.service.demo.figure import pose
+from tests.service.client.conftest import MakeClient
 from tests.service.conftest import Running, running, tiny_settings
 
 TIMES = np.arange(90) / 30
@@ -17,33 +17,25 @@ BODY = pose("squat", TIMES)
 FRAMES = list(zip(TIMES.tolist(), BODY, strict=True))
 
 
-def streamed(url: str) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
-    with Client(url).stream("tiny", skeleton="coco17", policy="block") as stream:
+def streamed(client: MakeClient, url: str) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
+    with client(url).stream("tiny", skeleton="coco17", policy="block") as stream:
         answers = [prediction.probabilities for prediction in stream.play(FRAMES)]
     assert stream.summary is not None
     assert (stream.summary.received, stream.summary.stepped) == (90, 45)
     return np.array(answers)
 
 
-def test_streamed_equals_scored(server: Running) -> None:
-    timeline = Client(server.url).score(BODY, "tiny", skeleton="coco17", fps=30)
+def test_streamed_equals_scored(client: MakeClient, server: Running) -> None:
+    timeline = client(server.url).score(BODY, "tiny", skeleton="coco17", fps=30)
     assert timeline.warnings == ()
     pts_s, probabilities = timeline.of()
     np.testing.assert_allclose(pts_s, TIMES[::2], atol=1e-6)
-    np.testing.assert_allclose(streamed(server.url), probabilities, atol=1e-6)
+    np.testing.assert_allclose(streamed(client, server.url), probabilities, atol=1e-6)
     assert np.ptp(probabilities, axis=0).max() > 1e-3  # else any constant would pass
 
 
-def test_the_async_client_hears_the_same(server: Running) -> None:
-    async def run() -> list[list[float]]:
-        async with AsyncClient(server.url).stream("tiny", skeleton="coco17", policy="block") as stream:
-            return [prediction.probabilities async for prediction in stream.play(FRAMES)]
-
-    np.testing.assert_allclose(asyncio.run(run()), streamed(server.url), atol=1e-6)
-
-
-def test_nothing_is_dropped_when_a_live_stream_keeps_to_its_credits(server: Running) -> None:
-    with Client(server.url).stream("tiny", skeleton="coco17") as stream:
+def test_nothing_is_dropped_when_a_live_stream_keeps_to_its_credits(client: MakeClient, server: Running) -> None:
+    with client(server.url).stream("tiny", skeleton="coco17") as stream:
         crowd = [(t, dict.fromkeys(range(5), body)) for t, body in FRAMES]
         answers = list(stream.play(crowd))
     assert len(answers) == 45 * 5
@@ -51,8 +43,8 @@ def test_nothing_is_dropped_when_a_live_stream_keeps_to_its_credits(server: Runn
     assert stream.summary.dropped == 0
 
 
-def test_a_refused_frame_is_typed_and_the_stream_goes_on(server: Running) -> None:
-    with Client(server.url).stream("tiny", skeleton="coco17") as stream:
+def test_a_refused_frame_is_typed_and_the_stream_goes_on(client: MakeClient, server: Running) -> None:
+    with client(server.url).stream("tiny", skeleton="coco17") as stream:
         stream.send(np.full((17, 3), 2e6), 0.0)
         with pytest.raises(RemoteError) as caught:
             list(stream.flush())
@@ -62,17 +54,17 @@ def test_a_refused_frame_is_typed_and_the_stream_goes_on(server: Running) -> Non
     assert [prediction.seq for prediction in answered] == [1]
 
 
-def test_a_refused_stream_and_a_refused_clip_carry_the_servers_code(server: Running) -> None:
+def test_a_refused_stream_and_a_refused_clip_carry_the_servers_code(client: MakeClient, server: Running) -> None:
     with pytest.raises(RemoteError) as caught:
-        Client(server.url).stream("nobody")
+        client(server.url).stream("nobody")
     assert caught.value.code == "unknown_bundle"
     with pytest.raises(RemoteError) as caught:
-        Client(server.url).score(BODY, "nobody", skeleton="coco17", fps=30)
+        client(server.url).score(BODY, "nobody", skeleton="coco17", fps=30)
     assert caught.value.code == "unknown_bundle"
 
 
-def test_a_reset_begins_a_new_epoch(server: Running) -> None:
-    with Client(server.url).stream("tiny", skeleton="coco17") as stream:
+def test_a_reset_begins_a_new_epoch(client: MakeClient, server: Running) -> None:
+    with client(server.url).stream("tiny", skeleton="coco17") as stream:
         stream.send(BODY[0], 0.0)
         before = list(stream.flush())
         stream.reset(1)
@@ -82,13 +74,13 @@ def test_a_reset_begins_a_new_epoch(server: Running) -> None:
     assert after[0].reset == "requested"
 
 
-def test_a_draining_server_tells_the_sender(bundles: Path) -> None:
+def test_a_draining_server_tells_the_sender(client: MakeClient, bundles: Path) -> None:
     def send_on(stream: Stream) -> None:
         for frame in range(1, 100_000):
             stream.send(BODY[0], frame / 30)
 
     with running(tiny_settings(bundles)) as own:
-        stream = Client(own.url).stream("tiny", skeleton="coco17")
+        stream = client(own.url).stream("tiny", skeleton="coco17")
         stream.send(BODY[0], 0.0)
         assert len(list(stream.flush())) == 1
         own.server.stop()

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from inkling.service.client.clips import clip_body, read_timeline
-from inkling.service.client.stream_state import ClientError, RemoteError
+from inkling.service.client.errors import BadArgument, ClientError, RemoteError
 
 ANSWER = {
     "bundle": "b",
@@ -42,7 +42,7 @@ def test_several_people_keep_their_tracks_and_joints_with_a_nan_are_null() -> No
 
 @pytest.mark.parametrize("shape", [(17, 3), (2, 2, 17, 3)])
 def test_an_array_that_is_no_clip_is_refused(shape: tuple[int, ...]) -> None:
-    with pytest.raises(ValueError, match="frames, joints, numbers"):
+    with pytest.raises(BadArgument, match="frames, joints, numbers"):
         clip_body(np.ones(shape), None, None)
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 import io
+import re
 import threading
 import time
 from collections.abc import Iterator
@@ -19,17 +19,19 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from inkling.client import Client, ClientError, Prediction, RemoteError, Summary
 from inkling.models.errors import VideoError
 from inkling.models.resize import fit_image
 from inkling.service.cli.client_verbs import register
-from inkling.service.cli.film import draw_picture, play_video, show_video
+from inkling.service.cli.film import draw_picture, show_video
 from inkling.service.cli.live import Feed
-from inkling.service.cli.screen import PICTURE_COLUMNS, PICTURE_ROWS, Scene, view
-from inkling.service.client.blocking import AsyncClient, Client, ClientError, RemoteError
+from inkling.service.cli.play import play_video
+from inkling.service.cli.screen import Layout, Scene, view
 from inkling.service.client.capture import CaptureError, open_capture
 from inkling.service.client.jpeg import encode_image
-from inkling.service.protocol.codec import Prediction, Summary, decode_reply
+from inkling.service.protocol.codec import decode_reply
 from tests.films import make_film, pictures
+from tests.service.client.conftest import MakeClient
 from tests.service.conftest import Running, running, tiny_settings
 from tests.support import TinyFrameReference, make_frame_bundle, picture
 
@@ -84,9 +86,9 @@ def test_what_is_no_image_is_refused(shape: tuple[int, ...]) -> None:
 
 
 # -- over a socket ------------------------------------------------------------------------------------------------
-def test_more_images_than_credits_are_all_answered(server: Running) -> None:
+def test_more_images_than_credits_are_all_answered(client: MakeClient, server: Running) -> None:
     images = pictures(20, 24, 32)
-    with Client(server.url).stream("tiny-frames", input="frame", policy="block") as stream:
+    with client(server.url).stream("tiny-frames", input="frame", policy="block") as stream:
         assert stream.ready.image_size == (32, 24)
         answers: list[Prediction] = []
         for seq, image in enumerate(images):
@@ -95,7 +97,8 @@ def test_more_images_than_credits_are_all_answered(server: Running) -> None:
         answers += stream.finish()
     expected = TinyFrameReference().probabilities(np.stack(images))
     np.testing.assert_allclose([answer.probabilities for answer in answers], expected, atol=2e-5)
-    assert stream.room == 8
+    assert stream.summary is not None
+    assert stream.summary.received == 20
 
 
 def encode_png(image: Any) -> bytes:
@@ -104,9 +107,9 @@ def encode_png(image: Any) -> bytes:
     return data.tobytes()
 
 
-def test_pixels_are_made_a_jpeg_on_the_way(server: Running) -> None:
+def test_pixels_are_made_a_jpeg_on_the_way(client: MakeClient, server: Running) -> None:
     image = picture(96, 128)
-    with Client(server.url).stream("tiny-frames", input="frame") as stream:
+    with client(server.url).stream("tiny-frames", input="frame") as stream:
         stream.send_image(image, 0.0)
         stream.send_image(image[..., ::-1].copy(), 1 / 15, bgr=True)
         first, second = stream.finish()
@@ -115,22 +118,9 @@ def test_pixels_are_made_a_jpeg_on_the_way(server: Running) -> None:
     np.testing.assert_allclose([first.probabilities, second.probabilities], expected, atol=0.03)
 
 
-def test_the_async_client_does_the_same(server: Running) -> None:
-    async def run() -> list[Prediction]:
-        async with AsyncClient(server.url).stream("tiny-frames", input="frame", policy="block") as stream:
-            for seq, image in enumerate(pictures(12, 24, 32)):
-                await stream.send_image(encode_png(image), seq / 15)
-            await stream.end()
-            return [prediction async for prediction in stream]
-
-    answers = asyncio.run(run())
-    expected = TinyFrameReference().probabilities(np.stack(pictures(12, 24, 32)))
-    np.testing.assert_allclose([answer.probabilities for answer in answers], expected, atol=2e-5)
-
-
-def test_a_broken_image_is_told_and_the_stream_goes_on(server: Running) -> None:
+def test_a_broken_image_is_told_and_the_stream_goes_on(client: MakeClient, server: Running) -> None:
     refused: list[RemoteError] = []
-    with Client(server.url).stream("tiny-frames", input="frame", on_error=refused.append) as stream:
+    with client(server.url).stream("tiny-frames", input="frame", on_error=refused.append) as stream:
         stream.send_image(b"no image", 0.0)
         stream.send_image(picture(24, 32), 1 / 15)
         (answer,) = stream.finish()
@@ -138,8 +128,8 @@ def test_a_broken_image_is_told_and_the_stream_goes_on(server: Running) -> None:
     assert [(error.code, error.seq, error.fatal) for error in refused] == [("bad_image", 0, False)]
 
 
-def test_a_video_is_scored(server: Running, film: Path) -> None:
-    timeline = Client(server.url).score(film, "tiny-frames")
+def test_a_video_is_scored(client: MakeClient, server: Running, film: Path) -> None:
+    timeline = client(server.url).score(film, "tiny-frames")
     assert len(timeline.entries) == 9
     assert timeline.tracks == [0]
 
@@ -246,8 +236,9 @@ def test_stream_plays_a_video_and_prints_messages(
     assert run(*base) == 0
     assert time.monotonic() - began_s > 8 / 15 * 0.9  # in real time
     out, err = capsys.readouterr()
-    assert len(out.splitlines()) >= 5
-    assert "9 frames" in err or "frames:" in err
+    sent, stepped = map(int, re.findall(r"^(\d+) frames: (\d+) stepped", err)[0])
+    assert 5 <= sent <= 9
+    assert len(out.splitlines()) == stepped
 
 
 def test_stream_wants_one_thing_to_play(film: Path) -> None:
@@ -309,7 +300,8 @@ def test_av_is_the_reader_of_addresses() -> None:
 
 def test_the_picture_of_a_film_fits_a_terminal_of_80_by_24() -> None:
     scene = Scene("fall-watch 1", ("fall", "no fall"), probabilities=[0.9, 0.1], doing="stairs", history=[0.9] * 200)
-    scene.picture = draw_picture(picture(240, 320), PICTURE_COLUMNS, PICTURE_ROWS)
+    scene.image, layout = (320, 240), Layout()
+    scene.picture = draw_picture(picture(240, 320), layout.figure(scene.image), layout.rows)
     console = Console(width=80, height=24, force_terminal=True, color_system=None)
     with console.capture() as captured:
         console.print(view(scene))

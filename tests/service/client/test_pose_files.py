@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from inkling.service.client.errors import ClientError
+from inkling.service.client.people import pack_people
 from inkling.service.client.pose_files import guess_skeleton, read_frames
-from inkling.service.client.stream_state import ClientError, pack_people
 
 
 def npz(path: Path, **arrays: Any) -> Path:

@@ -14,7 +14,7 @@ from inkling.service.protocol.codec import Start
 from inkling.service.protocol.errors import Draining, Internal
 from inkling.service.protocol.pose_binary import PackedPose
 from inkling.service.streams.hub import Hub
-from inkling.service.streams.in_flight import Work
+from inkling.service.streams.in_flight import PersonStep
 from inkling.service.streams.session import Session
 from tests.service.rig import body, tiny
 from tests.service.streams.test_hub import with_hub
@@ -47,14 +47,14 @@ class Clip:
 def test_a_clip_whose_stream_a_defect_ends_fails_and_is_read_no_further(
     bundle: Bundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settle = Session.settle
+    step_done = Session.step_done
 
-    def defect(session: Session, work: Work, now_s: float) -> None:
-        if work.frame.seq == 5:
+    def defect(session: Session, step: PersonStep, now_s: float) -> None:
+        if step.frame.seq == 5:
             raise RuntimeError("secret")
-        settle(session, work, now_s)
+        step_done(session, step, now_s)
 
-    monkeypatch.setattr(Session, "settle", defect)
+    monkeypatch.setattr(Session, "step_done", defect)
 
     async def use(hub: Hub) -> None:
         clip = Clip()

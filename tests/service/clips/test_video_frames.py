@@ -19,7 +19,7 @@ from inkling.models.errors import VideoError
 from inkling.models.resize import fit_image
 from inkling.models.video import VideoReader, to_rgb
 from inkling.service.clips import jobs
-from inkling.service.clips.video_frames import Progress, VideoLimits, video_frames
+from inkling.service.clips.video_frames import VideoLimits, VideoProgress, video_frames
 from inkling.service.protocol.codec import Prediction, Start
 from inkling.service.protocol.errors import BadClip, Cancelled, TooLarge
 from inkling.service.protocol.image_binary import ImageFrame, pack_image
@@ -277,8 +277,8 @@ def test_a_client_that_goes_away_takes_its_clip_along(server: Running, long_film
     assert get(server)[-1]["state"] == "cancelled"
 
 
-def jobs_of(server: Running, clip_dir: Path) -> jobs.Jobs:
-    return jobs.Jobs(server.core.hub, LIMITS, max_jobs=1, max_bytes=100, scored=lambda _: None, directory=clip_dir)
+def jobs_of(server: Running, clip_dir: Path) -> jobs.VideoJobs:
+    return jobs.VideoJobs(server.core.hub, LIMITS, max_jobs=1, max_bytes=100, scored=lambda _: None, directory=clip_dir)
 
 
 async def two_parts() -> AsyncIterator[bytes]:
@@ -328,8 +328,10 @@ def test_more_videos_at_once_than_allowed_are_refused_at_once(server: Running, l
 
 
 # -- the feed, without a server -----------------------------------------------------------------------------------
-def collect(path: Path, limits: VideoLimits = LIMITS, fps: float | None = None) -> tuple[list[ImageFrame], Progress]:
-    progress = Progress()
+def collect(
+    path: Path, limits: VideoLimits = LIMITS, fps: float | None = None
+) -> tuple[list[ImageFrame], VideoProgress]:
+    progress = VideoProgress()
 
     async def run() -> list[ImageFrame]:
         return [frame async for frame in video_frames(path, limits, progress, fps)]

@@ -17,7 +17,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from inkling.models.bundle import Bundle
 from inkling.models.clock import Resampler
 from inkling.service.protocol.codec import End, ErrorMessage, Reset, Summary
-from inkling.service.streams.in_flight import Work
+from inkling.service.streams.in_flight import PersonStep
 from inkling.service.streams.limits import Limits
 from tests.service.rig import ENGINES, FaultyDevice, FaultyEngine, Floats, PlainTrack, Rig, Stream, body, tiny
 from tests.support import TinyReference
@@ -213,7 +213,7 @@ class Invariance(RuleBasedStateMachine):
         outcome = self.rig.outcomes[-1]
         assert faulty or not outcome.failed, "a state that a fault has spoilt would fail again"
         for step in outcome.answered + outcome.failed:
-            assert isinstance(step, Work)
+            assert isinstance(step, PersonStep)
             watched = owners.get(step.frame.session)  # type: ignore[call-overload]
             if watched is None:
                 continue  # it left
@@ -247,7 +247,7 @@ class Invariance(RuleBasedStateMachine):
         for watched in self.streams:
             session, counts = watched.stream.session, watched.stream.session.counts
             done = counts.stepped + counts.skipped + counts.refused + sum(counts.dropped.values())
-            answered = sum(1 for entry in session._inbox._pending if getattr(entry, "works", None) and not entry.left)
+            answered = sum(1 for entry in session._pending._entries if getattr(entry, "steps", None) and not entry.left)
             assert counts.received == watched.seq == done + session.waiting + answered
             assert session.waiting <= 3 or session.start.policy == "block"
             if session.start.policy == "block":

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -11,10 +10,11 @@ import numpy as np
 import pytest
 
 from inkling.models.bundle import Bundle
-from inkling.service.engine.batcher import TOGETHER_S, Batcher, Outcome
+from inkling.service.engine.batcher import TOGETHER_S, Batcher, BatchOutcome
 from inkling.service.engine.onnx_engine import Engine
 from inkling.service.engine.scheduler import Lane, Step
 from inkling.service.engine.state_pool import HostPool
+from tests.service.conftest import wait_until
 from tests.service.rig import FaultyEngine, Floats, PlainTrack, body, tiny
 from tests.support import TinyReference
 
@@ -32,7 +32,7 @@ class Bench:
     def __init__(self, bundle: Bundle, tracks: int = 3, max_batch: int = 8) -> None:
         self.engine = FaultyEngine(bundle, threads=1)
         self.pool = HostPool(bundle.spec.state, 8, max_batch)
-        self.outcomes: list[Outcome] = []
+        self.outcomes: list[BatchOutcome] = []
         self.now_s = 0.0
         self.batcher = Batcher(self.engine, self.pool, self.outcomes.append, max_batch, lambda: self.now_s)
         self.lanes = [self.lane() for _ in range(tracks)]
@@ -46,7 +46,7 @@ class Bench:
         self.batcher.submit([step])
         return step
 
-    def run(self) -> Outcome:
+    def run(self) -> BatchOutcome:
         assert self.batcher.run_once()
         return self.outcomes[-1]
 
@@ -201,7 +201,7 @@ def test_the_thread_outlives_a_post_that_raises(bundle: Bundle, caplog: pytest.L
     done = threading.Event()
     calls = []
 
-    def post(outcome: Outcome) -> None:
+    def post(outcome: BatchOutcome) -> None:
         calls.append(outcome)
         if len(calls) == 2:
             done.set()
@@ -225,7 +225,7 @@ def test_tracks_that_come_and_go_while_the_thread_runs_equal_the_plain_loop(bund
     answers: dict[Step, list[float]] = {}
     arrived = threading.Condition()
 
-    def post(outcome: Outcome) -> None:
+    def post(outcome: BatchOutcome) -> None:
         with arrived:
             answers.update(zip(outcome.answered, outcome.probabilities, strict=True))
             arrived.notify()
@@ -267,13 +267,13 @@ def test_what_one_turn_submits_is_one_batch_and_one_wake_up(bundle: Bundle) -> N
     bench = Bench(bundle)
     later: list[Callable[[], None]] = []
     bench.batcher.start(later.append)
-    assert wait_for(lambda: bench.batcher.asleep)
+    wait_until(lambda: bench.batcher.asleep)
     for lane in bench.lanes:
         bench.submit(lane, body(1))
     assert not bench.outcomes
     (rouse,) = later
     rouse()
-    assert wait_for(lambda: bool(bench.outcomes))
+    wait_until(lambda: bool(bench.outcomes))
     assert [outcome.size for outcome in bench.outcomes] == [3]
     assert bench.batcher.stop(timeout_s=30)
 
@@ -291,7 +291,7 @@ def test_results_of_batches_without_a_break_wait_for_each_other_a_moment_only(bu
 
     bench.engine.during = step
     bench.batcher.start()
-    assert wait_for(lambda: len(bench.outcomes) == 6)
+    wait_until(lambda: len(bench.outcomes) == 6)
     assert bench.batcher.stop(timeout_s=30)
     assert posted == [0, 0, 0, 3, 3, 3], "outcomes that were posted when each batch ran"
 
@@ -311,10 +311,3 @@ def test_rows_are_the_probabilities_as_float32(bundle: Bundle) -> None:
     assert [np.frombuffer(row, "<f4").tolist() for row in outcome.rows] == [
         np.array(row, np.float32).tolist() for row in outcome.probabilities
     ]
-
-
-def wait_for(done: Callable[[], bool]) -> bool:
-    deadline_s = time.monotonic() + 30
-    while not done() and time.monotonic() < deadline_s:
-        time.sleep(0.001)
-    return done()

@@ -80,7 +80,7 @@ def with_cuda(monkeypatch: pytest.MonkeyPatch, library: str | None) -> None:
 
 def test_cuda_without_one_of_its_libraries_is_refused_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
     with_cuda(monkeypatch, "libcudnn.so.9")
-    with pytest.raises(DeviceMissing, match=r"needs libcudnn\.so\.9, which cannot be loaded; install inkling\[gpu\]"):
+    with pytest.raises(DeviceMissing, match=r"needs libcudnn\.so\.9, which cannot be .* '\.\[serve,gpu\]'"):
         resolve_device("cuda")
     assert resolve_device("auto") == "cpu"
 

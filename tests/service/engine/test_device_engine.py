@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from inkling.models.arrays import Array
 from inkling.models.bundle import Bundle, Registry, load, zoo_directory
-from inkling.models.errors import BundleInvalid
-from inkling.service.engine import device_engine
+from inkling.models.errors import BundleDisagrees, BundleInvalid
+from inkling.service.engine import device_engine, onnx_engine
 from inkling.service.engine.device_engine import DeviceEngine, DevicePool, buckets, choose_graphs, engine_for
-from inkling.service.engine.onnx_engine import Array, Engine
+from inkling.service.engine.onnx_engine import Engine
 from inkling.service.engine.onnx_engine import session as engine_session
 from inkling.service.engine.state_pool import HostPool, Slot, StatePool
+from inkling.training.export.row_graph import rows_onnx
 from tests.service.rig import FaultyDevice, body, tiny
+from tests.support import TinyReference, make_older_bundle
 
 ATOL = 1e-4
 ZOO = {found.path.parent.name: found.path for found in Registry([zoo_directory()]).scan()}
@@ -221,7 +225,7 @@ def watched(engine: DeviceEngine) -> list[device_engine.Bucket]:
 
 def test_settling_changes_no_state(engine: DeviceEngine, pool: DevicePool) -> None:
     initial = {name: slab.numpy()[:-1].copy() for name, slab in pool.slabs.items()}
-    engine.settle()
+    engine.prepare_thread()
     for name, slab in pool.slabs.items():
         np.testing.assert_array_equal(slab.numpy()[:-1], initial[name])
 
@@ -262,7 +266,7 @@ def test_graphs_that_cannot_be_recorded_are_not_used(
         return run(bucket)
 
     monkeypatch.setattr(device_engine.Bucket, "run", fails)
-    engine.settle()
+    engine.prepare_thread()
     assert "CUDA graphs are not used: capture is not allowed" in caplog.text
     engine.advance(pool, *rows(pool.acquire()), epochs(0), bodies(1))
 
@@ -279,9 +283,44 @@ def test_a_session_that_refuses_graphs_is_made_without(
     with caplog.at_level(logging.WARNING):
         engine = DeviceEngine(bundle, 1, "cpu")
     assert "control flow" in caplog.text
-    engine.settle()
+    engine.prepare_thread()
     assert not any(bucket.replays for bucket in engine.pool(1, 2).buckets())
 
 
+# -- which engine, and which bundle -----------------------------------------------------------------------------------
 def test_the_cpu_has_the_plain_engine(bundle: Bundle) -> None:
     assert type(engine_for(bundle, 1, "cpu", graphs=True)) is Engine
+
+
+def test_without_rows_no_state_can_stay_on_a_device(tmp_path: Path) -> None:
+    with pytest.raises(BundleInvalid, match=r"it has no rows\.onnx, without which state cannot stay on a device"):
+        DeviceEngine(load(make_older_bundle(tmp_path)), 1, "cpu")
+
+
+def test_a_device_gives_an_older_bundle_the_plain_engine_and_says_what_that_costs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """No device but the CPU is here: the session is made on that, whatever is asked for."""
+    monkeypatch.setattr(
+        onnx_engine, "session", lambda bundle, model, threads, _: engine_session(bundle, model, 1, "cpu")
+    )
+    engine = engine_for(load(make_older_bundle(tmp_path)), 1, "cuda", graphs=True)
+    assert type(engine) is Engine
+    assert (
+        "tiny/1 has no rows.onnx: the state of its tracks travels to the device and back at every step" in caplog.text
+    )
+    pool = engine.pool(1, 1)
+    logits, _ = engine.advance(pool, *rows(pool.acquire()), epochs(0), bodies(1))
+    np.testing.assert_allclose(logits, TinyReference().run(bodies(1)[np.newaxis])[0], atol=ATOL)
+
+
+def test_rows_of_another_model_are_refused(bundle: Bundle) -> None:
+    other = TinyReference(seed=1)
+    tampered = replace(bundle, rows=rows_onnx(other.onnx("tiny", "1"), "logits", other.state_tensors))
+    with pytest.raises(BundleDisagrees, match=r"rows\.onnx is off step\.onnx"):
+        DeviceEngine(tampered, 1, "cpu")
+
+
+def test_rows_that_onnxruntime_cannot_load_are_refused(bundle: Bundle) -> None:
+    with pytest.raises(BundleInvalid, match="onnxruntime cannot load the graph"):
+        DeviceEngine(replace(bundle, rows=bundle.step[:-100]), 1, "cpu")

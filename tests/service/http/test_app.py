@@ -42,7 +42,7 @@ def test_a_bundle_is_described_well_enough_to_use_it(server: Running) -> None:
         [13, 3],
     )
     assert len(bundle["input"]["joints"]) == 13
-    assert bundle["slots_free"] == server.core.settings.slots
+    assert bundle["slots_free"] == server.core.settings.limits.slots
 
 
 def test_open_streams_are_listed_with_their_counts(server: Running) -> None:

@@ -43,6 +43,12 @@ def frame(text: str | bytes) -> PackedPose:
     return message
 
 
+def test_resuming_is_refused_in_a_sentence_until_it_works() -> None:
+    with pytest.raises(BadMessage, match=r"^start\.resume: a stream cannot be resumed yet: leave this out"):
+        decode('{"type":"start","bundle":"b","resume":"k3v"}')
+    assert decode('{"type":"start","bundle":"b","resume":null}') == Start(bundle="b")
+
+
 def test_the_messages_of_the_documented_example_are_understood() -> None:
     start = decode(
         '{"type":"start","bundle":"body-actions","input":"pose","skeleton":"coco17","width":1280,"height":720}'
@@ -200,12 +206,29 @@ def test_whatever_joints_are_sent_the_frame_is_finite_or_missing_or_refused(peop
     assert len(message.keypoints) == len(people)
 
 
+PREDICTION = Prediction(
+    seq=1, pts_s=0.5, track=2, label="a", probabilities=[0.75, 0.25], epoch=0, skipped=1, dropped=2, backlog=3
+)
+
+
 @pytest.mark.parametrize(
     "message",
     [
         Ready(stream="s", bundle="tiny", version="1", labels=("a", "b"), rate_hz=15.0, credits=8),
-        Prediction.unchecked(1, 0.5, 2, "a", [0.75, 0.25], None, 0, None, 1, 2, 3),
-        Prediction.unchecked(1, 0.5, 2, "a", [0.75], [0], 1, "gap", 1, 2, 3),
+        PREDICTION,
+        Prediction(
+            seq=1,
+            pts_s=0.5,
+            track=2,
+            label="a",
+            probabilities=[0.75],
+            classes=[0],
+            epoch=1,
+            reset="gap",
+            skipped=1,
+            dropped=2,
+            backlog=3,
+        ),
         Credit(seq=4, skipped=1, dropped=0),
         error_message(BadPose("no")),
     ],
@@ -215,7 +238,7 @@ def test_answers_are_read_back_as_they_were_sent(message: Any) -> None:
 
 
 def test_what_is_none_is_left_out() -> None:
-    text = encode(Prediction.unchecked(1, 0.5, 2, "a", [0.75, 0.25], None, 0, None, 1, 2, 3))
+    text = encode(PREDICTION)
     assert json.loads(text) == {
         "type": "prediction", "seq": 1, "pts_s": 0.5, "track": 2, "label": "a", "probabilities": [0.75, 0.25],
         "epoch": 0, "skipped": 1, "dropped": 2, "backlog": 3,

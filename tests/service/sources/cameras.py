@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import hashlib
 import shutil
@@ -20,6 +21,8 @@ import av
 import cv2
 
 from tests.support import picture, skip_unless
+
+WAIT_S = 30.0
 
 Answer = Callable[[BaseHTTPRequestHandler], None]
 
@@ -137,10 +140,10 @@ def jpeg(height: int, width: int, seed: int = 0) -> bytes:
 
 
 @contextlib.contextmanager
-def silent() -> Iterator[int]:
-    """A server that takes connections and never says a word; yields its port."""
+def silent(arrived: list[socket.socket] | None = None) -> Iterator[int]:
+    """A server that takes connections, into `arrived`, and never says a word; yields its port."""
+    taken = [] if arrived is None else arrived
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        taken: list[socket.socket] = []
 
         def take() -> None:
             with contextlib.suppress(OSError):
@@ -211,3 +214,10 @@ def within(seconds: float, done: Callable[[], bool]) -> bool:
             return False
         time.sleep(0.01)
     return True
+
+
+async def until(done: Callable[[], bool]) -> None:
+    """Wait until it comes about; TimeoutError after WAIT_S."""
+    async with asyncio.timeout(WAIT_S):
+        while not done():  # noqa: ASYNC110 - states are looked at, as a user of the API does
+            await asyncio.sleep(0.01)

@@ -6,12 +6,12 @@ import pytest
 from pydantic import ValidationError
 
 from inkling.service.protocol.errors import BadSource
-from inkling.service.sources.definition import Definition
+from inkling.service.sources.definition import SourceDefinition
 
 
 def test_options_that_go_with_the_address_are_taken() -> None:
-    assert Definition(url="rtsp://cam/x", bundle="b", transport="udp").address().host == "cam"
-    assert Definition(url="file:a.mp4", bundle="b", pace="fast", loop=True).address().rest == "a.mp4"
+    assert SourceDefinition(url="rtsp://cam/x", bundle="b", transport="udp").address().host == "cam"
+    assert SourceDefinition(url="file:a.mp4", bundle="b", pace="fast", loop=True).address().rest == "a.mp4"
 
 
 @pytest.mark.parametrize(
@@ -27,14 +27,14 @@ def test_options_that_go_with_the_address_are_taken() -> None:
 )
 def test_options_that_do_not_go_with_the_address_are_refused(url: str, options: dict[str, Any]) -> None:
     with pytest.raises(BadSource):
-        Definition(url=url, bundle="b", **options).address()
+        SourceDefinition(url=url, bundle="b", **options).address()
 
 
 @pytest.mark.parametrize("options", [{"transport": "smoke"}, {"top_k": 0}, {"color": "red"}, {"name": "x" * 101}])
 def test_what_does_not_fit_the_schema_is_refused(options: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
-        Definition(**{"url": "rtsp://cam/x", "bundle": "b"} | options)
+        SourceDefinition(**{"url": "rtsp://cam/x", "bundle": "b"} | options)
 
 
 def test_a_definition_is_printed_without_its_url() -> None:
-    assert "secret" not in repr(Definition(url="rtsp://me:secret@cam/x", bundle="b"))
+    assert "secret" not in repr(SourceDefinition(url="rtsp://me:secret@cam/x", bundle="b"))

@@ -10,19 +10,19 @@ import pytest
 
 from inkling.service.sources.address import Address
 from inkling.service.sources.failure import Failure, resolve
-from inkling.service.sources.http_reader import Web
+from inkling.service.sources.http_reader import SourceClient
 from inkling.service.sources.lifecycle import Cause
-from inkling.service.sources.policy import Policy
+from inkling.service.sources.policy import SourcePolicy
 from tests.service.sources.cameras import digest_answer, free_port, make_certificate, reply, send_to, serving, silent
 
-HERE = Policy(hosts=("127.0.0.1", "cam.lan"))
+HERE = SourcePolicy(hosts=("127.0.0.1", "cam.lan"))
 
 
 @contextlib.contextmanager
-def web(url: str, policy: Policy = HERE, **hosts: str) -> Iterator[Web]:
+def web(url: str, policy: SourcePolicy = HERE, **hosts: str) -> Iterator[SourceClient]:
     """A client. hosts: what names stand for, beside those that the system knows."""
     names = {name.replace("_", "."): ip for name, ip in hosts.items()}
-    client = Web(
+    client = SourceClient(
         Address.parse(url), policy, lambda host, port: [names[host]] if host in names else resolve(host, port), 2.0
     )
     try:
@@ -31,7 +31,7 @@ def web(url: str, policy: Policy = HERE, **hosts: str) -> Iterator[Web]:
         client.close()
 
 
-def fetch(url: str, policy: Policy = HERE, **hosts: str) -> bytes:
+def fetch(url: str, policy: SourcePolicy = HERE, **hosts: str) -> bytes:
     with web(url, policy, **hosts) as client:
         body = client.open(url)
         data = b"".join(iter(lambda: body.read(7), b""))
@@ -86,7 +86,7 @@ def test_redirects_in_a_ring_end() -> None:
 
 def test_a_name_that_leads_to_this_machine_is_refused() -> None:
     with serving(lambda request: reply(request, b"inside")) as port, pytest.raises(Failure) as caught:
-        fetch(f"http://x.lan:{port}/", Policy(), x_lan="127.0.0.1")
+        fetch(f"http://x.lan:{port}/", SourcePolicy(), x_lan="127.0.0.1")
     assert caught.value.cause is Cause.REFUSED
 
 
@@ -170,7 +170,7 @@ def test_what_cannot_be_reached_has_its_cause() -> None:
         fetch(f"http://127.0.0.1:{port}/")
     assert caught.value.cause is Cause.TIMEOUT
     with pytest.raises(Failure) as caught:
-        fetch("http://nobody.invalid/", Policy())
+        fetch("http://nobody.invalid/", SourcePolicy())
     assert caught.value.cause is Cause.UNKNOWN_HOST
 
 
@@ -189,14 +189,14 @@ def test_a_body_that_breaks_off_is_a_closed_connection() -> None:
 def test_a_certificate_is_checked_against_the_name_and_not_the_address(tmp_path: Path) -> None:
     certificate = make_certificate(tmp_path, "cam.lan")
     hosts = ("127.0.0.1", "cam.lan", "other.lan")
-    trusting = Policy(hosts=hosts, ca_file=certificate)
+    trusting = SourcePolicy(hosts=hosts, ca_file=certificate)
     with serving(lambda request: reply(request, b"safe"), certificate=certificate) as port:
         assert fetch(f"https://cam.lan:{port}/", trusting, cam_lan="127.0.0.1") == b"safe"
-        assert fetch(f"https://other.lan:{port}/", Policy(hosts=hosts, verify_tls=False), other_lan="127.0.0.1")
+        assert fetch(f"https://other.lan:{port}/", SourcePolicy(hosts=hosts, verify_tls=False), other_lan="127.0.0.1")
         for url, policy in (
             (f"https://other.lan:{port}/", trusting),
             (f"https://127.0.0.1:{port}/", trusting),
-            (f"https://cam.lan:{port}/", Policy(hosts=hosts)),
+            (f"https://cam.lan:{port}/", SourcePolicy(hosts=hosts)),
         ):
             with pytest.raises(Failure, match="certificate") as caught:
                 fetch(url, policy, cam_lan="127.0.0.1", other_lan="127.0.0.1")
@@ -208,4 +208,4 @@ def test_a_file_of_authorities_that_cannot_be_read_is_told(tmp_path: Path, conte
     if content is not None:
         (tmp_path / "ca.pem").write_text(content)
     with pytest.raises(Failure, match="source_ca_file"):
-        fetch("https://127.0.0.1/", Policy(ca_file=tmp_path / "ca.pem"))
+        fetch("https://127.0.0.1/", SourcePolicy(ca_file=tmp_path / "ca.pem"))

@@ -4,63 +4,72 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from inkling.service.sources.lifecycle import FINAL, HOPELESS, HOPELESS_HERE, Cause, Do, Machine, State, Timing
+from inkling.service.sources.lifecycle import (
+    FINAL,
+    HOPELESS,
+    HOPELESS_HERE,
+    Action,
+    Cause,
+    SourceLifecycle,
+    SourceState,
+    SourceTiming,
+)
 
-TIMING = Timing(open_s=10, stall_s=3, read_s=10, first_retry_s=1, retry_s=30, steady_s=10)
+TIMING = SourceTiming(open_s=10, stall_s=3, read_s=10, first_retry_s=1, retry_s=30, steady_s=10)
 
 
-def machine(now_s: float = 0.0, *, local: bool = False) -> Machine:
-    made = Machine(TIMING, now_s, local=local)
+def machine(now_s: float = 0.0, *, local: bool = False) -> SourceLifecycle:
+    made = SourceLifecycle(TIMING, now_s, local=local)
     made.connect(now_s)
     return made
 
 
 def test_a_new_source_is_due_to_connect() -> None:
-    made = Machine(TIMING, 5.0)
-    assert made.tick(5.0) is Do.CONNECT
+    made = SourceLifecycle(TIMING, 5.0)
+    assert made.tick(5.0) is Action.CONNECT
     made.connect(5.0)
-    assert (made.state, made.deadline_s, made.connects) == (State.CONNECTING, 15.0, 1)
+    assert (made.state, made.deadline_s) == (SourceState.CONNECTING, 15.0)
 
 
 def test_the_first_frame_makes_it_live() -> None:
     source = machine()
     source.opened(1.0)
-    assert source.state is State.CONNECTING
+    assert source.state is SourceState.CONNECTING
     source.frame(2.0)
-    assert (source.state, source.since_s, source.cause, source.deadline_s) == (State.LIVE, 2.0, None, 5.0)
+    assert (source.state, source.since_s, source.cause, source.deadline_s) == (SourceState.LIVE, 2.0, None, 5.0)
 
 
 def test_a_connect_that_hangs_is_dropped_and_tried_again() -> None:
     source = machine()
-    assert source.tick(9.9) is Do.NOTHING
-    assert source.tick(10.0) is Do.DROP
-    assert (source.state, source.cause, source.deadline_s) == (State.RETRYING, Cause.TIMEOUT, 11.0)
-    assert source.tick(10.9) is Do.NOTHING
-    assert source.tick(11.0) is Do.CONNECT
+    assert source.tick(9.9) is Action.NOTHING
+    assert source.tick(10.0) is Action.DROP
+    assert (source.state, source.cause, source.deadline_s) == (SourceState.RETRYING, Cause.TIMEOUT, 11.0)
+    assert source.tick(10.9) is Action.NOTHING
+    assert source.tick(11.0) is Action.CONNECT
 
 
 def test_a_camera_that_answers_and_sends_nothing_is_dropped() -> None:
     source = machine()
     source.opened(9.0)
-    assert source.tick(18.9) is Do.NOTHING
-    assert source.tick(19.0) is Do.DROP
+    assert source.tick(18.9) is Action.NOTHING
+    assert source.tick(19.0) is Action.DROP
 
 
 def test_a_camera_that_freezes_is_stalled_then_dropped() -> None:
     source = machine()
     source.frame(1.0)
-    assert source.tick(4.0) is Do.NOTHING
-    assert (source.state, source.cause, source.deadline_s) == (State.STALLED, Cause.NO_FRAMES, 11.0)
-    assert source.tick(11.0) is Do.DROP
-    assert (source.state, source.cause) == (State.RETRYING, Cause.NO_FRAMES)
+    assert source.tick(4.0) is Action.NOTHING
+    assert (source.state, source.cause, source.deadline_s) == (SourceState.STALLED, Cause.NO_FRAMES, 11.0)
+    assert source.tick(11.0) is Action.DROP
+    assert (source.state, source.cause) == (SourceState.RETRYING, Cause.NO_FRAMES)
 
 
 def test_a_source_that_is_never_shown_as_stalled_is_dropped_all_the_same() -> None:
-    source = Machine(Timing(stall_s=60, read_s=5), 0.0)
+    source = SourceLifecycle(SourceTiming(stall_s=60, read_s=5), 0.0)
     source.connect(0.0)
     source.frame(1.0)
-    assert source.tick(5.9) is Do.NOTHING
-    assert source.tick(6.0) is Do.DROP
+    assert source.tick(5.9) is Action.NOTHING
+    assert source.tick(6.0) is Action.DROP
     assert source.cause is Cause.NO_FRAMES
 
 
@@ -69,7 +78,7 @@ def test_a_frame_ends_a_stall() -> None:
     source.frame(1.0)
     source.tick(4.0)
     source.frame(5.0)
-    assert (source.state, source.cause, source.message, source.deadline_s) == (State.LIVE, None, "", 8.0)
+    assert (source.state, source.cause, source.message, source.deadline_s) == (SourceState.LIVE, None, "", 8.0)
 
 
 def test_waits_double_up_to_the_longest() -> None:
@@ -109,7 +118,11 @@ def test_while_it_tries_again_the_last_cause_is_told() -> None:
     source = machine()
     source.lost(Cause.UNREACHABLE, "connection refused", 0.0)
     source.connect(1.0)
-    assert (source.state, source.cause, source.message) == (State.CONNECTING, Cause.UNREACHABLE, "connection refused")
+    assert (source.state, source.cause, source.message) == (
+        SourceState.CONNECTING,
+        Cause.UNREACHABLE,
+        "connection refused",
+    )
 
 
 @pytest.mark.parametrize("cause", Cause)
@@ -118,7 +131,7 @@ def test_hopeless_causes_end_it_and_others_do_not(cause: Cause, local: bool) -> 
     source = machine(local=local)
     source.lost(cause, "why", 1.0)
     hopeless = cause in (HOPELESS_HERE if local else HOPELESS)
-    assert source.state is (State.FAILED if hopeless else State.RETRYING)
+    assert source.state is (SourceState.FAILED if hopeless else SourceState.RETRYING)
     assert (source.cause, source.message, source.deadline_s is None) == (cause, "why", hopeless)
 
 
@@ -126,8 +139,8 @@ def test_a_file_that_was_played_has_ended() -> None:
     source = machine(local=True)
     source.frame(1.0)
     source.finish(2.0)
-    assert (source.state, source.cause, source.deadline_s) == (State.ENDED, Cause.FINISHED, None)
-    assert source.tick(1e9) is Do.NOTHING
+    assert (source.state, source.cause, source.deadline_s) == (SourceState.ENDED, Cause.FINISHED, None)
+    assert source.tick(1e9) is Action.NOTHING
 
 
 @pytest.mark.parametrize("step", ["connect", "opened", "frame", "finish"])
@@ -144,7 +157,7 @@ class Life(RuleBasedStateMachine):
     @initialize(local=st.booleans())
     def begin(self, local: bool) -> None:
         self.now_s = 0.0
-        self.source = Machine(TIMING, 0.0, local=local)
+        self.source = SourceLifecycle(TIMING, 0.0, local=local)
 
     @rule(step_s=st.floats(0, 40))
     def wait(self, step_s: float) -> None:
@@ -155,34 +168,34 @@ class Life(RuleBasedStateMachine):
         before, due = self.source.state, self.source.deadline_s
         do = self.source.tick(self.now_s, chance)
         if due is None or self.now_s < due:
-            assert (do, self.source.state) == (Do.NOTHING, before)
-        elif before is State.RETRYING:
-            assert do is Do.CONNECT
+            assert (do, self.source.state) == (Action.NOTHING, before)
+        elif before is SourceState.RETRYING:
+            assert do is Action.CONNECT
             self.source.connect(self.now_s)
         else:  # time has changed something: it never hangs
             assert self.source.state is not before
-            assert (do is Do.DROP) == (self.source.state is State.RETRYING)
+            assert (do is Action.DROP) == (self.source.state is SourceState.RETRYING)
 
-    @precondition(lambda self: self.source.state is State.CONNECTING)
+    @precondition(lambda self: self.source.state is SourceState.CONNECTING)
     @rule()
     def open(self) -> None:
         self.source.opened(self.now_s)
 
-    @precondition(lambda self: self.source.state in (State.CONNECTING, State.LIVE, State.STALLED))
+    @precondition(lambda self: self.source.state in (SourceState.CONNECTING, SourceState.LIVE, SourceState.STALLED))
     @rule()
     def frame(self) -> None:
         self.source.frame(self.now_s)
-        assert self.source.state is State.LIVE
+        assert self.source.state is SourceState.LIVE
 
-    @precondition(lambda self: self.source.state in (State.CONNECTING, State.LIVE, State.STALLED))
+    @precondition(lambda self: self.source.state in (SourceState.CONNECTING, SourceState.LIVE, SourceState.STALLED))
     @rule(cause=st.sampled_from(Cause), chance=st.floats(0, 1, exclude_max=True))
     def lose(self, cause: Cause, chance: float) -> None:
         self.source.lost(cause, "", self.now_s, chance)
-        if self.source.state is State.RETRYING:
+        if self.source.state is SourceState.RETRYING:
             assert self.source.deadline_s is not None
             assert 0.5 <= self.source.deadline_s - self.now_s <= 30 + 1e-9 * self.now_s
 
-    @precondition(lambda self: self.source.state in (State.CONNECTING, State.LIVE, State.STALLED))
+    @precondition(lambda self: self.source.state in (SourceState.CONNECTING, SourceState.LIVE, SourceState.STALLED))
     @rule()
     def finish(self) -> None:
         self.source.finish(self.now_s)
@@ -196,8 +209,10 @@ class Life(RuleBasedStateMachine):
         source = self.source
         assert (source.deadline_s is None) == source.final == (source.state in FINAL)
         assert source.since_s <= self.now_s
-        assert (source.cause is None) <= (source.state in (State.LIVE, State.CONNECTING, State.RETRYING))
-        assert source.state is not State.LIVE or source.cause is None
+        assert (source.cause is None) <= (
+            source.state in (SourceState.LIVE, SourceState.CONNECTING, SourceState.RETRYING)
+        )
+        assert source.state is not SourceState.LIVE or source.cause is None
 
 
 TestLife = Life.TestCase

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from inkling.service.protocol.errors import SourceRefused
 from inkling.service.sources.address import Address
-from inkling.service.sources.policy import Policy
+from inkling.service.sources.policy import SourcePolicy
 
 PRIVATE = (
     "127.0.0.1", "127.9.9.9", "0.0.0.0",  # noqa: S104
@@ -23,34 +23,34 @@ USUAL = ("192.168.1.9", "10.0.0.9", "172.16.4.4", "93.184.216.34", "2001:db8:1::
 @pytest.mark.parametrize("ip", PRIVATE)
 def test_by_default_no_name_leads_to_this_machine_or_its_link(ip: str) -> None:
     with pytest.raises(SourceRefused, match="source_hosts"):
-        Policy().choose("cam.lan", [ip])
+        SourcePolicy().choose("cam.lan", [ip])
     if "%" not in ip:
         host = f"[{ip}]" if ":" in ip else ip
         with pytest.raises(SourceRefused):
-            Policy().admit(Address.parse(f"http://{host}/x"))
+            SourcePolicy().admit(Address.parse(f"http://{host}/x"))
 
 
 @pytest.mark.parametrize("ip", [ip for ip in USUAL if not ip.startswith("2001")])
 def test_by_default_cameras_of_the_house_and_of_the_world_are_allowed(ip: str) -> None:
-    assert Policy().choose("cam.lan", [ip]) == ip
+    assert SourcePolicy().choose("cam.lan", [ip]) == ip
 
 
 def test_of_several_addresses_an_allowed_one_is_taken() -> None:
-    assert Policy().choose("cam.lan", ["127.0.0.1", "nonsense", "10.0.0.9", "10.0.0.8"]) == "10.0.0.9"
+    assert SourcePolicy().choose("cam.lan", ["127.0.0.1", "nonsense", "10.0.0.9", "10.0.0.8"]) == "10.0.0.9"
     with pytest.raises(SourceRefused):
-        Policy().choose("cam.lan", [])
+        SourcePolicy().choose("cam.lan", [])
 
 
 def test_this_machine_is_refused_by_name_at_once() -> None:
     for host in ("localhost", "x.localhost"):
         with pytest.raises(SourceRefused):
-            Policy().admit(Address.parse(f"rtsp://{host}/x"))
-    Policy(hosts=("localhost",)).admit(Address.parse("rtsp://LOCALHOST/x"))
-    Policy(hosts=("127.0.0.0/8",)).admit(Address.parse("rtsp://localhost/x"))
+            SourcePolicy().admit(Address.parse(f"rtsp://{host}/x"))
+    SourcePolicy(hosts=("localhost",)).admit(Address.parse("rtsp://LOCALHOST/x"))
+    SourcePolicy(hosts=("127.0.0.0/8",)).admit(Address.parse("rtsp://localhost/x"))
 
 
 def test_named_hosts_are_the_only_ones() -> None:
-    policy = Policy(hosts=("cam1.lan", "*.cameras.lan", "10.1.0.0/16", "::1"))
+    policy = SourcePolicy(hosts=("cam1.lan", "*.cameras.lan", "10.1.0.0/16", "::1"))
     assert policy.choose("cam1.lan", ["10.9.9.9"]) == "10.9.9.9"
     assert policy.choose("a.cameras.lan", ["10.9.9.9"]) == "10.9.9.9"
     assert policy.choose("other.lan", ["10.1.2.3"]) == "10.1.2.3"
@@ -60,29 +60,29 @@ def test_named_hosts_are_the_only_ones() -> None:
 
 
 def test_only_an_exact_name_or_network_opens_this_machine() -> None:
-    assert Policy(hosts=("LocalHost",)).choose("localhost", ["127.0.0.1"]) == "127.0.0.1"
-    assert Policy(hosts=("127.0.0.0/8",)).choose("cam.lan", ["127.0.0.1"]) == "127.0.0.1"
-    assert Policy(hosts=("127.0.0.0/8",)).choose("cam.lan", ["::ffff:127.0.0.1"]) == "::ffff:127.0.0.1"
+    assert SourcePolicy(hosts=("LocalHost",)).choose("localhost", ["127.0.0.1"]) == "127.0.0.1"
+    assert SourcePolicy(hosts=("127.0.0.0/8",)).choose("cam.lan", ["127.0.0.1"]) == "127.0.0.1"
+    assert SourcePolicy(hosts=("127.0.0.0/8",)).choose("cam.lan", ["::ffff:127.0.0.1"]) == "::ffff:127.0.0.1"
     for pattern in ("*", "*.lan", "c*m.lan"):
         with pytest.raises(SourceRefused):
-            Policy(hosts=(pattern,)).choose("cam.lan", ["127.0.0.1"])
+            SourcePolicy(hosts=(pattern,)).choose("cam.lan", ["127.0.0.1"])
 
 
 def test_a_scheme_that_is_not_listed_is_refused() -> None:
-    Policy(schemes=("rtsp",)).admit(Address.parse("rtsp://cam/x"))
+    SourcePolicy(schemes=("rtsp",)).admit(Address.parse("rtsp://cam/x"))
     with pytest.raises(SourceRefused, match="source_schemes"):
-        Policy(schemes=("rtsp",)).admit(Address.parse("http://cam/x"))
+        SourcePolicy(schemes=("rtsp",)).admit(Address.parse("http://cam/x"))
 
 
 def test_a_host_that_is_not_listed_is_refused_before_it_is_looked_up() -> None:
     with pytest.raises(SourceRefused):
-        Policy(hosts=("*.lan",)).admit(Address.parse("http://cam.example.com/x"))
-    Policy(hosts=("*.lan",)).admit(Address.parse("http://cam.lan/x"))
+        SourcePolicy(hosts=("*.lan",)).admit(Address.parse("http://cam.example.com/x"))
+    SourcePolicy(hosts=("*.lan",)).admit(Address.parse("http://cam.lan/x"))
 
 
 @given(st.ip_addresses())
 def test_an_address_of_this_machine_is_never_chosen(ip: ipaddress.IPv4Address | ipaddress.IPv6Address) -> None:
-    for policy in (Policy(), Policy(hosts=("*",))):
+    for policy in (SourcePolicy(), SourcePolicy(hosts=("*",))):
         try:
             chosen = ipaddress.ip_address(policy.choose("cam.lan", [str(ip)]))
         except SourceRefused:
@@ -94,7 +94,7 @@ def test_an_address_of_this_machine_is_never_chosen(ip: ipaddress.IPv4Address | 
 def test_files_are_refused_until_a_directory_is_named(tmp_path: Path) -> None:
     (tmp_path / "a.mp4").touch()
     with pytest.raises(SourceRefused, match="source_directories"):
-        Policy().admit(Address.parse(f"file:{tmp_path}/a.mp4"))
+        SourcePolicy().admit(Address.parse(f"file:{tmp_path}/a.mp4"))
 
 
 def test_a_file_inside_a_directory_is_found(tmp_path: Path) -> None:
@@ -102,7 +102,7 @@ def test_a_file_inside_a_directory_is_found(tmp_path: Path) -> None:
     (inside / "deep").mkdir(parents=True)
     other.mkdir()
     (inside / "deep" / "a b.mp4").touch()
-    policy = Policy(directories=(other, inside))
+    policy = SourcePolicy(directories=(other, inside))
     for url in ("file:deep/a%20b.mp4", f"file:{inside}/deep/a%20b.mp4", "file:deep/../deep/a b.mp4"):
         assert policy.file(Address.parse(url)) == (inside / "deep" / "a b.mp4").resolve()
 
@@ -118,11 +118,11 @@ def test_nothing_outside_the_directory_is_reached(tmp_path: Path, url: str) -> N
     (inside / "folder").symlink_to(tmp_path)
     for where in (url, f"file:{tmp_path}/secret", "file:/etc/passwd"):
         with pytest.raises(SourceRefused, match="no such file"):
-            Policy(directories=(inside,)).file(Address.parse(where))
+            SourcePolicy(directories=(inside,)).file(Address.parse(where))
 
 
 def test_devices_are_refused_unless_named() -> None:
-    policy = Policy(devices=(Path("/dev/video0"),))
+    policy = SourcePolicy(devices=(Path("/dev/video0"),))
     assert policy.device(Address.parse("device:/dev/video0")) == Path("/dev/video0")
     for url in ("device:/dev/video1", "device:/dev/../dev/video0", "device:/dev/sda"):
         with pytest.raises(SourceRefused, match="source_devices"):
@@ -133,4 +133,4 @@ def test_a_path_that_no_file_can_have_is_not_there(tmp_path: Path) -> None:
     (tmp_path / "ring").symlink_to(tmp_path / "ring")
     for name in ("a" * 300, "ring", "ring/a.mp4"):
         with pytest.raises(SourceRefused, match="no such file"):
-            Policy(directories=(tmp_path,)).file(Address.parse(f"file:{name}"))
+            SourcePolicy(directories=(tmp_path,)).file(Address.parse(f"file:{name}"))

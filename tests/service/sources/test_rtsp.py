@@ -14,12 +14,12 @@ from pathlib import Path
 import pytest
 
 from inkling.service.protocol.codec import Ready
-from inkling.service.sources.lifecycle import Cause, State, Timing
-from inkling.service.sources.pipe import Failed, Opened, Picture
-from inkling.service.sources.policy import Policy
+from inkling.service.sources.lifecycle import Cause, SourceState, SourceTiming
+from inkling.service.sources.pipe import Failed, FetchedFrame, Opened
+from inkling.service.sources.policy import SourcePolicy
 from inkling.service.sources.source import Source
-from tests.service.sources.cameras import free_port, make_certificate
-from tests.service.sources.test_source import Watch, bundles, run, until
+from tests.service.sources.cameras import free_port, make_certificate, until
+from tests.service.sources.test_source import Watch, bundles, run
 from tests.service.sources.test_worker import fetch, job
 from tests.support import skip_unless
 
@@ -35,7 +35,7 @@ NEEDED = (
     "Gst.init(None)\n"
     "assert all(Gst.ElementFactory.find(name) for name in ('videotestsrc', 'x264enc', 'rtph264pay'))"
 )
-TIMING = Timing(open_s=10.0, stall_s=0.7, read_s=2.0, first_retry_s=0.1, retry_s=0.3, steady_s=10.0)
+TIMING = SourceTiming(open_s=10.0, stall_s=0.7, read_s=2.0, first_retry_s=0.1, retry_s=0.3, steady_s=10.0)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -87,8 +87,10 @@ def test_frames_come_with_the_cameras_own_times(transport: str) -> None:
     with serving() as server:
         opened, *pictures = fetch(job(server.url(), transport=transport, open_s=20), limit=25)
     assert opened == Opened(320, 240, "rtsp", live=True)
-    assert all(isinstance(picture, Picture) for picture in pictures)
-    times = [picture.media_s for picture in pictures if isinstance(picture, Picture) and picture.media_s is not None]
+    assert all(isinstance(picture, FetchedFrame) for picture in pictures)
+    times = [
+        picture.media_s for picture in pictures if isinstance(picture, FetchedFrame) and picture.media_s is not None
+    ]
     assert len(times) >= 20
     steps = [later - earlier for earlier, later in pairwise(times)]
     assert sorted(steps)[len(steps) // 2] == pytest.approx(1 / 15, abs=0.01)
@@ -106,16 +108,16 @@ def test_credentials_are_needed_and_not_told() -> None:
 
 def test_over_tls_only_the_camera_that_was_meant_is_watched(tmp_path: Path) -> None:
     certificate = make_certificate(tmp_path, "localhost")
-    mine = Policy(hosts=("127.0.0.1", "localhost"), ca_file=certificate)
+    mine = SourcePolicy(hosts=("127.0.0.1", "localhost"), ca_file=certificate)
     with serving(str(certificate)) as server:
         url = server.url().replace("rtsp:", "rtsps:")
         for host, policy in (
-            ("localhost", Policy(hosts=("localhost",))),  # nobody vouches for the certificate
+            ("localhost", SourcePolicy(hosts=("localhost",))),  # nobody vouches for the certificate
             ("127.0.0.1", mine),  # it is of another host
         ):
             (last,) = fetch(job(url.replace("127.0.0.1", host), policy=policy))
             assert isinstance(last, Failed)
-        for policy in (mine, Policy(hosts=("localhost",), verify_tls=False)):
+        for policy in (mine, SourcePolicy(hosts=("localhost",), verify_tls=False)):
             good = job(url.replace("127.0.0.1", "localhost"), policy=policy, open_s=20)
             assert isinstance(fetch(good, limit=1)[0], Opened)
 
@@ -141,7 +143,7 @@ def test_a_server_that_is_killed_and_comes_back_is_watched_again(bundles: list[P
             source.start()
             await until(lambda: len(watch.predictions) >= 10)
             server.kill()
-            await until(lambda: source.machine.cause is Cause.UNREACHABLE)
+            await until(lambda: source.lifecycle.cause is Cause.UNREACHABLE)
             await asyncio.sleep(1.2)
             before = len(watch.predictions)
             server = await asyncio.to_thread(Server, server.port)
@@ -159,14 +161,14 @@ def test_a_server_that_is_killed_and_comes_back_is_watched_again(bundles: list[P
 def test_a_camera_that_freezes_is_stalled_and_a_thaw_makes_it_live(bundles: list[Path]) -> None:
     async def body(watch: Watch) -> None:
         with serving() as server:
-            source = watch.source(server.url(), Timing(open_s=10, stall_s=0.7, read_s=30))
+            source = watch.source(server.url(), SourceTiming(open_s=10, stall_s=0.7, read_s=30))
             source.start()
-            await until(lambda: state(source) is State.LIVE)
+            await until(lambda: state(source) is SourceState.LIVE)
             server.say("freeze")
-            await until(lambda: state(source) is State.STALLED)
-            assert source.machine.cause is Cause.NO_FRAMES
+            await until(lambda: state(source) is SourceState.STALLED)
+            assert source.lifecycle.cause is Cause.NO_FRAMES
             server.say("go")
-            await until(lambda: state(source) is State.LIVE)
+            await until(lambda: state(source) is SourceState.LIVE)
             assert source.tally.connects == 1
             await source.remove()
 
@@ -178,12 +180,12 @@ def test_a_camera_that_stays_frozen_is_connected_to_anew(bundles: list[Path]) ->
         with serving() as server:
             source = watch.source(server.url(), TIMING)
             source.start()
-            await until(lambda: state(source) is State.LIVE)
+            await until(lambda: state(source) is SourceState.LIVE)
             server.say("freeze")
             await until(lambda: source.tally.connects >= 2)
             assert source.tally.lost[Cause.NO_FRAMES] >= 1
             server.say("go")
-            await until(lambda: state(source) is State.LIVE)
+            await until(lambda: state(source) is SourceState.LIVE)
             await source.remove()
 
     run(bundles, body)
@@ -198,13 +200,13 @@ def test_a_camera_may_change_its_resolution_and_rate(bundles: list[Path]) -> Non
             server.say("size 640 360 30")
             before = source.tally.frames
             await until(lambda: source.tally.frames >= before + 60)
-            assert state(source) is State.LIVE
+            assert state(source) is SourceState.LIVE
             assert source.tally.connects == 1
             await source.remove()
 
     run(bundles, body)
 
 
-def state(source: Source) -> State:
+def state(source: Source) -> SourceState:
     """Looked at anew each time: it changes by itself."""
-    return source.machine.state
+    return source.lifecycle.state

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
@@ -17,18 +18,17 @@ from inkling.models.video import VideoReader, to_rgb
 from inkling.service.protocol.codec import End, Outgoing, Prediction, Ready, Start, Summary
 from inkling.service.protocol.errors import SourceRefused, UnsupportedInput
 from inkling.service.protocol.image_binary import ImageFrame
-from inkling.service.sources.definition import Definition
-from inkling.service.sources.lifecycle import Cause, State, Timing
-from inkling.service.sources.policy import Policy
+from inkling.service.sources.definition import SourceDefinition
+from inkling.service.sources.lifecycle import Cause, SourceState, SourceTiming
+from inkling.service.sources.policy import SourcePolicy
 from inkling.service.sources.source import Source
-from inkling.service.streams.handle import Handle
+from inkling.service.streams.admitted_stream import AdmittedStream
 from inkling.service.streams.hub import Hub
-from tests.service.sources.cameras import Camera, free_port, make_video, silent
+from tests.service.sources.cameras import Camera, free_port, make_video, silent, until
 from tests.support import make_bundle, make_frame_bundle
 
-WAIT_S = 30.0
-QUICK = Timing(open_s=5.0, stall_s=0.4, read_s=1.0, first_retry_s=0.1, retry_s=0.3, steady_s=10.0)
-PATIENT = Timing(open_s=60.0, stall_s=30.0, read_s=60.0)
+QUICK = SourceTiming(open_s=5.0, stall_s=0.4, read_s=1.0, first_retry_s=0.1, retry_s=0.3, steady_s=10.0)
+PATIENT = SourceTiming(open_s=60.0, stall_s=30.0, read_s=60.0)
 
 
 @dataclass
@@ -36,17 +36,23 @@ class Watch:
     """A source and what its stream was told."""
 
     hub: Hub
-    policy: Policy
+    policy: SourcePolicy
     messages: list[Outgoing] = field(default_factory=list)
     ended: list[str] = field(default_factory=list)
 
-    def source(self, url: str, timing: Timing = QUICK, **options: Any) -> Source:
-        def open_stream(start: Start, id: str) -> Handle:
+    def source(self, url: str, timing: SourceTiming = QUICK, **options: Any) -> Source:
+        def open_stream(start: Start, id: str) -> AdmittedStream:
             return self.hub.open(start, self.messages.append, id)
 
-        wanted = Definition(**{"url": url, "bundle": "tiny-frames"} | options)
+        wanted = SourceDefinition(**{"url": url, "bundle": "tiny-frames"} | options)
         return Source(
-            "door", wanted, self.policy, timing, open_stream, on_end=lambda source: self.ended.append(source.id)
+            "door",
+            wanted,
+            self.policy,
+            timing,
+            open_stream,
+            max_pixels=4096 * 4096,
+            on_end=lambda source: self.ended.append(source.id),
         )
 
     @property
@@ -70,7 +76,7 @@ def run(bundles: list[Path], body: Callable[[Watch], Awaitable[None]], directory
             hub.load(load(path))
         hub.start(asyncio.get_running_loop())
         try:
-            yield Watch(hub, Policy(hosts=("127.0.0.1",), directories=(directory,) if directory else ()))
+            yield Watch(hub, SourcePolicy(hosts=("127.0.0.1",), directories=(directory,) if directory else ()))
             assert hub.streams() == []
         finally:
             await hub.stop()
@@ -82,24 +88,18 @@ def run(bundles: list[Path], body: Callable[[Watch], Awaitable[None]], directory
     asyncio.run(whole())
 
 
-async def until(done: Callable[[], bool]) -> None:
-    async with asyncio.timeout(WAIT_S):
-        while not done():  # noqa: ASYNC110 - states are looked at, as a user of the API does
-            await asyncio.sleep(0.01)
-
-
 def test_a_camera_is_watched_until_it_is_removed(bundles: list[Path]) -> None:
     async def body(watch: Watch) -> None:
         with Camera() as camera:
             source = watch.source(camera.url)
-            source.seat()
+            source.open_stream()
             source.start()
-            await until(lambda: len(watch.predictions) >= 10 and source.machine.state is State.LIVE)
+            await until(lambda: len(watch.predictions) >= 10 and source.lifecycle.state is SourceState.LIVE)
             assert watch.hub.streams()[0].stream == "door"
             assert source.bundle == ("tiny-frames", "1")
             await source.remove()
-        assert source.machine.state is State.ENDED
-        assert source.machine.cause is Cause.REMOVED
+        assert source.lifecycle.state is SourceState.ENDED
+        assert source.lifecycle.cause is Cause.REMOVED
         assert isinstance(watch.messages[0], Ready)
         assert isinstance(watch.messages[-1], Summary)
         times = [prediction.pts_s for prediction in watch.predictions]
@@ -115,14 +115,14 @@ def test_a_camera_that_goes_and_comes_back_keeps_its_stream_and_is_reset_with_a_
             source.start()
             await until(lambda: len(watch.predictions) >= 5)
             await asyncio.to_thread(camera.off)
-            await until(lambda: source.machine.state is State.RETRYING)
-            await until(lambda: source.machine.cause is Cause.UNREACHABLE)
-            assert source.machine.failures >= 2
+            await until(lambda: source.lifecycle.state is SourceState.RETRYING)
+            await until(lambda: source.lifecycle.cause is Cause.UNREACHABLE)
+            assert source.lifecycle.failures >= 2
             await asyncio.sleep(1.2)  # longer than the bundle's max_gap_s
             before = len(watch.predictions)
             await asyncio.to_thread(camera.on)
             await until(lambda: len(watch.predictions) >= before + 5)
-            assert source.machine.state is State.LIVE
+            assert source.lifecycle.state is SourceState.LIVE
             await source.remove()
         first = watch.predictions[before]
         assert (first.reset, first.epoch) == ("gap", 1)
@@ -140,12 +140,12 @@ def test_a_camera_that_freezes_is_stalled_then_connected_to_anew(bundles: list[P
         with Camera() as camera:
             source = watch.source(camera.url)
             source.start()
-            await until(lambda: source.machine.state is State.LIVE)
+            await until(lambda: source.lifecycle.state is SourceState.LIVE)
             camera.frozen = True
-            await until(lambda: source.machine.state is State.STALLED)
+            await until(lambda: source.lifecycle.state is SourceState.STALLED)
             await until(lambda: camera.requests >= 2)
             camera.frozen = False
-            await until(lambda: source.machine.state is State.LIVE)
+            await until(lambda: source.lifecycle.state is SourceState.LIVE)
             await source.remove()
         assert source.tally.lost[Cause.NO_FRAMES] >= 1
 
@@ -155,11 +155,12 @@ def test_a_camera_that_freezes_is_stalled_then_connected_to_anew(bundles: list[P
 @pytest.mark.parametrize("scheme", ["rtsp", "http"])
 def test_a_source_can_be_removed_while_its_first_connect_hangs(bundles: list[Path], scheme: str) -> None:
     async def body(watch: Watch) -> None:
-        with silent() as port:
+        arrived: list[socket.socket] = []
+        with silent(arrived) as port:
             source = watch.source(f"{scheme}://127.0.0.1:{port}/x", PATIENT)
             source.start()
-            await until(lambda: source.machine.state is State.CONNECTING)
-            await asyncio.sleep(1.0)  # inside the connect
+            await until(lambda: bool(arrived))
+            assert source.lifecycle.state is SourceState.CONNECTING
             async with asyncio.timeout(10):
                 await source.remove()
         assert isinstance(watch.messages[-1], Summary)
@@ -170,10 +171,12 @@ def test_a_source_can_be_removed_while_its_first_connect_hangs(bundles: list[Pat
 def test_a_connect_that_hangs_is_given_up(bundles: list[Path]) -> None:
     async def body(watch: Watch) -> None:
         with silent() as port:
-            source = watch.source(f"rtsp://127.0.0.1:{port}/x", Timing(open_s=0.3, first_retry_s=0.05, retry_s=0.1))
+            source = watch.source(
+                f"rtsp://127.0.0.1:{port}/x", SourceTiming(open_s=0.3, first_retry_s=0.05, retry_s=0.1)
+            )
             source.start()
-            await until(lambda: source.machine.connects >= 3)
-            assert source.machine.cause is Cause.TIMEOUT
+            await until(lambda: source.tally.connects >= 3)
+            assert source.lifecycle.cause is Cause.TIMEOUT
             await source.remove()
 
     run(bundles, body)
@@ -181,9 +184,9 @@ def test_a_connect_that_hangs_is_given_up(bundles: list[Path]) -> None:
 
 def test_a_source_can_be_removed_while_it_waits(bundles: list[Path]) -> None:
     async def body(watch: Watch) -> None:
-        source = watch.source(f"http://127.0.0.1:{free_port()}/x", Timing(first_retry_s=1000, retry_s=1000))
+        source = watch.source(f"http://127.0.0.1:{free_port()}/x", SourceTiming(first_retry_s=1000, retry_s=1000))
         source.start()
-        await until(lambda: source.machine.state is State.RETRYING and source.machine.failures == 1)
+        await until(lambda: source.lifecycle.state is SourceState.RETRYING and source.lifecycle.failures == 1)
         assert 400 < (source.retry_in_s() or 0) <= 1000
         async with asyncio.timeout(10):
             await source.remove()
@@ -198,7 +201,7 @@ def test_a_file_is_played_once_without_loss(bundles: list[Path], tmp_path: Path)
         source = watch.source("file:a.mp4", pace="fast", top_k=1)
         source.start()
         await until(lambda: bool(watch.ended))
-        assert (source.machine.state, source.machine.cause) == (State.ENDED, Cause.FINISHED)
+        assert (source.lifecycle.state, source.lifecycle.cause) == (SourceState.ENDED, Cause.FINISHED)
         assert [prediction.seq for prediction in watch.predictions] == list(range(45))
         assert len(watch.predictions[0].probabilities) == 1
         summary = watch.messages[-1]
@@ -234,19 +237,19 @@ def test_a_file_that_is_none_fails_for_good(bundles: list[Path], tmp_path: Path,
         source = watch.source("file:a.mp4")
         source.start()
         await until(lambda: bool(watch.ended))
-        assert (source.machine.state, source.machine.cause) == (State.FAILED, Cause.UNREADABLE)
-        assert source.machine.message
+        assert (source.lifecycle.state, source.lifecycle.cause) == (SourceState.FAILED, Cause.UNREADABLE)
+        assert source.lifecycle.message
 
     run(bundles, body, tmp_path)
 
 
 def test_a_name_that_leads_to_this_machine_fails_for_good(bundles: list[Path]) -> None:
     async def body(watch: Watch) -> None:
-        watch.policy = Policy(hosts=("10.0.0.0/8",))
+        watch.policy = SourcePolicy(hosts=("10.0.0.0/8",))
         source = watch.source("http://localhost:1/x")
         source.start()
         await until(lambda: bool(watch.ended))
-        assert (source.machine.state, source.machine.cause) == (State.FAILED, Cause.REFUSED)
+        assert (source.lifecycle.state, source.lifecycle.cause) == (SourceState.FAILED, Cause.REFUSED)
 
     run(bundles, body)
 
@@ -272,10 +275,10 @@ def test_a_full_server_is_tried_again(bundles: list[Path]) -> None:
         with Camera() as camera:
             source = watch.source(camera.url)
             source.start()
-            await until(lambda: source.machine.cause is Cause.CAPACITY)
+            await until(lambda: source.lifecycle.cause is Cause.CAPACITY)
             for handle in others:
                 handle.close("room")
-            await until(lambda: source.machine.state is State.LIVE)
+            await until(lambda: source.lifecycle.state is SourceState.LIVE)
             await source.remove()
 
     run(bundles, body)
@@ -284,8 +287,8 @@ def test_a_full_server_is_tried_again(bundles: list[Path]) -> None:
 def test_two_streams_of_one_id_cannot_be_open(bundles: list[Path]) -> None:
     async def body(watch: Watch) -> None:
         source = watch.source("http://127.0.0.1/x")
-        source.seat()
-        source.seat()  # it has its stream already
+        source.open_stream()
+        source.open_stream()  # it has its stream already
         with pytest.raises(ValueError, match="open already"):
             watch.hub.open(Start(bundle="tiny-frames", input="frame"), watch.messages.append, source.id)
         await source.remove()
@@ -296,11 +299,11 @@ def test_two_streams_of_one_id_cannot_be_open(bundles: list[Path]) -> None:
 def test_a_bundle_of_poses_is_refused(bundles: list[Path]) -> None:
     async def body(watch: Watch) -> None:
         with pytest.raises(UnsupportedInput):
-            watch.source("http://127.0.0.1/x", bundle="tiny").seat()
+            watch.source("http://127.0.0.1/x", bundle="tiny").open_stream()
         source = watch.source("http://127.0.0.1/x", bundle="tiny")
         source.start()
         await until(lambda: bool(watch.ended))
-        assert (source.machine.state, source.machine.cause) == (State.FAILED, Cause.NO_BUNDLE)
+        assert (source.lifecycle.state, source.lifecycle.cause) == (SourceState.FAILED, Cause.NO_BUNDLE)
 
     run(bundles, body)
 

@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import httpx
 import pytest
@@ -16,9 +16,19 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
 from inkling.service.http.sse import events
-from inkling.service.protocol.codec import Credit, ErrorMessage, Outgoing, Prediction, Ready, Summary, decode_reply
+from inkling.service.protocol.codec import (
+    Credit,
+    ErrorMessage,
+    Outgoing,
+    Prediction,
+    Ready,
+    Start,
+    Summary,
+    decode_reply,
+)
 from inkling.service.protocol.errors import OverCapacity, SlowReader, StreamLost
-from inkling.service.streams.broadcast import Outlet, Room
+from inkling.service.protocol.prediction_value import PredictionValue
+from inkling.service.streams.broadcast import Broadcast, FollowerPlaces
 from tests.service.conftest import (
     Running,
     body,
@@ -38,10 +48,11 @@ READY = Ready(stream="s", bundle="b", version="1", labels=("x", "y"), rate_hz=15
 SUMMARY = Summary(received=1, stepped=1, skipped=0, dropped=0, refused=0, tracks=1, resets={}, duration_s=1.0)
 
 
-def prediction(seq: int) -> Prediction:
-    return Prediction(
-        seq=seq, pts_s=seq / 15, track=0, label="x", probabilities=[0.7, 0.3], epoch=0, skipped=0, dropped=0, backlog=0
-    )
+START = Start(bundle="b")
+
+
+def value(seq: int) -> PredictionValue:
+    return PredictionValue(seq, seq / 15, 0, 0, [0.7, 0.3], b"", 0, None, 0, 0, 0)
 
 
 @pytest.fixture(scope="module")
@@ -197,45 +208,68 @@ def test_the_drain_of_the_server_ends_with_a_summary(tmp_path: Path) -> None:
 def test_only_what_is_of_interest_is_copied() -> None:
     async def run() -> list[Outgoing]:
         mine: list[Outgoing] = []
-        outlet = Outlet(mine.append, Room(1))
-        outlet(READY)
-        follower = outlet.follow(10)
-        for message in (prediction(0), Credit(seq=1, skipped=1, dropped=0), prediction(2), SUMMARY):
-            outlet(message)
-        outlet.close()
+        broadcast = Broadcast(READY.labels, START, mine.append, FollowerPlaces(1))
+        broadcast.send(READY)
+        follower = broadcast.follow(10)
+        broadcast.predict(value(0))
+        broadcast.send(Credit(seq=1, skipped=1, dropped=0))
+        broadcast.predict(value(2))
+        broadcast.send(SUMMARY)
+        broadcast.close()
         assert len(mine) == 5
         return [await follower.next() for _ in range(4)]
 
     assert [message.type for message in asyncio.run(run())] == ["ready", "prediction", "prediction", "summary"]
 
 
+@pytest.mark.parametrize("results", ["json", "packed"])
+def test_the_client_gets_as_bytes_what_followers_get_as_messages(results: Literal["json", "packed"]) -> None:
+    async def run() -> tuple[list[Outgoing], list[str | bytes], list[Outgoing]]:
+        mine: list[Outgoing] = []
+        written: list[str | bytes] = []
+        start = Start(bundle="b", results=results)
+        broadcast = Broadcast(READY.labels, start, mine.append, FollowerPlaces(1), written.append)
+        broadcast.send(READY)
+        broadcast.predict(value(0))
+        follower = broadcast.follow(10)
+        broadcast.predict(value(1))
+        broadcast.send(SUMMARY)
+        return mine, written, [await follower.next() for _ in range(3)]
+
+    mine, written, copied = asyncio.run(run())
+    assert mine == [READY, SUMMARY]
+    own = [decode_reply(data, READY.labels) for data in written]
+    assert [message.seq for message in own if isinstance(message, Prediction)] == [0, 1]
+    assert copied[1] == own[1]
+
+
 def test_a_listener_beyond_its_room_is_lost_and_its_place_free() -> None:
     async def run() -> None:
-        room = Room(1)
-        outlet = Outlet(lambda _: None, room)
-        outlet(READY)
-        follower = outlet.follow(3)
+        places = FollowerPlaces(1)
+        broadcast = Broadcast(READY.labels, START, lambda _: None, places)
+        broadcast.send(READY)
+        follower = broadcast.follow(3)
         with pytest.raises(OverCapacity):
-            outlet.follow(3)
+            broadcast.follow(3)
         for seq in range(3):
-            outlet(prediction(seq))
-        assert room.used == 0
+            broadcast.predict(value(seq))
+        assert places.used == 0
         with pytest.raises(SlowReader):
             await follower.next()
         follower.close()
-        assert room.used == 0
-        outlet.follow(3)
+        assert places.used == 0
+        broadcast.follow(3)
 
     asyncio.run(run())
 
 
 def test_a_quiet_stream_sends_comments_and_ends_well() -> None:
     async def run() -> list[str]:
-        outlet = Outlet(lambda _: None, Room(1))
-        outlet(READY)
-        texts = events(outlet.follow(3), quiet_s=0.01)
+        broadcast = Broadcast(READY.labels, START, lambda _: None, FollowerPlaces(1))
+        broadcast.send(READY)
+        texts = events(broadcast.follow(3), quiet_s=0.01)
         read = [await anext(texts), await anext(texts)]
-        outlet(SUMMARY)
+        broadcast.send(SUMMARY)
         return [*read, *[text async for text in texts]]
 
     read = asyncio.run(run())

@@ -1,4 +1,4 @@
-"""Decisions from the rule of a bundle to its clients; the rule itself is in tests/models/test_commitment."""
+"""Decisions from the rule of a bundle to its clients; the rule itself is in tests/models/test_early_decision."""
 
 from __future__ import annotations
 
@@ -10,18 +10,24 @@ import httpx
 import numpy as np
 import pytest
 
+from inkling.client import AsyncClient, Client, RemoteError
 from inkling.models.bundle import Bundle
-from inkling.models.early_decision import Commitment
-from inkling.service.client.blocking import AsyncClient, Client, RemoteError
+from inkling.models.early_decision import EarlyDecisionRule
 from inkling.service.protocol.codec import DecisionMessage, Event, Reset
 from inkling.service.protocol.errors import UnknownErrorRate
-from inkling.service.streams.early_decision import Made, Promised, Terms, error_rates, terms
-from inkling.service.streams.event_detector import Change
+from inkling.service.streams.early_decision import (
+    EarlyDecision,
+    EarlyDecisions,
+    EarlyDecisionTerms,
+    early_decision_terms,
+    error_rates,
+)
+from inkling.service.streams.event_detector import DetectedEvent
 from tests.service.conftest import PROMISES, Running
 from tests.service.rig import Rig, Stream, body, tiny
 
-TERMS = Terms(error_rate=0.05, threshold=0.6, min_steps=2, background=None)
-END = (Change("end", 1, 0.1),)
+TERMS = EarlyDecisionTerms(error_rate=0.05, threshold=0.6, min_steps=2, background=None)
+END = (DetectedEvent("end", 1, 0.1),)
 TIMES = np.arange(45) / 15
 BODY = np.stack([body(frame // 6) for frame in range(45)])  # stays for a while: the model makes up its mind
 RATE = 0.2
@@ -34,11 +40,11 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
 
 def test_only_what_was_certified_may_be_asked_for(bundle: Bundle) -> None:
     assert error_rates(bundle.spec) == (0.05, 0.2)
-    assert terms(bundle.spec, None) is None
-    assert terms(bundle.spec, 0.05) == TERMS
+    assert early_decision_terms(bundle.spec, None) is None
+    assert early_decision_terms(bundle.spec, 0.05) == TERMS
     for rate in (0.01, 0.03):
         with pytest.raises(UnknownErrorRate, match=r"tiny/1 cannot promise .*it promises 0\.05, 0\.2"):
-            terms(bundle.spec, rate)
+            early_decision_terms(bundle.spec, rate)
 
 
 def test_a_bundle_without_a_rule_promises_nothing(tmp_path: Path) -> None:
@@ -46,31 +52,31 @@ def test_a_bundle_without_a_rule_promises_nothing(tmp_path: Path) -> None:
     assert spec.stopping is None
     assert error_rates(spec) == ()
     with pytest.raises(UnknownErrorRate, match="it has no promises"):
-        terms(spec, 0.05)
+        early_decision_terms(spec, 0.05)
 
 
 def test_time_counts_from_the_first_result_of_an_epoch() -> None:
-    track = Promised(TERMS)
+    track = EarlyDecisions(TERMS)
     assert track.push(2.0, 1, 0.3, ()) is None
     assert track.push(2.5, 1, 0.9, ()) is None
-    assert track.push(3.0, 1, 0.9, ()) == Made(1.0, first=True)
+    assert track.push(3.0, 1, 0.9, ()) == EarlyDecision(1.0, first=True)
     track.restart()
     assert track.push(7.0, 1, 0.9, ()) is None
-    assert track.push(7.5, 1, 0.9, ()) == Made(0.5, first=True)
+    assert track.push(7.5, 1, 0.9, ()) == EarlyDecision(0.5, first=True)
 
 
 def test_when_an_event_has_ended_another_action_may_be_decided_but_it_is_not_the_first() -> None:
-    track = Promised(TERMS)
-    assert [track.push(t, 1, 0.9, ()) for t in (0.0, 0.5, 1.0)][1] == Made(0.5, first=True)
+    track = EarlyDecisions(TERMS)
+    assert [track.push(t, 1, 0.9, ()) for t in (0.0, 0.5, 1.0)][1] == EarlyDecision(0.5, first=True)
     assert track.push(2.0, 2, 0.9, END) is None
-    assert track.push(3.0, 2, 0.9, ()) == Made(1.0, first=False)
+    assert track.push(3.0, 2, 0.9, ()) == EarlyDecision(1.0, first=False)
 
 
 def test_when_the_background_has_led_another_action_may_be_decided() -> None:
-    track = Promised(Terms(error_rate=0.05, threshold=0.6, min_steps=1, background=0))
-    assert track.push(0.0, 1, 0.9, ()) == Made(0.0, first=True)
+    track = EarlyDecisions(EarlyDecisionTerms(error_rate=0.05, threshold=0.6, min_steps=1, background=0))
+    assert track.push(0.0, 1, 0.9, ()) == EarlyDecision(0.0, first=True)
     assert track.push(1.0, 0, 0.9, ()) is None
-    assert track.push(3.0, 1, 0.9, ()) == Made(2.0, first=False)
+    assert track.push(3.0, 1, 0.9, ()) == EarlyDecision(2.0, first=False)
 
 
 def told(stream: Stream) -> list[DecisionMessage]:
@@ -89,7 +95,7 @@ def test_decisions_are_what_the_rule_makes_of_the_predictions(bundle: Bundle) ->
     stream.receive(Reset())
     moving(stream, range(12, 40))
     expected = []
-    rule, epoch = Commitment(0.4, 2, None), 0
+    rule, epoch = EarlyDecisionRule(0.4, 2, None), 0
     ended = {(e.seq, e.track) for e in stream.of(Event) if e.phase == "end"}
     for one in stream.predictions:
         if one.epoch != epoch or (one.seq, one.track) in ended:

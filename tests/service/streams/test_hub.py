@@ -24,7 +24,7 @@ from inkling.service.protocol.codec import (
     Summary,
 )
 from inkling.service.protocol.errors import Draining, OutOfOrder, OverCapacity, UnknownBundle, UnsupportedInput
-from inkling.service.streams.handle import Handle
+from inkling.service.streams.admitted_stream import AdmittedStream
 from inkling.service.streams.hub import Hub
 from inkling.service.streams.limits import Limits
 from inkling.service.streams.observer import BatchReport
@@ -80,7 +80,7 @@ def pose(seq: int, seed: int | None = None) -> PackedPose:
     return PackedPose(seq, seq * STEP_S, [1], body(seq if seed is None else seed)[None])
 
 
-async def play(handle: Handle, seeds: range) -> None:
+async def play(handle: AdmittedStream, seeds: range) -> None:
     for seq, seed in enumerate(seeds):
         await handle.writable()
         handle.receive(pose(seq, seed))

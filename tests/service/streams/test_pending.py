@@ -11,47 +11,47 @@ from inkling.models.bundle.schema import DecisionRule
 from inkling.models.clock import Resampler
 from inkling.service.engine.scheduler import Lane, Scheduler, Step
 from inkling.service.protocol.errors import BadMessage, ServiceError
-from inkling.service.streams.event_detector import Change, Decision
-from inkling.service.streams.in_flight import Frame, Marker, Work
-from inkling.service.streams.pending import MARKERS, Inbox
+from inkling.service.streams.event_detector import DetectedEvent, EventDetector
+from inkling.service.streams.in_flight import FlushMarker, FrameInFlight, PersonStep
+from inkling.service.streams.pending import MARKERS, PendingFrames
 from inkling.service.streams.tracks import Track
 
 X = np.zeros(1)
 
 
 class Stage:
-    """An inbox before a bare scheduler, and who waits for its works: the inbox itself."""
+    """Pending frames before a bare scheduler, and the owner of the frames."""
 
     def __init__(self, limit: int = 3, *, drop_oldest: bool = True) -> None:
         self.scheduler = Scheduler()
-        self.inbox = Inbox(limit, self.scheduler, drop_oldest=drop_oldest)
+        self.pending = PendingFrames(limit, self.scheduler, drop_oldest=drop_oldest)
         self.people: dict[int, tuple[Track, Lane]] = {}
 
-    def settle(self, work: Work, now_s: float) -> None:
-        self.inbox.settle(work.frame)
+    def step_done(self, step: PersonStep, now_s: float) -> None:
+        self.pending.step_done(step.frame)
 
     def fail(self, error: ServiceError) -> None:
         raise AssertionError(error)
 
     def person(self, track_id: int) -> tuple[Track, Lane]:
         if track_id not in self.people:
-            track = Track(track_id, 0.0, Resampler(15.0), Decision(DecisionRule(), None))
+            track = Track(track_id, 0.0, Resampler(15.0), EventDetector(DecisionRule(), None))
             self.people[track_id] = track, Lane(track_id, 0, lambda rows: rows)
         return self.people[track_id]
 
-    def frame(self, seq: int, *people: int) -> Frame:
-        frame = Frame(self, seq, seq / 15, 0.0)
+    def frame(self, seq: int, *people: int) -> FrameInFlight:
+        frame = FrameInFlight(self, seq, seq / 15, 0.0)
         for track, lane in map(self.person, people):
-            frame.works.append(Work(lane, X, 0, frame, track))
+            frame.steps.append(PersonStep(lane, X, 0, frame, track))
         return frame
 
     def submit(self, seq: int, *people: int) -> bool:
-        return self.inbox.submit(self.frame(seq, *(people or (1,))))
+        return self.pending.submit(self.frame(seq, *(people or (1,))))
 
-    def silent(self, seq: int, *ended: tuple[Track, Change]) -> None:
+    def silent(self, seq: int, *ended: tuple[Track, DetectedEvent]) -> None:
         frame = self.frame(seq)
         frame.ended = list(ended) or None
-        self.inbox.append_silent(frame)
+        self.pending.append_silent(frame)
 
     def begin(self, limit: int = 8) -> list[Step]:
         return self.scheduler.take(limit)
@@ -61,16 +61,16 @@ class Stage:
         for step in steps:
             step.failed(0.0)
 
-    def settled(self) -> list[Any]:
+    def take_settled(self) -> list[Any]:
         """seq of each frame (with the number of those that it stands for), id of each flush."""
         out: list[Any] = []
-        for entry in self.inbox.settled():
-            if isinstance(entry, Marker):
+        for entry in self.pending.take_settled():
+            if isinstance(entry, FlushMarker):
                 out.append(f"flush {entry.id}")
             else:
-                for work in entry.works:
-                    work.track.waiting -= 1
-                out.append(entry.seq if entry.works else (entry.seq, entry.frames))
+                for step in entry.steps:
+                    step.track.waiting -= 1
+                out.append(entry.seq if entry.steps else (entry.seq, entry.frames))
         return out
 
 
@@ -80,54 +80,54 @@ def test_frames_come_out_in_order_whatever_order_they_settle_in() -> None:
     stage.submit(1, 2)
     first, second = stage.begin()
     stage.finish([second])
-    assert stage.settled() == []
+    assert stage.take_settled() == []
     stage.finish([first])
-    assert stage.settled() == [0, 1]
-    assert (len(stage.inbox), stage.inbox.waiting) == (0, 0)
+    assert stage.take_settled() == [0, 1]
+    assert (len(stage.pending), stage.pending.waiting) == (0, 0)
 
 
 def test_a_frame_is_settled_when_each_of_its_people_is() -> None:
     stage = Stage()
     frame = stage.frame(0, 1, 2)
-    assert stage.inbox.submit(frame) is False
-    assert stage.inbox.settle(frame) is False
-    assert stage.inbox.waiting == 1
-    assert stage.inbox.settle(frame) is True
-    assert stage.inbox.waiting == 0
-    assert stage.settled() == [0]
+    assert stage.pending.submit(frame) is False
+    assert stage.pending.step_done(frame) is False
+    assert stage.pending.waiting == 1
+    assert stage.pending.step_done(frame) is True
+    assert stage.pending.waiting == 0
+    assert stage.take_settled() == [0]
 
 
 def test_a_flush_keeps_its_place() -> None:
     stage = Stage()
-    stage.inbox.mark(1)
+    stage.pending.mark(1)
     stage.submit(0)
-    stage.inbox.mark(2)
+    stage.pending.mark(2)
     stage.silent(1)
-    assert stage.settled() == ["flush 1"]
+    assert stage.take_settled() == ["flush 1"]
     stage.finish(stage.begin())
-    assert stage.settled() == [0, "flush 2", (1, 1)]
+    assert stage.take_settled() == [0, "flush 2", (1, 1)]
 
 
 def test_flushes_beyond_the_limit_are_refused_until_some_are_answered() -> None:
     stage = Stage()
     for number in range(MARKERS):
-        stage.inbox.mark(number)
+        stage.pending.mark(number)
     with pytest.raises(BadMessage, match="flushes wait"):
-        stage.inbox.mark(MARKERS)
-    assert len(stage.settled()) == MARKERS
-    stage.inbox.mark(0)
+        stage.pending.mark(MARKERS)
+    assert len(stage.take_settled()) == MARKERS
+    stage.pending.mark(0)
 
 
 def test_a_full_inbox_drops_the_oldest_frame_that_has_not_begun() -> None:
     stage = Stage(limit=2)
     assert [stage.submit(0), stage.submit(1)] == [False, False]
     begun = stage.begin()
-    assert stage.inbox.full
+    assert stage.pending.full
     assert stage.submit(2) is True
-    assert (stage.inbox.waiting, stage.person(1)[0].waiting) == (2, 2)
+    assert (stage.pending.waiting, stage.person(1)[0].waiting) == (2, 2)
     stage.finish(begun)
     stage.finish(stage.begin())
-    assert stage.settled() == [0, 2]
+    assert stage.take_settled() == [0, 2]
 
 
 def test_when_all_have_begun_the_new_frame_is_dropped_and_keeps_its_place() -> None:
@@ -136,7 +136,7 @@ def test_when_all_have_begun_the_new_frame_is_dropped_and_keeps_its_place() -> N
     begun = stage.begin()
     assert stage.submit(1) is True
     stage.finish(begun)
-    assert stage.settled() == [0, (1, 1)]
+    assert stage.take_settled() == [0, (1, 1)]
     assert stage.person(1)[0].waiting == 0
 
 
@@ -147,57 +147,57 @@ def test_a_frame_of_which_one_person_has_begun_is_not_dropped() -> None:
     assert stage.submit(1, 3) is True
     stage.finish(begun)
     stage.finish(stage.begin())
-    assert stage.settled() == [0, (1, 1)]
+    assert stage.take_settled() == [0, (1, 1)]
 
 
 def test_with_policy_block_every_frame_is_taken() -> None:
     stage = Stage(limit=1, drop_oldest=False)
     assert [stage.submit(0), stage.submit(1)] == [False, False]
-    assert stage.inbox.full
-    assert stage.inbox.waiting == 2
+    assert stage.pending.full
+    assert stage.pending.waiting == 2
 
 
-def test_frames_without_works_merge_while_they_wait() -> None:
+def test_frames_without_steps_merge_while_they_wait() -> None:
     stage = Stage()
     stage.submit(0)
     for seq in range(1, 100):
         stage.silent(seq)
-    assert len(stage.inbox) == 2
+    assert len(stage.pending) == 2
     stage.finish(stage.begin())
-    assert stage.settled() == [0, (99, 99)]
+    assert stage.take_settled() == [0, (99, 99)]
 
 
 def test_a_frame_at_which_something_ended_merges_with_none() -> None:
     stage = Stage()
-    ended = (stage.person(7)[0], Change("end", 0, 0.1))
+    ended = (stage.person(7)[0], DetectedEvent("end", 0, 0.1))
     stage.submit(0)
     stage.silent(1)
     stage.silent(2, ended)
     stage.silent(3)
     stage.silent(4)
     stage.finish(stage.begin())
-    assert stage.settled() == [0, (1, 1), (2, 1), (4, 2)]
+    assert stage.take_settled() == [0, (1, 1), (2, 1), (4, 2)]
 
 
 def test_a_dropped_frame_at_which_something_ended_keeps_its_place() -> None:
     stage = Stage(limit=1)
     frame = stage.frame(0, 1)
-    frame.ended = [(stage.person(7)[0], Change("end", 0, 0.1))]
-    stage.inbox.submit(frame)
+    frame.ended = [(stage.person(7)[0], DetectedEvent("end", 0, 0.1))]
+    stage.pending.submit(frame)
     assert stage.submit(1) is True
-    assert stage.settled() == [(0, 1)]
+    assert stage.take_settled() == [(0, 1)]
     stage.finish(stage.begin())
-    assert stage.settled() == [1]
+    assert stage.take_settled() == [1]
 
 
-def test_clearing_counts_the_frames_with_works_and_takes_new_ones() -> None:
+def test_clearing_counts_the_frames_with_steps_and_takes_new_ones() -> None:
     stage = Stage()
     stage.submit(0)
     stage.silent(1)
-    stage.inbox.mark(1)
+    stage.pending.mark(1)
     stage.submit(2)
-    assert stage.inbox.clear() == 2
-    assert (len(stage.inbox), stage.inbox.waiting, stage.inbox.full) == (0, 0, False)
+    assert stage.pending.clear() == 2
+    assert (len(stage.pending), stage.pending.waiting, stage.pending.full) == (0, 0, False)
 
 
 ACTIONS = st.sampled_from(["one", "two", "silent", "begin", "finish", "settle", "flush"])
@@ -214,7 +214,7 @@ def test_nothing_is_lost_doubled_or_out_of_order(actions: list[str], limit: int,
             case "one" | "two":
                 dropped += stage.submit(sent, *((1,) if action == "one" else (1, 2)))
                 sent += 1
-                assert not drop_oldest or stage.inbox.waiting <= limit
+                assert not drop_oldest or stage.pending.waiting <= limit
             case "silent":
                 stage.silent(sent)
                 silent += 1
@@ -225,9 +225,9 @@ def test_nothing_is_lost_doubled_or_out_of_order(actions: list[str], limit: int,
                 stage.finish(begun[:1])
                 begun = begun[1:]
             case "settle":
-                out += stage.settled()
+                out += stage.take_settled()
             case "flush":
-                stage.inbox.mark(sent)
+                stage.pending.mark(sent)
     order = [int(entry.removeprefix("flush ")) - 0.5 if isinstance(entry, str) else entry for entry in out]
     order = [entry[0] if isinstance(entry, tuple) else entry for entry in order]
     assert order == sorted(order)
@@ -235,5 +235,5 @@ def test_nothing_is_lost_doubled_or_out_of_order(actions: list[str], limit: int,
     assert drop_oldest or not dropped
     assert answered == sent - silent - dropped
     assert sum(isinstance(entry, str) for entry in out) == actions.count("flush")
-    assert (len(stage.inbox), stage.inbox.waiting) == (0, 0)
+    assert (len(stage.pending), stage.pending.waiting) == (0, 0)
     assert all(track.waiting == 0 for track, _ in stage.people.values())

@@ -384,7 +384,7 @@ def test_silence_while_the_engine_is_slow_takes_no_memory(rig: Rig) -> None:
     stream.send(0, 0.0)
     for seq in range(1, 500):
         stream.send(seq, 0.0)
-    assert len(stream.session._inbox) == 2
+    assert len(stream.session._pending) == 2
     rig.run()
     assert stream.messages[-1] == Credit(seq=499, skipped=499, dropped=0)
     assert settled(stream)

@@ -29,7 +29,7 @@ class Stage:
         """A person in the frame at `pts_s`, seated."""
         track = self.tracks.find(track_id, pts_s)
         if track.lane is None:
-            self.tracks.seat(track, (track_id, *present))
+            self.tracks.give_slot(track, (track_id, *present))
         return track
 
 
@@ -46,7 +46,7 @@ def test_when_one_more_person_comes_the_one_unseen_for_longest_gives_way(spec: B
     stage.see(1, 0.1)
     lane = kept.lane
     new = stage.tracks.find(3, 0.2)
-    _, evicted = stage.tracks.seat(new, [3])
+    _, evicted = stage.tracks.give_slot(new, [3])
     assert evicted is kept
     assert kept.lane is None
     assert old.lane is not None
@@ -77,10 +77,10 @@ def test_those_present_and_those_with_steps_waiting_do_not_give_way(spec: Bundle
     busy.waiting = 1
     new = stage.tracks.find(3, 0.1)
     with pytest.raises(TooManyPeople, match="track 3 is not watched: 2 people"):
-        stage.tracks.seat(new, [2, 3])
+        stage.tracks.give_slot(new, [2, 3])
     assert busy.lane is not None
     assert present.lane is not None
-    assert stage.tracks.seat(new, [3])[1] is present
+    assert stage.tracks.give_slot(new, [3])[1] is present
 
 
 def test_without_a_free_slot_nobody_is_seated(spec: BundleSpec) -> None:
@@ -88,7 +88,7 @@ def test_without_a_free_slot_nobody_is_seated(spec: BundleSpec) -> None:
     stage.see(1)
     new = stage.tracks.find(2, 0.0)
     with pytest.raises(NoSlot):
-        stage.tracks.seat(new, [1, 2])
+        stage.tracks.give_slot(new, [1, 2])
     stage.tracks.close()
     assert stage.pool.used == 0
 

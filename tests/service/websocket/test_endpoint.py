@@ -11,7 +11,7 @@ from websockets.sync.client import connect
 
 from inkling.service.protocol.codec import Credit, ErrorMessage, Flushed, Prediction, Ready, Summary
 from inkling.service.protocol.pose_binary import pack_pose
-from inkling.service.streams.in_flight import Work
+from inkling.service.streams.in_flight import PersonStep
 from inkling.service.streams.session import Session
 from tests.service.conftest import (
     Running,
@@ -37,7 +37,7 @@ def test_ready_says_what_the_stream_runs_on(server: Running) -> None:
         finish(socket)
     assert isinstance(ready, Ready)
     assert (ready.bundle, ready.version, ready.labels, ready.rate_hz) == ("tiny", "1", ("a", "b", "c"), 15.0)
-    assert ready.credits == server.core.settings.inbox
+    assert ready.credits == server.core.settings.limits.inbox
 
 
 def test_a_flush_is_answered_after_everything_before_it_and_before_anything_after_it(server: Running) -> None:
@@ -81,7 +81,7 @@ def test_policy_block_loses_nothing_however_fast_the_client_sends(server: Runnin
 
 
 def test_skipped_frames_are_credited_before_the_client_runs_out(server: Running) -> None:
-    credits = server.core.settings.inbox
+    credits = server.core.settings.limits.inbox
     with opened(server) as socket:
         say(socket, pose(0, 0.0, {1: body()}))
         assert isinstance(hear(socket), (Prediction))
@@ -137,7 +137,7 @@ def test_a_defect_ends_its_stream_with_internal_and_no_details(
         raise RuntimeError("secret")
 
     with opened(server) as socket:
-        monkeypatch.setattr("inkling.service.websocket.endpoint.decode", defect)
+        monkeypatch.setattr("inkling.service.websocket.connection.decode", defect)
         say(socket, pose(0, 0.0, {1: body()}))
         heard, close = hear_all(socket)
     assert [m.code for m in heard if isinstance(m, ErrorMessage)] == ["internal"]
@@ -151,14 +151,14 @@ def test_a_defect_ends_its_stream_with_internal_and_no_details(
 def test_a_defect_while_answering_ends_its_stream_with_internal_and_no_other(
     server: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settle = Session.settle
+    step_done = Session.step_done
 
-    def defect(session: Session, work: Work, now_s: float) -> None:
-        if work.track.id == 13:
+    def defect(session: Session, step: PersonStep, now_s: float) -> None:
+        if step.track.id == 13:
             raise RuntimeError("secret")
-        settle(session, work, now_s)
+        step_done(session, step, now_s)
 
-    monkeypatch.setattr(Session, "settle", defect)
+    monkeypatch.setattr(Session, "step_done", defect)
     with opened(server) as broken, opened(server) as other:
         say(broken, pose(0, 0.0, {13: body()}))
         heard, close = hear_all(broken)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inkling.models.early_decision import Commitment
+from inkling.models.early_decision import EarlyDecisionRule
 from inkling.training.calibrate.stopping_rule import (
     THRESHOLDS,
     Watched,
@@ -66,7 +66,7 @@ def test_what_was_needed_is_told_of_those_committed_on() -> None:
 @given(st.lists(st.lists(st.floats(0.01, 1), min_size=3, max_size=3), min_size=1, max_size=20), st.floats(0.3, 1))
 def test_the_fit_and_the_service_use_one_rule(rows: list[list[float]], threshold: float) -> None:
     shares = np.array(rows) / np.sum(rows, axis=1, keepdims=True)
-    rule = Commitment(threshold, 2, 0)
+    rule = EarlyDecisionRule(threshold, 2, 0)
     steps = [i for i, row in enumerate(shares) if rule.push(int(row.argmax()), float(row.max()))]
     assert commit(Watched(shares, 1), threshold, 2, 0).step == (steps[0] if steps else None)
 

@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from inkling.training.data.corpus import Corpus, load_corpus
-from inkling.training.data.folds import cross_folds, draw_fold
+from inkling.models.bundle.schema import PoseInput
+from inkling.models.skeletons import BODY13
+from inkling.training.data.corpus import Corpus, Example, load_corpus
+from inkling.training.data.folds import cross_folds, draw_fold, parted
 from inkling.training.data.pose_dataset import DatasetFile, NewClip, write
 from inkling.training.data.synthetic_idle import SYNTHETIC
 from inkling.training.errors import DataError
@@ -149,3 +151,19 @@ def test_repeated_clips_are_validated_once_and_made_up_ones_are_in_parts_of_like
     for fold in cross_folds(replace(whole, train=whole.train + made_up), 2, 0):
         assert Counter(e.source for e in fold.val) == {"sticks": 12, SYNTHETIC: 10}
         assert Counter(e.source for e in fold.train) == {"sticks": 36, SYNTHETIC: 10}
+
+
+def test_what_is_drawn_stays_what_it_is() -> None:
+    """Finished runs are calibrated again on the clips that were drawn for them, in any later release."""
+    clips = [
+        Example(torch.zeros(4, 2, 3), i % 3, "sticks", "train", f"sticks/{i // 4}", path=f"{i}") for i in range(24)
+    ]
+    pose = PoseInput(kind="pose", skeleton=BODY13)
+    corpus = Corpus(("a", "b", "c"), pose, 10.0, tuple(clips), {"sticks": (0, 1, 2)}, {"sticks": 1}, ())
+    fold = draw_fold(corpus, tiny_recipe(labelled=0.5), 3)
+    assert [int(e.path) for e in fold.val] == [8, 9, 10, 11, 20, 21, 22, 23]
+    assert [int(e.path) for e in fold.train if e.target != UNLABELLED] == [0, 1, 2, 4, 12, 17, 18, 19]
+    whole = draw_fold(corpus, tiny_recipe(validation={"share": 0, "folds": 3, "select": "last"}), 3)
+    groups = [sorted({e.group.removeprefix("sticks/") for e in part.val}) for part in cross_folds(whole, 3, 3)]
+    assert groups == [["1", "3"], ["0", "2"], ["4", "5"]]
+    assert {e.group for e in parted(fold.train, 0.4, 3)[1]} == {"sticks/1", "sticks/3"}

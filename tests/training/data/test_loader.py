@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from inkling.training.data.corpus import Corpus, Example, load_corpus
-from inkling.training.data.loader import Batch, Drawing, Joining, collate, plain_batches, training_batches
+from inkling.training.data.loader import Batch, Drawing, Joining, collate, plain_batches, share_of, training_batches
 from inkling.training.labels import UNLABELLED
 from tests.training.support import tiny_recipe, write_stick_set
 
@@ -110,3 +110,25 @@ def test_a_joined_clip_keeps_the_answers_of_both(corpus: Corpus) -> None:
                 assert target == (examples[answer].target if answer != UNLABELLED else UNLABELLED)
     assert joined
     assert collate([e for e in corpus.examples if e.split == "test"]).step_answers is None
+
+
+@pytest.mark.parametrize("ranks", [2, 3])
+def test_processes_share_every_batch_and_none_goes_without(corpus: Corpus, ranks: int) -> None:
+    examples = [e for e in corpus.examples if e.split == "train"]
+    drawing = Drawing(lambda clips, random: clips, None, 0)
+    whole: list[Any] = list(training_batches(examples, drawing, 8, 0))
+    shares: list[list[Any]] = [
+        list(training_batches(examples, drawing, 8, 0, rank=rank, ranks=ranks)) for rank in range(ranks)
+    ]
+    assert {len(batches) for batches in shares} == {len(whole)}
+    for batch, *parts in zip(whole, *shares, strict=True):
+        seen = [clip[:length] for part in parts for clip, length in zip(part.x, part.lengths.tolist(), strict=True)]
+        clips = [clip[:length] for clip, length in zip(batch.x, batch.lengths.tolist(), strict=True)]
+        assert len({len(part.lengths) for part in parts}) == 1
+        assert len(clips) <= len(seen) < len(clips) + ranks
+        assert all(any(torch.equal(clip, other) for other in seen) for clip in clips)
+
+
+def test_a_batch_of_fewer_clips_than_processes_is_seen_by_all() -> None:
+    assert [share_of([7], rank, 3) for rank in range(3)] == [[7], [7], [7]]
+    assert [share_of([5, 6, 7], rank, 2) for rank in range(2)] == [[5, 7], [6, 5]]

@@ -10,7 +10,7 @@ from inkling.training.data.folds import draw_fold
 from inkling.training.data.loader import collate
 from inkling.training.distill.ensemble import Ensemble
 from inkling.training.distill.learner import Learner
-from inkling.training.distill.plain_loop import optimise
+from inkling.training.distill.loop import train
 from inkling.training.distill.stages import first_student, first_teacher, student_learner, teacher_learner
 from inkling.training.labels import UNLABELLED
 from tests.training.support import tiny_recipe, write_stick_set
@@ -79,7 +79,7 @@ def test_what_is_learned_first_is_begun_from_and_what_answers_is_fresh(tmp_path:
     assert student is not None
     for first in (taught, student):
         assert (len(first.examples), first.validation, first.fit_config.epochs) == (24, [], 1)
-        optimise(first)
+        train(first, device="cpu")
     fresh: list[Learner] = [teacher_learner(recipe, corpus, fold, 0), student_learner(recipe, corpus, fold, 0, None)]
     begun: list[Learner] = [
         teacher_learner(recipe, corpus, fold, 0, 0, taught.network),

@@ -10,7 +10,7 @@ from torch import Tensor
 from inkling.models.bundle.schema import Temperature
 from inkling.training.data.corpus import Corpus, load_corpus
 from inkling.training.errors import ConfigError
-from inkling.training.evaluate.evaluation import evaluate_bundle, evaluate_run, is_bundle, measure
+from inkling.training.evaluate.evaluation import evaluate_bundle, evaluate_run, is_bundle, measure, read_evaluation
 from inkling.training.export.bundle import export
 from inkling.training.recipe.recipe import Recipe
 from inkling.training.run import Run
@@ -61,6 +61,28 @@ def test_auc_is_the_mean_over_the_ten_ratios(two_sets: tuple[Corpus, Recipe]) ->
     assert scores.auc == pytest.approx(np.mean(scores.accuracy), abs=1e-4)
     assert scores.accuracy[0] == 0
     assert 0 < scores.accuracy[-1] <= 1 / 3 + 1e-4
+
+
+def test_labels_and_clips_are_told_apart(two_sets: tuple[Corpus, Recipe]) -> None:
+    corpus, recipe = two_sets
+    report = measure("dummy", recipe, lambda x: always(0, 1).expand(*x.shape[:2], 4), corpus, Temperature()).sets["one"]
+    assert report.by_label == {"nod": (1.0,) * 10, "raise": (0.0,) * 10, "spread": (0.0,) * 10}
+    assert {clip.label for clip in report.worst} == {"raise", "spread"}
+    assert all(clip.path.startswith("poses/") and clip.right == 0 for clip in report.worst)
+    assert [bin_.accuracy for bin_ in report.reliability["before"]] == [pytest.approx(1 / 3, abs=1e-4)]
+
+
+def test_an_evaluation_is_read_again_and_refused_when_it_is_of_another_release(
+    two_sets: tuple[Corpus, Recipe], tmp_path: Path
+) -> None:
+    corpus, recipe = two_sets
+    found = measure("dummy", recipe, lambda x: always(0, 1).expand(*x.shape[:2], 4), corpus, Temperature())
+    assert read_evaluation(tmp_path / "evaluation.json") is None
+    (tmp_path / "evaluation.json").write_text(found.model_dump_json())
+    assert read_evaluation(tmp_path / "evaluation.json") == found
+    (tmp_path / "evaluation.json").write_text("{}")
+    with pytest.raises(ConfigError, match="run inkling train evaluate again"):
+        read_evaluation(tmp_path / "evaluation.json")
 
 
 def test_calibration_is_told_before_and_after(two_sets: tuple[Corpus, Recipe]) -> None:

@@ -1,118 +1,28 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnx
 import pytest
-import torch
-from numpy.typing import NDArray
+from onnx import numpy_helper
 
-from inkling.models import skeletons
-from inkling.models.bundle import load, run_vector, verify_graph
-from inkling.models.bundle.schema import TOLERANCE
-from inkling.models.errors import BundleInvalid
-from inkling.models.networks import Student, StudentConfig, pose_student
+from inkling.models.bundle import load, run_vector
+from inkling.models.bundle.schema import TOLERANCE, StateTensor
+from inkling.models.errors import BundleDisagrees, BundleInvalid
 from inkling.training.errors import ConfigError, ExportError
 from inkling.training.evaluate.evaluation import evaluate_run
-from inkling.training.evaluate.onnx_graph import OnnxGraph
-from inkling.training.export.bundle import PARITY_STEPS, check_parity, export, rough_poses, step_onnx
+from inkling.training.evaluate.onnx_graph import OnnxGraph, verified_graph
+from inkling.training.export import bundle as exported
+from inkling.training.export.bundle import export
 from inkling.training.export.quantise import TOLERANCE as ROUNDING
+from inkling.training.export.rough_streams import rough_poses
+from inkling.training.export.row_graph import rows_onnx
 from inkling.training.run import Run
 from tests.training.support import STICK
-
-
-def student(cell: str = "gru", skeleton: Any = STICK, **config: Any) -> Student:
-    torch.manual_seed(0)
-    body = skeleton.body() if skeleton is STICK else skeleton
-    shape = StudentConfig.model_validate({"cell": cell, "hidden": 10, "widths": (12,), **config})
-    return pose_student(shape, body, 10, 3).eval()
-
-
-@pytest.fixture(scope="module")
-def gru_step() -> bytes:
-    """The step graph of `student()`."""
-    return step_onnx(student(), STICK.body(), "sticks", "2")
-
-
-class Spoiled(OnnxGraph):
-    """A graph that goes wrong at one step."""
-
-    def __init__(self, step: bytes, at: int, wrong: Any) -> None:
-        super().__init__(step)
-        self.at, self.wrong, self.count = at, wrong, 0
-
-    def run(self, feeds: Mapping[str, NDArray[Any]], /) -> dict[str, NDArray[Any]]:
-        outputs = super().run(feeds)
-        if self.count == self.at:
-            self.wrong(outputs)
-        self.count += 1
-        return outputs
-
-
-def test_the_graph_equals_torch_over_500_steps(gru_step: bytes) -> None:
-    poses = rough_poses(STICK.body(), PARITY_STEPS, 4)
-    assert PARITY_STEPS == 500
-    assert check_parity(student(), OnnxGraph(gru_step), poses) < TOLERANCE
-
-
-def test_an_lstm_on_a_three_dimensional_body_is_exported_too() -> None:
-    body = skeletons.get("kinect20")
-    network = student("lstm", body)
-    graph = OnnxGraph(step_onnx(network, body, "kinect", "1"))
-    assert check_parity(network, graph, rough_poses(body, 200, 3)) < TOLERANCE
-
-
-def test_prototypes_are_exported_too() -> None:
-    network = student(prototypes=True)
-    graph = OnnxGraph(step_onnx(network, STICK.body(), "sticks", "1"))
-    assert check_parity(network, graph, rough_poses(STICK.body(), 200, 3)) < TOLERANCE
-
-
-def nudge_logits(outputs: dict[str, NDArray[Any]]) -> None:
-    outputs["logits"] = outputs["logits"] + np.float32(2 * TOLERANCE)
-
-
-def nudge_state(outputs: dict[str, NDArray[Any]]) -> None:
-    outputs["next_hidden"] = outputs["next_hidden"] + np.float32(0.1)
-
-
-def no_number(outputs: dict[str, NDArray[Any]]) -> None:
-    outputs["logits"] = outputs["logits"] * np.float32("nan")
-
-
-def swap_rows(outputs: dict[str, NDArray[Any]]) -> None:
-    outputs["next_hidden"] = outputs["next_hidden"][::-1].copy()
-
-
-@pytest.mark.parametrize("wrong", [nudge_logits, nudge_state, no_number, swap_rows])
-def test_a_graph_that_differs_anywhere_is_refused(gru_step: bytes, wrong: Any) -> None:
-    with pytest.raises(ExportError, match=r"step 40[01]: the ONNX graph is off"):
-        check_parity(student(), Spoiled(gru_step, 400, wrong), rough_poses(STICK.body(), PARITY_STEPS, 4))
-
-
-def test_rough_poses_visit_what_streams_do() -> None:
-    poses = rough_poses(STICK.body(), 500, 4)
-    present = poses[..., -1] > 0
-    assert poses.shape == (500, 4, 4, 3)
-    assert np.isfinite(poses).all()
-    assert (poses[~present] == 0).all()
-    assert (~present).all((1, 2)).any(), "a stretch without anybody"
-    assert not present[0, -1].any(), "a row that begins with nothing"
-    assert 0.8 < present[:160, 0].mean() < 0.97
-    assert np.abs(poses).max() > 300
-
-
-def test_the_file_carries_nothing_of_this_machine(gru_step: bytes) -> None:
-    assert b".py" not in gru_step
-    assert str(Path.home()).encode() not in gru_step
-    model = onnx.load_from_string(gru_step)
-    assert {prop.key: prop.value for prop in model.metadata_props} == {"name": "sticks", "version": "2"}
-    assert {value.type.tensor_type.shape.dim[0].dim_param for value in model.graph.input} == {"batch"}
 
 
 def test_a_run_becomes_a_bundle_that_loads_and_verifies(finished: tuple[Run, Path], tmp_path: Path) -> None:
@@ -121,8 +31,10 @@ def test_a_run_becomes_a_bundle_that_loads_and_verifies(finished: tuple[Run, Pat
     path = export(run, tmp_path, "1.2", name="sticks", evaluation=evaluation)
     assert path == tmp_path / "sticks" / "1.2"
     bundle, result = load(path), run.chosen()
-    verify_graph(bundle, OnnxGraph(bundle.step))
+    verified_graph(bundle)
+    assert bundle.rows is not None
     spec = bundle.spec
+    assert (spec.schema_version, spec.kind) == (2, "step")
     assert spec.labels == result.labels
     assert spec.rate_hz == run.recipe.rate_hz
     assert spec.calibration == result.calibration
@@ -143,6 +55,7 @@ def test_a_bundle_in_eight_bits_says_how_far_it_is_off_and_no_row_sees_another(
     run, _ = finished
     path = export(run, tmp_path, "1", precision="int8")
     bundle = load(path)
+    verified_graph(bundle)
     assert {node.op_type for node in onnx.load_from_string(bundle.step).graph.node} >= {"MatMulNBits"}
     off = bundle.spec.quality["int8"]["largest_logit_difference"]
     assert TOLERANCE < off < bundle.spec.tolerance == ROUNDING
@@ -177,6 +90,24 @@ def test_nothing_is_written_of_a_run_that_is_not_done_or_measured_as_another(
     with pytest.raises(ExportError, match="other labels"):
         export(run, tmp_path, "1", evaluation=other)
     assert not list(tmp_path.iterdir())
+
+
+def test_nothing_is_written_when_the_rows_are_not_the_step(
+    finished: tuple[Run, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, _ = finished
+
+    def nudged(step: bytes, logits: str, state: Sequence[StateTensor]) -> bytes:
+        model = onnx.load_model_from_string(rows_onnx(step, logits, state))
+        for weight in model.graph.initializer:
+            if len(weight.dims) == 2:
+                weight.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(weight) * np.float32(1.1), weight.name))
+        return bytes(model.SerializeToString())
+
+    monkeypatch.setattr(exported, "rows_onnx", nudged)
+    with pytest.raises(BundleDisagrees, match=r"rows\.onnx is off step\.onnx"):
+        export(run, tmp_path, "1")
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
 
 def test_a_model_that_had_to_know_the_end_of_a_clip_becomes_no_bundle(

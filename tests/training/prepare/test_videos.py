@@ -13,7 +13,7 @@ from inkling.training.data.frame_dataset import read
 from inkling.training.errors import DataError
 from inkling.training.prepare import urfall
 from inkling.training.prepare.decode import BrokenVideo, Plan, decoded
-from inkling.training.prepare.videos import find_rows, plan_of, prepare
+from inkling.training.prepare.videos import plan_of, prepare
 from tests.training.videos import write_drops, write_video
 
 PLAN = Plan(32, 40, "letterbox", 10.0)
@@ -97,17 +97,6 @@ def test_a_broken_video_is_fatal_or_left_out_by_choice(tmp_path: Path) -> None:
     assert [problem.file.name for problem in done.skipped] == ["broken.mp4"]
     assert any("broken.mp4" in line for line in said)
     assert len(read(tmp_path / "out").recordings) == 1
-
-
-def test_a_folder_without_videos_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="neither"):
-        find_rows(tmp_path)
-
-
-def test_a_table_that_names_a_missing_video_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "clips.csv").write_text("path,label\nno.mp4,a\n")
-    with pytest.raises(DataError, match=r"clips\.csv:2: no\.mp4"):
-        find_rows(tmp_path)
 
 
 def test_what_is_no_video_is_broken(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from inkling.training.data.pose_dataset import DatasetFile, NewClip, Split, write
 from inkling.training.errors import ConfigError
-from inkling.training.study.runner import Outcome, outcomes, read_outcome, recipe_key, reproduce
+from inkling.training.study.runner import CellOutcome, outcomes, read_outcome, recipe_key, reproduce
 from inkling.training.study.study import merged, read_study
 from tests.training.study.test_study import study
 from tests.training.support import tiny_recipe, write_stick_set
@@ -41,7 +41,7 @@ def done(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
-def by_method(out: Path) -> dict[str, Outcome]:
+def by_method(out: Path) -> dict[str, CellOutcome]:
     return {outcome.method: outcome for outcome in outcomes(STUDY, out)}
 
 

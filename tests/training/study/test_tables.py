@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from inkling.training.study.runner import Outcome
+from inkling.training.study.runner import CellOutcome
 from inkling.training.study.study import Study
 from inkling.training.study.tables import figure, markdown, spreadsheet, tabulate, write_tables
 from tests.training.study.test_study import study
@@ -15,15 +15,15 @@ from tests.training.study.test_study import study
 STUDY = study(labelled=[1.0], seeds=[0, 1, 2], about="What it is about.")
 
 
-def outcome(split: str, method: str, seed: int, auc: float) -> Outcome:
-    return Outcome(
+def outcome(split: str, method: str, seed: int, auc: float) -> CellOutcome:
+    return CellOutcome(
         set="sticks", split=split, labelled=1.0, method=method, seed=seed, recipe="r", data="d",
         accuracy=(auc,) * 10, auc=auc, validation_auc=None, teacher_accuracy=0.9 if method == "both" else None,
         train_clips=20, labelled_clips=20, test_clips=10, seconds=1.0, created="", git_commit="",
     )  # fmt: skip
 
 
-def some(study: Study = STUDY) -> list[Outcome]:
+def some(study: Study = STUDY) -> list[CellOutcome]:
     """`both` is 0.04 better than the baseline on the first split, 0.02 on the second, whatever the seed."""
     return [
         outcome(split, method, seed, 0.5 + 0.1 * seed + gain * (method == "both"))

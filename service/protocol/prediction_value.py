@@ -1,0 +1,48 @@
+"""One person's result at one frame, before it is written for anybody. Pure."""
+
+from __future__ import annotations
+
+from heapq import nlargest
+
+
+class PredictionValue:
+    """What `messages.Prediction` says, as numbers: made once a result, then written in whichever form is wanted.
+
+    best: index of the largest of `probabilities`, which are in the order of the labels. row: the same as little-endian
+    f32, or empty where nobody did that. The other fields are those of the message.
+    """
+
+    __slots__ = (
+        "backlog", "best", "dropped", "epoch", "probabilities", "pts_s", "reset", "row", "seq", "skipped", "track",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        seq: int,
+        pts_s: float,
+        track: int,
+        best: int,
+        probabilities: list[float],
+        row: bytes,
+        epoch: int,
+        reset: str | None,
+        skipped: int,
+        dropped: int,
+        backlog: int,
+    ) -> None:
+        self.seq = seq
+        self.pts_s = pts_s
+        self.track = track
+        self.best = best
+        self.probabilities = probabilities
+        self.row = row
+        self.epoch = epoch
+        self.reset = reset
+        self.skipped = skipped
+        self.dropped = dropped
+        self.backlog = backlog
+
+
+def top(probabilities: list[float], k: int) -> list[int]:
+    """Indices of the k largest, the largest first."""
+    return nlargest(k, range(len(probabilities)), key=probabilities.__getitem__)

@@ -1,0 +1,96 @@
+"""From the engines' and decoders' threads to the event loop: what became of a batch, brought to its sessions.
+
+Engine threads never touch a session. They append to a deque and wake the loop, once for all that it has yet to see.
+No lock is taken. That is safe because `deque.append` and `popleft` are atomic under the GIL (CPython guards each of
+them by a lock of the deque's own in a free-threaded build), and because the flag `_waking` is cleared before the
+deque is read: an outcome that comes too late for this reading finds the flag cleared and wakes the loop again. At worst
+the loop looks once in vain.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable
+
+from inkling.service.engine.batcher import BatchOutcome
+from inkling.service.engine.scheduler import Step
+from inkling.service.protocol.errors import Internal, ServiceError
+from inkling.service.streams.in_flight import PersonStep
+from inkling.service.streams.loaded_bundle import LoadedBundle
+from inkling.service.streams.observer import BatchReport, Observer
+
+log = logging.getLogger(__name__)
+
+
+class Delivery:
+    """One for all bundles of a server. `post` and `refuse` may be called from any thread."""
+
+    def __init__(self, clock: Callable[[], float], observer: Observer | None) -> None:
+        self._clock = clock
+        self._observer = observer
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._outcomes: deque[tuple[LoadedBundle, BatchOutcome]] = deque()  # not delivered
+        self._waking = False
+
+    def start(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Deliver on `loop` from now on."""
+        self._loop = loop
+
+    def post(self, bundle: LoadedBundle, outcome: BatchOutcome) -> None:
+        """A batch is done. On the engine's thread."""
+        if bundle.decoder is not None:
+            bundle.decoder.answered(outcome.answered)
+            bundle.decoder.answered(outcome.failed)
+        self._outcomes.append((bundle, outcome))
+        if not self._waking:  # else the loop has yet to look, and finds this one too
+            self._waking = True
+            self._call_on_loop(self._deliver)
+
+    def refuse(self, step: Step, error: ServiceError) -> None:
+        """What a step should have seen cannot be decoded. On a decoder's thread."""
+        if isinstance(step, PersonStep):
+            self._call_on_loop(lambda: step.refused(error, self._clock()))
+
+    def _call_on_loop(self, call: Callable[[], None]) -> None:
+        if self._loop is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(call)
+
+    def _deliver(self) -> None:
+        """Every batch that is done."""
+        self._waking = False
+        while self._outcomes:
+            self._deliver_batch(*self._outcomes.popleft())
+
+    def _deliver_batch(self, bundle: LoadedBundle, outcome: BatchOutcome) -> None:
+        now_s = self._clock()
+        answers = zip(outcome.answered, outcome.probabilities, outcome.best, outcome.rows, strict=True)
+        for step, probabilities, best, row in answers:
+            try:
+                step.answered(probabilities, best, now_s, row)
+            except Exception:  # a defect in one stream's path: it ends, the rest of the batch is delivered
+                log.exception("a result could not be delivered: its stream is closed")
+                _end_stream(step)
+        for step in outcome.failed:
+            try:
+                step.failed(now_s)
+            except Exception:  # as above
+                log.exception("a failure could not be delivered: its stream is closed")
+                _end_stream(step)
+        if self._observer is not None:
+            self._report(self._observer, bundle, outcome, now_s)
+
+    @staticmethod
+    def _report(observer: Observer, bundle: LoadedBundle, outcome: BatchOutcome, now_s: float) -> None:
+        name = bundle.spec.full_name
+        latency_s = [now_s - step.submitted_s for step in outcome.answered]
+        failed = len(outcome.failed) == outcome.size
+        observer.batch(BatchReport(name, outcome.size, outcome.queue_s, outcome.step_s, latency_s, failed))
+        if bundle.decoder is not None:
+            observer.decoded(name, bundle.decoder.take_seconds())
+
+
+def _end_stream(step: Step) -> None:
+    if isinstance(step, PersonStep):
+        step.frame.session.fail(Internal("the server failed; the operator finds the cause in its log"))

@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from inkling.service.client.errors import BadArgument
+from inkling.service.client.people import checked_time, pack_people
+
+BODY = np.ones((17, 3), np.float32)
+
+
+def test_one_person_is_track_1_and_several_keep_theirs() -> None:
+    assert pack_people(BODY).tracks == [1]
+    tracks, keypoints = pack_people({7: BODY, 3: BODY * 2})
+    assert tracks == [7, 3]
+    np.testing.assert_array_equal(keypoints, np.stack([BODY, BODY * 2]))
+
+
+def test_nobody_is_no_rows() -> None:
+    assert pack_people({}).keypoints.shape == (0, 0, 0)
+
+
+def test_a_joint_with_a_nan_is_missing_and_the_given_array_is_left_alone() -> None:
+    body = BODY.copy()
+    body[3, 1] = np.nan
+    _, keypoints = pack_people(body)
+    np.testing.assert_array_equal(keypoints[0, 3], 0)
+    np.testing.assert_array_equal(keypoints[0, 4], BODY[4])
+    assert np.isnan(body[3, 1])
+
+
+@pytest.mark.parametrize("people", [np.ones(17), np.ones((2, 17, 3)), {1: np.ones((17, 3)), 2: np.ones((13, 3))}])
+def test_people_that_are_no_poses_are_refused(people: object) -> None:
+    with pytest.raises(BadArgument, match="joints, numbers") as caught:
+        pack_people(people)  # type: ignore[arg-type]
+    assert isinstance(caught.value, ValueError)
+    assert not caught.value.retryable
+
+
+@pytest.mark.parametrize(
+    ("people", "words"),
+    [
+        ("somebody", "array of numbers"),
+        ([[1, 2], [3]], "array of numbers"),
+        ({"a": BODY}, "track"),
+        ({-1: BODY}, "track"),
+        ({2**31: BODY}, "track"),
+        (np.ones((2, 300)), "too many"),
+    ],
+)
+def test_other_mistakes_are_one_sentence(people: object, words: str) -> None:
+    with pytest.raises(BadArgument, match=words):
+        pack_people(people)  # type: ignore[arg-type]
+
+
+def test_a_time_is_a_number_of_seconds_or_none() -> None:
+    assert checked_time(None) is None
+    assert checked_time(np.float32(1.5)) == 1.5  # type: ignore[arg-type]
+    with pytest.raises(BadArgument, match="pts_s"):
+        checked_time("noon")  # type: ignore[arg-type]

@@ -1,0 +1,74 @@
+"""Messages of a stream with its counts in them. (When they come: test_session.)"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from inkling.service.protocol.codec import Credit, ErrorMessage, Flushed, Outgoing, Ready, Start, Summary
+from inkling.service.protocol.errors import BadPose
+from inkling.service.protocol.prediction_value import PredictionValue
+from inkling.service.streams.responder import Responder
+from inkling.service.streams.stats import Counts
+from tests.service.rig import tiny
+
+
+class Heard:
+    """An outlet that keeps everything."""
+
+    def __init__(self) -> None:
+        self.messages: list[Outgoing] = []
+        self.values: list[PredictionValue] = []
+
+    def send(self, message: Outgoing) -> None:
+        self.messages.append(message)
+
+    def predict(self, value: PredictionValue) -> None:
+        self.values.append(value)
+
+
+@pytest.fixture
+def heard() -> Heard:
+    return Heard()
+
+
+@pytest.fixture
+def counts() -> Counts:
+    return Counts(received=9, stepped=3, skipped=4, refused=1, tracks=2)
+
+
+@pytest.fixture
+def responder(tmp_path: Path, heard: Heard, counts: Counts) -> Responder:
+    return Responder(tiny(tmp_path).spec, Start(bundle="tiny"), counts, heard)
+
+
+def test_ready_says_what_the_stream_runs_on(responder: Responder, heard: Heard) -> None:
+    responder.ready("s", 5)
+    assert heard.messages == [
+        Ready(stream="s", bundle="tiny", version="1", labels=("a", "b", "c"), rate_hz=15.0, credits=5)
+    ]
+
+
+def test_an_error_is_counted_by_its_code_and_names_its_frame(
+    responder: Responder, heard: Heard, counts: Counts
+) -> None:
+    for seq in (3, 4):
+        responder.error(BadPose("no"), seq)
+    assert counts.errors == {"bad_pose": 2}
+    assert [m.seq for m in heard.messages if isinstance(m, ErrorMessage)] == [3, 4]
+
+
+def test_drops_show_in_what_is_said_next(responder: Responder, heard: Heard, counts: Counts) -> None:
+    responder.drop("overflow")
+    responder.drop("failed")
+    assert (counts.dropped["overflow"], counts.dropped["failed"]) == (1, 1)
+    counts.resets["gap"] = 2
+    responder.credit(8)
+    responder.flushed(7)
+    responder.summary(1.5)
+    assert heard.messages == [
+        Credit(seq=8, skipped=4, dropped=2),
+        Flushed(id=7),
+        Summary(received=9, stepped=3, skipped=4, dropped=2, refused=1, tracks=2, resets={"gap": 2}, duration_s=1.5),
+    ]

@@ -1,0 +1,151 @@
+"""`inkling train prepare`: clips into data set folders."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from shlex import quote
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+
+from inkling.training.cli.options import Verbs
+from inkling.training.cli.progress import shown_progress
+
+if TYPE_CHECKING:
+    from inkling.training.prepare.decode import Plan
+
+
+def add_verbs(verbs: Verbs) -> None:
+    """Add the verb, one sub-verb for each kind of source."""
+    verb = verbs.add_parser("prepare", help="turn your clips, or an official download, into a data set folder")
+    kinds = verb.add_subparsers(dest="kind", required=True, metavar="KIND")
+    clips = kinds.add_parser("videos", help="your own videos: class folders, or a folder with clips.csv")
+    poses = kinds.add_parser("poses", help="your own poses: dataset.toml beside class folders of .npz or clips.csv")
+    penn = kinds.add_parser("penn", help="Penn Action: the .tar.gz, a zip of its labels, or the unpacked folder")
+    jhmdb14 = kinds.add_parser("jhmdb14", help="JHMDB, puppet joints of 14 classes: the .npz")
+    urfall = kinds.add_parser("urfall", help="UR Fall: its folder; writes OUT/urfall and five folds")
+    works = {clips: _videos, poses: _poses, penn: _penn, jhmdb14: _jhmdb14, urfall: _urfall}
+    for kind, work in works.items():
+        kind.add_argument("source", type=Path, metavar="FILE" if kind in (penn, jhmdb14) else "DIR")
+        kind.add_argument("out", type=Path, metavar="OUT", help="the data set folder to write")
+        kind.set_defaults(run=work)
+    for kind in (clips, urfall):
+        kind.add_argument("--recipe", type=Path, help="prepare what this recipe's [frames] and rate_hz ask for")
+        kind.add_argument("--height", type=int, default=96, help="of the frames to keep (default 96)")
+        kind.add_argument("--width", type=int, default=128, help="of the frames to keep (default 128)")
+        kind.add_argument("--rate", type=float, default=10.0, help="frames a second to keep (default 10)")
+        kind.add_argument("--fit", default="letterbox", choices=("letterbox", "stretch", "crop"), help="(letterbox)")
+        kind.add_argument("--workers", type=int, help="processes (default one per core)")
+    clips.add_argument("--broken", default="fail", choices=("fail", "skip"), help="a video that cannot be decoded")
+    for kind in (clips, poses):
+        kind.add_argument(
+            "--test-share", type=float, default=0.2,
+            help="share to keep for testing where the source names no test clips (default 0.2; 0: none)",
+        )  # fmt: skip
+    jhmdb14.add_argument(
+        "--split", choices=("1", "2", "3", "all"), default="1",
+        help="official split (default 1); all: OUT-1, OUT-2 and OUT-3",
+    )  # fmt: skip
+
+
+def _penn(arguments: argparse.Namespace, console: Console) -> None:
+    from inkling.training.prepare import penn
+
+    console.print(f"{penn.prepare(arguments.source, arguments.out)} clips in {arguments.out}", markup=False)
+
+
+def _jhmdb14(arguments: argparse.Namespace, console: Console) -> None:
+    from inkling.training.prepare import jhmdb14
+
+    out: Path = arguments.out
+    folders = {int(arguments.split): out} if arguments.split != "all" else {}
+    for split, folder in (folders or {n: out.with_name(f"{out.name}-{n}") for n in jhmdb14.SPLITS}).items():
+        console.print(f"{jhmdb14.prepare(arguments.source, folder, split)} clips in {folder}", markup=False)
+
+
+def _poses(arguments: argparse.Namespace, console: Console) -> None:
+    from inkling.training.prepare import poses
+    from inkling.training.prepare.starter import pose_recipe, recipe_name
+
+    done = poses.prepare(arguments.source, arguments.out, test_share=_share(arguments.test_share))
+    console.print(f"{len(done.dataset.clips)} clips in {arguments.out}", markup=False)
+    name = recipe_name(arguments.out.resolve().name)
+    _say_split(done.split, console)
+    _begin_with(pose_recipe(name, arguments.out.resolve().name, done.rows, done.dataset.fps), arguments.out, console)
+
+
+def _videos(arguments: argparse.Namespace, console: Console) -> None:
+    from inkling.training.prepare import videos
+    from inkling.training.prepare.starter import frame_recipe, recipe_name
+
+    plan = _plan(arguments)
+    with shown_progress(console) as bar:
+        done = videos.prepare(
+            arguments.source, arguments.out, plan,
+            broken=arguments.broken, workers=arguments.workers, test_share=_share(arguments.test_share),
+            progress=bar.video_done,
+        )  # fmt: skip
+    console.print(videos.summary(done, arguments.out), markup=False)
+    _say_split(done.split, console)
+    if arguments.recipe is None:
+        folder = arguments.out.resolve().name
+        _begin_with(frame_recipe(recipe_name(folder), folder, done.rows, plan), arguments.out, console)
+    else:
+        _say_next(arguments.recipe, arguments.out, console)
+
+
+def _urfall(arguments: argparse.Namespace, console: Console) -> None:
+    from inkling.training.prepare import urfall, videos
+
+    plan = _plan(arguments)
+    with shown_progress(console) as bar:
+        done = urfall.prepare(arguments.source, arguments.out, plan, progress=bar.video_done, workers=arguments.workers)
+    console.print(videos.summary(done, arguments.out), markup=False)
+
+
+def _plan(arguments: argparse.Namespace) -> Plan:
+    """What to prepare: as the recipe says, which fit will then accept, or as the options do."""
+    from inkling.training.errors import ConfigError
+    from inkling.training.prepare.decode import Plan
+    from inkling.training.prepare.videos import plan_of
+    from inkling.training.recipe.recipe import read_recipe
+
+    if arguments.recipe is None:
+        if min(arguments.height, arguments.width) < 32 or arguments.rate <= 0:
+            raise ConfigError("--height and --width are at least 32, --rate is above 0")
+        return Plan(arguments.height, arguments.width, arguments.fit, arguments.rate)
+    recipe = read_recipe(arguments.recipe)
+    if recipe.frames is None:
+        raise ConfigError(f"recipe {recipe.name} is on poses")
+    return plan_of(recipe.frames, recipe.rate_hz)
+
+
+def _share(share: float) -> float:
+    from inkling.training.errors import ConfigError
+
+    if not 0 <= share < 1:
+        raise ConfigError(f"--test-share {share:g} is no share: it is at least 0 and below 1")
+    return share
+
+
+def _say_split(sentence: str, console: Console) -> None:
+    if sentence:
+        console.print(sentence, markup=False)
+
+
+def _begin_with(recipe: str, out: Path, console: Console) -> None:
+    """Write a recipe beside the data set folder, unless there is one, and say how to go on."""
+    from inkling.training.files import write_text
+
+    path = out.with_name(f"{out.resolve().name}.toml")
+    if path.exists():
+        console.print(f"{path} stays as it is", markup=False)
+    else:
+        write_text(path, recipe)
+        console.print(f"a recipe to begin with is in {path}", markup=False)
+    _say_next(path, out, console)
+
+
+def _say_next(recipe: Path, out: Path, console: Console) -> None:
+    console.print(f"next: inkling train fit {quote(str(recipe))} --data {quote(str(out.parent))}", markup=False)
