@@ -17,8 +17,10 @@ import uvicorn
 from uvicorn.server import HANDLED_SIGNALS
 
 from inkling.models.errors import InklingError
+from inkling.service.access.tls import Certificate
 from inkling.service.bootstrap import Core, build
 from inkling.service.http.app import create_app
+from inkling.service.http.monitoring import MonitoringServer
 from inkling.service.settings import Settings
 from inkling.service.websocket.transport import StreamTransport
 
@@ -29,6 +31,9 @@ GRACE_S = 3
 
 BACKLOG = 2048
 
+RENEWAL_S = 60.0
+"""How often the certificate's files are looked at."""
+
 
 class CannotListen(InklingError):
     """The address or port cannot be had."""
@@ -37,14 +42,16 @@ class CannotListen(InklingError):
 def serve(settings: Settings, announce: Callable[[str], None] = log.info) -> None:
     """Serve until SIGINT or SIGTERM and the drain that follows. `announce` gets one line when the server is ready.
 
-    Raises CannotListen, BundleError.
+    Raises CannotListen, BundleError, Unprotected, TokenError, TlsError.
     """
     with bind(settings.host, settings.port) as listener:  # first: loading is in vain when the port is taken
         core = build(settings)
+        if core.access.first_token is not None:
+            announce(f"the first token, for an admin; keep it, it is not shown again: {core.access.first_token}")
         gc.collect()
         gc.freeze()  # what is loaded stays: the garbage collector need not look through it while streams wait
         names = ", ".join(spec.full_name for spec in core.hub.bundles())
-        url = address(listener)
+        url = address(listener, secure=core.access.certificate is not None)
         Server(core, lambda: announce(f"Inkling is ready on {url} with {names}")).run([listener])
         if threading.current_thread() is threading.main_thread():
             for number in HANDLED_SIGNALS:  # the work is done: another signal must not spoil the exit code
@@ -75,18 +82,20 @@ def _cannot_listen(error: OSError, host: str, port: int) -> CannotListen:
     return CannotListen(f"cannot listen on port {port} of {host}: {error.strerror}")
 
 
-def address(listener: socket.socket) -> str:
+def address(listener: socket.socket, *, secure: bool = False) -> str:
     """The URL of a bound socket."""
     host, port = listener.getsockname()[:2]
-    return f"http://{f'[{host}]' if ':' in host else host}:{port}"
+    return f"http{'s' if secure else ''}://{f'[{host}]' if ':' in host else host}:{port}"
 
 
 class Server(uvicorn.Server):
     """uvicorn with another way to stop: refuse new streams, tell the open ones, wait for their summaries, then exit."""
 
     def __init__(self, core: Core, when_ready: Callable[[], None] = lambda: None) -> None:
+        certificate = core.access.certificate
         config = uvicorn.Config(
             create_app(core=core),
+            ssl_context_factory=None if certificate is None else lambda config, default: certificate.context,
             loop="uvloop",
             http="httptools",
             ws=StreamTransport,
@@ -105,6 +114,8 @@ class Server(uvicorn.Server):
         self._when_ready = when_ready
         self._loop: asyncio.AbstractEventLoop | None = None
         self._drain: asyncio.Task[None] | None = None
+        self._monitoring: MonitoringServer | None = None
+        self._renewal: asyncio.TimerHandle | None = None
 
     async def serve(self, sockets: list[socket.socket] | None = None) -> None:
         self._loop = asyncio.get_running_loop()
@@ -118,9 +129,28 @@ class Server(uvicorn.Server):
             settings = self._core.settings
             raise _cannot_listen(error, settings.host, settings.port) from error
         if not self.should_exit:
+            self._begin_beside()
             self._when_ready()
 
+    def _begin_beside(self) -> None:
+        """What runs beside the server: metrics on a port of their own, and the look at a renewed certificate."""
+        port = self._core.settings.access.metrics_port
+        if port is not None:
+            self._monitoring = MonitoringServer(self._core, bind(self._core.settings.host, port))
+            self._monitoring.begin()
+        if self._core.access.certificate is not None:
+            self._look_at_certificate(self._core.access.certificate)
+
+    def _look_at_certificate(self, certificate: Certificate) -> None:
+        certificate.refresh()
+        loop = asyncio.get_running_loop()
+        self._renewal = loop.call_later(RENEWAL_S, self._look_at_certificate, certificate)
+
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        if self._renewal is not None:
+            self._renewal.cancel()
+        if self._monitoring is not None:
+            await self._monitoring.end()
         await super().shutdown(sockets)
         for connection in list(self.server_state.connections):  # clients that do not take what is sent to them
             connection.transport.abort()

@@ -103,9 +103,7 @@ def _admit(gate: Gate, scope: Scope, headers: dict[str, str], need: Need) -> Ide
     if identity is None:
         if scope["type"] == "websocket":
             return None  # its first message may bring a token
-        raise Unauthorized(
-            "this server asks for a token: send it as `Authorization: Bearer …`, or sign in at /login"
-        )
+        raise Unauthorized("this server asks for a token: send it as `Authorization: Bearer …`, or sign in at /login")
     check_role(identity, need)
     return identity
 

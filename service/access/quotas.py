@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from inkling.service.protocol.errors import OverQuota
@@ -34,6 +36,14 @@ class Quotas:
     _streams: Counter[str] = field(default_factory=Counter)
     _sources: dict[str, str] = field(default_factory=dict)
     _buckets: dict[str, _Bucket] = field(default_factory=dict)
+
+    @contextmanager
+    def stream_of(self, token_id: str) -> Iterator[None]:
+        """A stream that `open_stream` counted ends with this block."""
+        try:
+            yield
+        finally:
+            self.close_stream(token_id)
 
     def open_stream(self, token_id: str) -> None:
         """Count a stream. Raises OverQuota."""

@@ -32,6 +32,7 @@ from inkling.service.protocol.messages import (
     Reset,
     Start,
     Summary,
+    Token,
 )
 from inkling.service.protocol.pose_binary import MAX_NUMBERS, PackedPose, about, checked_pose, pack_pose, unpack_pose
 from inkling.service.protocol.pose_json import read_pose
@@ -57,6 +58,7 @@ __all__ = [
     "Reset",
     "Start",
     "Summary",
+    "Token",
     "decode",
     "decode_reply",
     "encode",
@@ -69,7 +71,7 @@ _incoming: TypeAdapter[Incoming] = TypeAdapter(Incoming)
 _outgoing: TypeAdapter[Outgoing] = TypeAdapter(Outgoing)
 
 
-def decode(data: str | bytes) -> Start | PackedPose | EncodedImage | Reset | Flush | End:
+def decode(data: str | bytes) -> Start | PackedPose | EncodedImage | Reset | Flush | End | Token:
     """One message of a client: JSON from text, packed poses and images (not decoded) from bytes.
 
     Raises BadMessage; or BadPose, BadImage and BadTime, which refuse one frame (`seq` says which) and leave the stream

@@ -87,7 +87,17 @@ class End(Message):
     type: Literal["end"] = "end"
 
 
-Incoming = Annotated[Start | Pose | Reset | Flush | End, Field(discriminator="type")]
+class Token(Message):
+    """Who sends: before `start`, where the server asks and the handshake could not say, as in a browser.
+
+    token: its text, as `inkling tokens create` printed it.
+    """
+
+    type: Literal["token"] = "token"
+    token: str = Field(max_length=200, repr=False)
+
+
+Incoming = Annotated[Start | Pose | Reset | Flush | End | Token, Field(discriminator="type")]
 
 
 # -- from the server ----------------------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ from typing import Any, Protocol
 from inkling.models.bundle.schema import BundleSpec
 from inkling.service.engine.scheduler import Lane, Prepare, StepQueue
 from inkling.service.engine.state_pool import StatePool
-from inkling.service.protocol.codec import End, Flush, PackedPose, Reset, Start
+from inkling.service.protocol.codec import End, Flush, PackedPose, Reset, Start, Token
 from inkling.service.protocol.errors import (
     BadTime,
     Draining,
@@ -109,7 +109,7 @@ class Session:
         return self._pending.full
 
     # -- in ---------------------------------------------------------------------------------------------------------
-    def receive(self, message: Start | FrameMessage | Reset | Flush | End, now_s: float) -> None:
+    def receive(self, message: Start | FrameMessage | Reset | Flush | End | Token, now_s: float) -> None:
         """Take one message.
 
         Raises OutOfOrder for a second start and for anything after end, BadMessage for a flood of flushes,

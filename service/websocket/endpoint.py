@@ -15,14 +15,17 @@ from collections.abc import Iterator
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
+from inkling.service.access.control import AccessControl
+from inkling.service.access.roles import Role
 from inkling.service.logs import stream_context
 from inkling.service.metrics import Metrics
-from inkling.service.protocol.codec import Summary, encode
-from inkling.service.protocol.errors import Internal, OutOfOrder, ServiceError
+from inkling.service.protocol.codec import Summary, decode, encode
+from inkling.service.protocol.errors import BadMessage, IdleTimeout, Internal, OutOfOrder, ServiceError
 from inkling.service.streams.broadcast import Follower
 from inkling.service.streams.hub import Hub
 from inkling.service.websocket.closing import NORMAL, RESTART, send_and_close, transport_of
 from inkling.service.websocket.connection import StreamConnection
+from inkling.service.websocket.identity import chosen_subprotocol, identify, identity_of
 
 log = logging.getLogger(__name__)
 
@@ -33,10 +36,11 @@ _SWEEP = 10
 class StreamEndpoint:
     """Serves streams over WebSockets, and knows how many are at work."""
 
-    def __init__(self, hub: Hub, metrics: Metrics, idle_timeout_s: float, outbox: int) -> None:
+    def __init__(self, hub: Hub, metrics: Metrics, access: AccessControl, idle_timeout_s: float, outbox: int) -> None:
         """outbox: messages that may wait for one client. idle_timeout_s: silence after which a stream ends."""
         self.hub = hub
         self.metrics = metrics
+        self.access = access
         self.idle_timeout_s = idle_timeout_s
         self.outbox = outbox
         self.at_work = 0
@@ -62,8 +66,10 @@ class StreamEndpoint:
     async def follow(self, websocket: WebSocket, stream: str) -> None:
         """One connection that listens to a stream, from its handshake to its close. Raises nothing but cancellation."""
         with contextlib.suppress(WebSocketDisconnect), stream_context(stream), self.busy():
-            await websocket.accept()
+            await websocket.accept(subprotocol=chosen_subprotocol(websocket))
             try:
+                if identity_of(websocket) is None:
+                    identify(websocket, self.access.gate, await self._first_message(websocket), Role.VIEW)
                 follower = self.hub.follow(stream, self.outbox)
                 try:
                     await _listen(websocket, follower)
@@ -74,6 +80,16 @@ class StreamEndpoint:
                 await send_and_close(websocket, error)
             else:
                 await websocket.close(RESTART if self.hub.draining else NORMAL)
+
+    async def _first_message(self, websocket: WebSocket) -> object:
+        """The message of a follower that must bring its token. Raises WebSocketDisconnect, ServiceError."""
+        try:
+            async with asyncio.timeout(self.idle_timeout_s):
+                return decode(await websocket.receive_text())
+        except TimeoutError:
+            raise IdleTimeout(f"no token within {self.idle_timeout_s:g} s") from None
+        except KeyError:
+            raise BadMessage("a token comes as text") from None
 
     async def closed(self) -> None:
         """Wait until no connection is at work."""
