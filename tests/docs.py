@@ -260,6 +260,7 @@ def rooms() -> str:
 ROOM_LINES = {
     ("service", "protocol"): "messages, binary layouts and errors, as every client and the server read and write them",
     ("service", "client"): "what users import: `Client` and `AsyncClient`",
+    ("service", "access"): "who may do what: tokens and roles, hosts, origins, quotas, TLS",
     ("service", "engine"): "runs the models: one batch of all streams at a time, the states of all people, CPU or CUDA",
     ("service", "inputs"): "what a frame becomes before the model sees it: images are decoded, joints are mapped",
     ("service", "streams"): "one stream: its clock, its people, its order, its answers, events and early decisions",
