@@ -14,7 +14,7 @@ EXTRAS = {
     "starlette": "serve",
     "uvicorn": "serve",
     "onnxruntime": "cpu",
-    "lightning": "train",
+    "lightning_fabric": "train",
     "matplotlib": "train",
     "onnx": "train",
     "onnxscript": "train",

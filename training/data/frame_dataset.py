@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from inkling.models.bundle.schema import FrameInput, Positive
+from inkling.models.problems import first_problem
 from inkling.models.resize import FitPolicy
 from inkling.training.data.pose_dataset import CLIPS_FILE, DATASET_FILE, REQUIRED_COLUMNS, Split, header_problem
 from inkling.training.errors import DataError, Problem
@@ -98,9 +99,7 @@ def inspect(directory: Path | str) -> tuple[ClipDataset | None, list[Problem]]:
         text = (directory / DATASET_FILE).read_text(encoding="utf-8")
         about = ClipsFile.model_validate(tomllib.loads(text))
     except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
-        return None, [Problem(directory / DATASET_FILE, None, f"{key}: {first['msg']}" if key else first["msg"])]
+        return None, [Problem(directory / DATASET_FILE, None, first_problem(error))]
     except (OSError, ValueError) as error:
         return None, [Problem(directory / DATASET_FILE, None, str(error))]
     reader = _Reader(directory, about)
@@ -173,9 +172,7 @@ def _row(cells: dict[str | Any, str | Any], line: int) -> Row | str:
     try:
         return Row.model_validate({"line": line, **given})
     except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
-        return f"{key}: {first['msg']}".removeprefix(": ")
+        return first_problem(error)
 
 
 def array_file(path: Path) -> NDArray[Any]:

@@ -173,7 +173,7 @@ def test_the_client_alone_streams_and_scores_pose_files(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("argv", "package", "extra"),
     [
-        (("serve", "--port", "0"), "fastapi", "serve"),
+        (("serve", "--port", "0"), "uvicorn", "serve"),
         (("stream", "--video", "film.mp4"), "av", "images"),
         (("demo",), "rich", "serve"),
         (("train", "--help"), "", "train"),
