@@ -37,7 +37,7 @@ class BadPose(ServiceError):
 
 
 class BadTime(ServiceError):
-    """`pts_s` is negative or not finite."""
+    """`pts_s` is negative or not finite. Without `seq`: nothing was refused, but the stream's times cannot be right."""
 
     code, close, http, retryable = "bad_time", None, 422, False
 

@@ -34,6 +34,7 @@ from inkling.service.streams.limits import Limits
 from inkling.service.streams.pending import PendingFrames
 from inkling.service.streams.responder import Outlet, Responder
 from inkling.service.streams.stats import Counts
+from inkling.service.streams.time_watch import SKIPPED_IN_A_TICK, TimeWatch
 from inkling.service.streams.tracks import Track, Tracks
 
 FrameMessage = PackedPose | EncodedImage | ImageFrame
@@ -90,6 +91,7 @@ class Session:
         self._mapper = mapper
         self._pending = PendingFrames(limits.inbox, queue, drop_oldest=start.policy == "drop_oldest")
         self._responder = Responder(spec, start, self.counts, outlet)
+        self._time_watch = TimeWatch(spec.rate_hz, spec.gaps.max_gap_s)
         self._silent = 0  # frames settled since the client last heard of it
         self._last = (0, 0.0)  # seq and pts_s of the frame settled last
         self._ending = False
@@ -197,6 +199,7 @@ class Session:
             verdict = track.resampler.push(pts_s)
             if verdict.reset is not None:
                 track.reset(verdict.reset)
+                self._responder.warn(self._time_watch.reset(self.counts.taken, pts_s, now_s))
             if verdict.steps:
                 lane = track.lane or self._take_slot(track, people, frame)
                 if lane is None:
@@ -217,6 +220,8 @@ class Session:
                 self._responder.drop("no_slot")
             else:
                 self.counts.skipped += 1
+                if (number := self.counts.taken) % SKIPPED_IN_A_TICK == 0:
+                    self._responder.warn(self._time_watch.skipped(number, pts_s, now_s))
             self._pending.append_silent(frame)
         self._send_settled(now_s)
 
