@@ -52,7 +52,7 @@ class Log:
 
 @dataclass(slots=True)
 class Victim:
-    """A running server. directory: empty, of its own; `clips` in it is where videos wait, `films` where sources read."""
+    """A running server. directory: of its own; in it `clips`, where videos wait, and `films`, where sources read."""
 
     url: str
     pid: int
