@@ -4,8 +4,9 @@
 
 Streams of one to four people come and go, 24 at a time: they join in the middle of others' steps, send ten to sixty
 frames as fast as they may, reset people, and end in order, by closing, or by a reset of the connection in the middle of
-a message. Each person plays one of a few motions from its beginning, and from its beginning again after a reset, so that
-each result has one right value: that of the same frame in a stream that was alone on the server. The last line is JSON.
+a message. Each person plays one of a few motions from its beginning, and from its beginning again after a reset, so
+that each result has one right value: that of the same frame in a stream that was alone on the server. The last line is
+JSON.
 """
 
 from __future__ import annotations

@@ -66,12 +66,8 @@ def posted(body: bytes, target: Victim) -> Got:
     return Counter([post(target, PATH, body, wait_s=PATIENCE_S)])
 
 
-def bzip2(target: Victim) -> Got:
-    return posted(bomb(zipfile.ZIP_BZIP2, 3 * GIB, (3 * GIB // 8,)), target)
-
-
-def deflate(target: Victim) -> Got:
-    return posted(bomb(zipfile.ZIP_DEFLATED, 3 * GIB // 2, (3 * GIB // 8,)), target)
+def unpacked(method: int, size: int, target: Victim) -> Got:
+    return posted(bomb(method, size, (size // 8,)), target)
 
 
 def forged(target: Victim) -> Got:
@@ -114,8 +110,8 @@ def json_depth(target: Victim, size: int = JSON_BYTES) -> Got:
 
 
 ATTACKS = (
-    Attack("a bzip2 clip of 2 KB that unpacks to 3 GB", bzip2, short=True),
-    Attack("a deflate clip of 1.5 MB that unpacks to 1.5 GB", deflate),
+    Attack("a bzip2 clip of 1 KB that unpacks to 2 GB", partial(unpacked, zipfile.ZIP_BZIP2, 2 * GIB)),
+    Attack("a deflate clip of 1 MB that unpacks to 1 GB", partial(unpacked, zipfile.ZIP_DEFLATED, GIB), short=True),
     Attack("clips whose zip headers lie about their size", forged),
     Attack("a clip with a large second array", other_member),
     Attack("a JSON clip of 64 MB of keys", json_keys),

@@ -142,6 +142,6 @@ ATTACKS = (
     Attack("a video of 108,000 frames of 2048 x 2048 in 7 MB", endless),
     Attack("the clip directory is gone", broken_directory, short=True),
     Attack("the disk is full", full_disk),
-    Attack("60 uploads given up", given_up, short=True),
+    Attack("60 uploads given up", given_up),
     Attack("32 sources", many_sources),
 )

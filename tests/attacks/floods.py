@@ -14,7 +14,7 @@ from tests.attacks.attack import Attack, Got
 from tests.attacks.server import Victim
 from tests.attacks.wires import at_once, connected, fate, frame, outcome, pour, request_head, streams, websocket
 
-SECONDS = 6.0
+SECONDS = 4.0
 MIB = 2**20
 SERVED_WHOLE = "took it all"
 """An attacker that was neither refused nor closed while it flooded; what that costs others is measured."""

@@ -3,9 +3,10 @@
     python -m tests.attacks.fuzz [--messages 1000000] [--seed 0]
 
 Each message goes through `decode`, which may raise a ServiceError and nothing else, and over a WebSocket to a server:
-half of the connections say `start` first, of poses or of images. A connection that the server closes is replaced by the
-next. Meanwhile a healthy stream must get the predictions of its solo run. The last line is JSON: what was answered, by
-code, and what must be 0: tracebacks, `internal`, wrong predictions, connections that were neither answered nor closed.
+a third of the connections have said nothing before, the others `start`, of poses or images. A connection gets messages
+up to the first that ends it, so that each is read. Meanwhile a healthy stream must get the predictions of its solo run.
+The last line is JSON: what was answered, by code, and what must be 0: tracebacks, `internal`, wrong predictions,
+connections that were neither answered nor closed.
 """
 
 from __future__ import annotations
@@ -23,21 +24,25 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed
+from websockets.frames import Opcode
 
-from inkling.service.protocol.codec import decode
+from inkling.service.protocol.codec import EncodedImage, End, PackedPose, Start, decode
 from inkling.service.protocol.errors import ServiceError
-from tests.attacks.attack import Got
+from tests.attacks.attack import HANGS, Got
 from tests.attacks.beside import beside, solo_run
 from tests.attacks.mutations import mutations
-from tests.attacks.server import victim
+from tests.attacks.server import Victim, victim
+from tests.attacks.wires import frame, parsed, said_by, text, upgrade
 from tests.benchmarks.processes import end_in_order
 
-CLIENTS = 4
-PART = 64
+CLIENTS = 8
+PART = 8
 """Messages of one connection, unless it is closed before."""
 WAIT_S = 30.0
+HEALTHY_S = 40.0
+"""Of one healthy stream; its solo run is longer. Each has a fresh server."""
+DEATHS = 5
+MUST_BE_0 = ("internal", "tracebacks", "foreign_lines", "wrong", "deaths", "no_answer")
 STARTS: tuple[dict[str, Any] | None, ...] = (
     None,
     {"type": "start", "bundle": "body-actions", "skeleton": "coco17"},
@@ -56,57 +61,74 @@ def decoded(messages: Iterator[str | bytes]) -> Got:
     return got
 
 
-async def heard(socket: ClientConnection, got: Got) -> None:
-    """Everything the server says until it closes."""
+def ends(message: str | bytes, start: dict[str, Any] | None) -> bool:
+    """Whether a stream that began with `start` is over after this message, so that nothing behind it would be read."""
+    if start is None:
+        return True
     try:
-        async for message in socket:
-            said = {"type": "prediction"} if isinstance(message, bytes) else json.loads(message)
-            got[said.get("code", said["type"])] += 1
-    except ConnectionClosed:
-        pass
-    got[f"closed {socket.close_code}"] += 1
+        known = decode(message)
+    except ServiceError as error:
+        return error.close is not None
+    wrong_kind = PackedPose if start.get("input") == "frame" else EncodedImage
+    return isinstance(known, Start | End | wrong_kind)
 
 
-async def attacked(url: str, messages: list[str | bytes], start: dict[str, Any] | None, got: Got) -> int:
-    """Send messages over one connection until it is closed; returns how many were sent."""
-    sent = 0
-    async with connect(url, compression=None, ping_interval=None, max_size=None) as socket:
-        hearing = asyncio.create_task(heard(socket, got))
-        try:
-            if start is not None:
-                await socket.send(json.dumps(start))
-            for message in messages:
-                await socket.send(message)
-                sent += 1
-                if start is None or sent % 8 == 0:
-                    await asyncio.sleep(0)
-                if hearing.done():
-                    break
-            await socket.send('{"type":"end"}')
-        except (ConnectionClosed, UnicodeEncodeError):
-            pass
-        try:
-            await asyncio.wait_for(hearing, WAIT_S)
-        except TimeoutError:
-            got["no answer"] += 1
-    return sent
+async def attacked(target: Victim, messages: list[str | bytes], start: dict[str, Any] | None, got: Got) -> None:
+    """Send messages over one connection, and count what is answered until the server closes it."""
+    try:
+        reader, writer = await asyncio.open_connection(target.host, target.port)
+    except OSError:
+        got["refused"] += 1
+        return
+    try:
+        writer.write(upgrade(target))
+        await reader.readuntil(b"\r\n\r\n")
+        frames = [framed(message) for message in messages]
+        writer.write(b"".join([*([text(start)] if start else []), *frames, text('{"type":"end"}')]))
+        async with asyncio.timeout(WAIT_S):
+            data = await until_closed(reader)
+    except TimeoutError:
+        got[HANGS] += 1
+        return
+    except (OSError, EOFError):
+        got["closed"] += 1
+        return
+    finally:
+        writer.close()
+    for opcode, payload in parsed(data):
+        got[said_by(opcode, payload)] += 1
 
 
-async def flood(url: str, count: int, seed: int) -> tuple[Got, int]:
-    """`count` messages over CLIENTS connections at a time; what was answered, and how many were sent."""
+async def until_closed(reader: asyncio.StreamReader) -> bytes:
+    """What the server sends, up to its close frame or the end of the connection."""
+    data = b""
+    while part := await reader.read(65536):
+        data += part
+        if any(opcode == Opcode.CLOSE for opcode, _ in parsed(data)):
+            break
+    return data
+
+
+def framed(message: str | bytes) -> bytes:
+    return text(message) if isinstance(message, str) else frame(Opcode.BINARY, message)
+
+
+async def flood(target: Victim, count: int, seed: int) -> tuple[Got, int]:
+    """`count` messages that the server reads, CLIENTS connections at a time; what was answered, and how many."""
     got: Got = Counter()
     sent = 0
 
     async def client(number: int) -> None:
         nonlocal sent
         source = mutations(seed + 1 + number)
-        starts = itertools.cycle(STARTS)
-        waiting: list[str | bytes] = []
-        while sent < count:
-            waiting += itertools.islice(source, PART - len(waiting))
-            used = await attacked(url, waiting, next(starts), got)
-            del waiting[: max(used, 1)]
-            sent += used
+        for start in itertools.cycle(STARTS):
+            if sent >= count:
+                return
+            messages = [next(source)]
+            while not ends(messages[-1], start) and len(messages) < PART:
+                messages.append(next(source))
+            sent += len(messages)
+            await attacked(target, messages, start, got)
 
     async with asyncio.TaskGroup() as tasks:
         for number in range(CLIENTS):
@@ -115,26 +137,29 @@ async def flood(url: str, count: int, seed: int) -> tuple[Got, int]:
 
 
 def fuzz(messages: int, seed: int, solo: Mapping[int, NDArray[np.float32]]) -> dict[str, Any]:
-    """Both. Raises what the codec should not."""
+    """Both. Raises what the codec should not. A server that dies is replaced, DEATHS times."""
     begin_s = time.monotonic()
     codec = decoded(itertools.islice(mutations(seed), messages))
-    found: dict[str, Any] = {"messages": messages, "codec": dict(codec.most_common())}
     got: Got = Counter()
-    wrong = sent = 0
-    with victim() as target:
-        while sent < messages:  # a healthy stream lasts a minute
+    books: Got = Counter(sent=0, wrong=0, internal=0, tracebacks=0, foreign_lines=0, deaths=0)
+    while books["sent"] < messages and books["deaths"] <= DEATHS:
+        with victim() as target:
             with beside(target, solo) as seen:
-                end_s = time.monotonic() + 40
-                while sent < messages and time.monotonic() < end_s:
-                    more, count = asyncio.run(flood(target.stream_url, min(5000, messages - sent), seed + sent))
-                    got, sent = got + more, sent + count
-            wrong += seen.wrong + bool(seen.failure)
-        errors = target.errors()
-        found |= {"sent": sent, "server": dict(got.most_common()), "peak_mb": round(target.memory.peak_mib)}
-        found |= {"alive": target.alive(), "internal": errors.get("internal", 0)}
-    found |= {"tracebacks": len(target.log.tracebacks), "foreign_lines": len(target.log.foreign)}
-    found |= {"wrong": wrong, "no_answer": got["no answer"], "seconds": round(time.monotonic() - begin_s)}
-    return found
+                end_s = time.monotonic() + HEALTHY_S
+                while books["sent"] < messages and time.monotonic() < end_s and target.alive():
+                    count = min(2000, messages - books["sent"])
+                    more, sent = asyncio.run(flood(target, count, seed + books["sent"]))
+                    got += more
+                    books["sent"] += sent
+            books["internal"] += target.errors().get("internal", 0)
+            books["deaths"] += not target.alive()
+        books["wrong"] += seen.wrong + bool(seen.failure)
+        books["tracebacks"] += len(target.log.tracebacks)
+        books["foreign_lines"] += len(target.log.foreign)
+        books["peak_mb"] = max(books["peak_mb"], round(target.memory.peak_mib))
+    books["no_answer"] = got[HANGS]
+    said = {"codec": dict(codec.most_common()), "server": dict(got.most_common())}
+    return {"messages": messages, **books, **said, "seconds": round(time.monotonic() - begin_s)}
 
 
 def main() -> None:
@@ -146,8 +171,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         found = fuzz(args.messages, args.seed, solo_run(Path(name)))
     print(json.dumps(found))
-    bad = ("internal", "tracebacks", "foreign_lines", "wrong", "no_answer")
-    if any(found[what] for what in bad) or not found["alive"]:
+    if any(found[what] for what in MUST_BE_0):
         raise SystemExit(1)
 
 

@@ -81,6 +81,6 @@ ATTACKS = (
     Attack("4 MB messages of points", partial(sent, "points")),
     Attack("4 MB messages of empty people", partial(sent, "empty people")),
     Attack("4 MB messages of one key", partial(sent, "keys")),
-    Attack("text that is not UTF-8", not_utf8, short=True),
+    Attack("text that is not UTF-8", not_utf8),
     Attack("escape sequences in every field, plain log", escapes, form="plain"),
 )

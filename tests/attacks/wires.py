@@ -17,6 +17,7 @@ from websockets.frames import Frame, Opcode
 
 from tests.attacks.attack import HANGS, Got
 from tests.attacks.server import Victim
+from tests.benchmarks import wire
 
 WAIT_S = 20.0
 """For an answer."""
@@ -154,25 +155,20 @@ def replies(raw: socket.socket) -> Iterator[tuple[int, bytes]]:
     """(opcode, payload) of what the server sends, until it closes. Raises TimeoutError, OSError."""
     data = b""
     while True:
-        while (found := _frame(data)) is not None:
-            opcode, payload, data = found
-            yield opcode, payload
+        size = 0
+        for opcode, begin, end in wire.messages(data):
+            yield opcode, data[begin:end]
+            size = end
+        data = data[size:]
         part = raw.recv(CHUNK)
         if not part:
             return
         data += part
 
 
-def _frame(data: bytes) -> tuple[int, bytes, bytes] | None:
-    if len(data) < 2:
-        return None
-    size, begin = data[1] & 127, 2
-    if size >= 126:
-        begin = 4 if size == 126 else 10
-        size = int.from_bytes(data[2:begin], "big")
-    if len(data) < begin + size:
-        return None
-    return data[0] & 15, data[begin : begin + size], data[begin + size :]
+def parsed(data: bytes) -> Iterator[tuple[int, bytes]]:
+    """(opcode, payload) of each whole message."""
+    return ((opcode, data[begin:end]) for opcode, begin, end in wire.messages(data))
 
 
 def hear(raw: socket.socket, wanted: Callable[[bytes], bool]) -> bytes:
