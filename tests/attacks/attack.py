@@ -98,7 +98,10 @@ def launch(attack: Attack, solo: Mapping[int, NDArray[np.float32]]) -> Verdict:
     with victim(*attack.flags, form=attack.form, environment=attack.environment) as target:
         with beside(target, solo) as seen:
             begin_s = time.monotonic()
-            got = attack.run(target)
+            try:
+                got = attack.run(target)
+            except OSError as error:  # the server is gone
+                got = Counter([f"closed ({type(error).__name__})"])
             seconds = time.monotonic() - begin_s
             time.sleep(max(LEAST_S - seconds, 0))
         alive, errors = target.alive(), target.errors()

@@ -50,6 +50,7 @@ def beside(target: Victim, solo: Mapping[int, NDArray[np.float32]]) -> Iterator[
     with tempfile.TemporaryDirectory() as name:
         out = Path(name) / "healthy.npz"
         process = subprocess.Popen(_command(target, out), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        assert process.stdin is not None
         assert process.stdout is not None
         try:
             if process.stdout.readline().strip() != "streaming":
@@ -64,6 +65,8 @@ def beside(target: Victim, solo: Mapping[int, NDArray[np.float32]]) -> Iterator[
         finally:
             process.kill()
             process.wait()
+            process.stdin.close()
+            process.stdout.close()
 
 
 def judge(seen: Seen, found: Mapping[str, NDArray[Any]], solo: Mapping[int, NDArray[np.float32]]) -> None:

@@ -30,7 +30,7 @@ from inkling.service.protocol.pose_binary import pack_pose
 from inkling.service.protocol.prediction_format import HEADER
 
 HZ = 30
-FRAMES = 60 * HZ
+FRAMES = 120 * HZ
 """Of a solo run: more than an attack lasts."""
 MOTIONS = ("squat", "jumping_jacks")
 WARM = 8
@@ -127,9 +127,6 @@ async def stream(url: str, out: Path, hz: float, frames: int) -> None:
     else:
         await running
     np.savez(out, **healthy.results())
-    if hz and not reading.done():
-        sys.stdout.write("lost\n")
-        sys.stdout.flush()
 
 
 def main() -> None:

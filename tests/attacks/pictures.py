@@ -15,7 +15,7 @@ from websockets.frames import Opcode
 from inkling.service.protocol.image_binary import pack_image
 from tests.attacks.attack import HANGS, SHUT_OUT, Attack, Got
 from tests.attacks.server import Victim
-from tests.attacks.wires import at_once, fate, frame, replies, said_by, websocket
+from tests.attacks.wires import at_once, fate, frame, one_of, replies, said_by, websocket
 from tests.benchmarks.wire import jpegs
 
 SIDE = 4096
@@ -108,7 +108,7 @@ def camera(target: Victim, seconds: float) -> str:
         seq = 0
         while (sent_s := time.monotonic()) < end_s:
             raw.sendall(frame(Opcode.BINARY, pack_image(seq, picture, seq / HZ)))
-            while said_by(*next(answers)) != "prediction":
+            while said_by(*one_of(answers)) != "prediction":
                 pass
             took_s.append(time.monotonic() - sent_s)
             seq += 1

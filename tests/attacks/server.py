@@ -122,6 +122,8 @@ def victim(*flags: str, form: str = "json", environment: Mapping[str, str] | Non
         finally:
             _end(process)
             reader.join(STOP_S)
+            assert process.stdout is not None
+            process.stdout.close()
 
 
 def _serve() -> Sequence[str]:

@@ -25,13 +25,13 @@ from tests.attacks.wires import (
     connected,
     fate,
     frame,
+    one_of,
     outcome,
     post,
     replies,
     request_head,
     said_by,
     streams,
-    upgrade,
     websocket,
 )
 
@@ -108,14 +108,12 @@ def crowd(target: Victim, upgraded: bool) -> Got:
     got: Got = Counter()
     try:
         with ExitStack() as stack:
-            raws = [stack.enter_context(connected(target)) for _ in range(CROWD)]
-            if upgraded:
-                for raw in raws:
-                    raw.sendall(upgrade(target))
+            come = websocket if upgraded else connected
+            raws = [stack.enter_context(come(target)) for _ in range(CROWD)]
             got[newcomer(target)] += 1
             deadline_s = time.monotonic() + PATIENCE_S
             for raw in raws:
-                left_s = max(deadline_s - time.monotonic(), 0.1)
+                left_s = max(deadline_s - time.monotonic(), 0.01)
                 got[fate(raw, left_s) if upgraded else outcome(raw, left_s)] += 1
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
@@ -137,7 +135,7 @@ def stuck_reader(target: Victim) -> Got:
         while time.monotonic() < end_s:
             raw.sendall(frame(Opcode.BINARY, pack_pose(seq, range(32), body, seq / 15)))
             seq += 1
-            while answered < 32 * seq and said_by(*next(answers)) in ("prediction", "event"):
+            while answered < 32 * seq and said_by(*one_of(answers)) in ("prediction", "event"):
                 answered += 1
         got[f"stuck reader {drained(stuck)}"] += 1
     return got

@@ -171,6 +171,13 @@ def parsed(data: bytes) -> Iterator[tuple[int, bytes]]:
     return ((opcode, data[begin:end]) for opcode, begin, end in wire.messages(data))
 
 
+def one_of(answers: Iterator[tuple[int, bytes]]) -> tuple[int, bytes]:
+    """The next of `replies`. Raises ConnectionError when the server closes before."""
+    for answer in answers:
+        return answer
+    raise ConnectionError("closed")
+
+
 def hear(raw: socket.socket, wanted: Callable[[bytes], bool]) -> bytes:
     """The next message that is wanted. Raises ConnectionError when the server closes before."""
     for _, payload in replies(raw):
