@@ -36,6 +36,7 @@ from inkling.service.settings import Settings
 from inkling.training.cli.command import parser as training_parser
 from inkling.training.markdown import table
 from inkling.training.recipe.recipe import Recipe
+from tests.attacks import report as attacks
 from tests.benchmarks import report
 from tests.test_architecture import ROOMS
 
@@ -375,6 +376,7 @@ SECTIONS: dict[str, Callable[[], str]] = {
     "settings": settings,
     "metrics": metrics,
     "performance": performance,
+    "attacks": attacks.markdown,
     "incoming": lambda: message_tables(messages.Incoming),
     "outgoing": lambda: message_tables(messages.Outgoing),
     "layouts": layouts,
