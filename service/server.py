@@ -19,6 +19,7 @@ from uvicorn.server import HANDLED_SIGNALS
 from inkling.models.errors import InklingError
 from inkling.service.bootstrap import Core, build
 from inkling.service.http.app import create_app
+from inkling.service.http.connection import MAX_HEAD, BoundedConnection
 from inkling.service.settings import Settings
 from inkling.service.websocket.transport import StreamTransport
 
@@ -88,7 +89,8 @@ class Server(uvicorn.Server):
         config = uvicorn.Config(
             create_app(core=core),
             loop="uvloop",
-            http="httptools",
+            http=BoundedConnection,
+            h11_max_incomplete_event_size=MAX_HEAD,
             ws=StreamTransport,
             ws_max_size=core.settings.sockets.max_message_bytes,
             ws_per_message_deflate=False,  # costs ten times what it saves: results are small, images compressed
