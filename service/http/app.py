@@ -12,6 +12,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
 from pydantic import TypeAdapter
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from inkling.models.problems import describe
 from inkling.service.bootstrap import Core, build
@@ -22,7 +23,7 @@ from inkling.service.http.sources import source_router
 from inkling.service.http.sse import event_router
 from inkling.service.metrics import CONTENT_TYPE
 from inkling.service.protocol.codec import schema
-from inkling.service.protocol.errors import BadMessage, Draining, Internal, ServiceError
+from inkling.service.protocol.errors import BadMessage, Cancelled, Draining, Internal, ServiceError
 from inkling.service.settings import Settings, load_settings
 from inkling.service.version import commit, version
 
@@ -152,6 +153,10 @@ def _add_errors(app: FastAPI) -> None:
     async def unknown(request: Request, error: HTTPException) -> JSONResponse:
         code = str(error.detail).lower().replace(" ", "_")
         return answer(error.status_code, code, f"{request.method} {request.url.path}: {error.detail}", False)
+
+    @app.exception_handler(ClientDisconnect)
+    async def gone(request: Request, error: ClientDisconnect) -> Response:  # nobody reads it
+        return answer(Cancelled.http, Cancelled.code, "the client went away", Cancelled.retryable)
 
     @app.exception_handler(Exception)
     async def defect(request: Request, error: Exception) -> JSONResponse:  # logged by the server, which gets it next

@@ -77,11 +77,11 @@ def source_router(sources: Callable[[], SourceManager]) -> APIRouter:
     routes = APIRouter(prefix="/v1/sources", tags=["sources"], responses=_ERRORS, route_class=_SmallBody)
 
     @routes.post("", status_code=201)
-    async def add(definition: Annotated[SourceDefinition, Body()], response: Response) -> SourceRow:
+    async def add(definition: Annotated[SourceDefinition, Body()], request: Request, response: Response) -> SourceRow:
         """Fetch a video and watch it with a bundle, until the source is removed. Its predictions: those of the stream
         of the same id."""
         source = await sources().add(definition)
-        response.headers["location"] = f"/v1/sources/{source.id}"
+        response.headers["location"] = f"{request.scope['root_path']}/v1/sources/{source.id}"
         return _row(sources(), source)
 
     @routes.get("")

@@ -17,12 +17,14 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from inkling.service.logs import stream_context
 from inkling.service.metrics import Metrics
+from inkling.service.patience import overslept
 from inkling.service.protocol.codec import Summary, encode
 from inkling.service.protocol.errors import Internal, OutOfOrder, ServiceError
 from inkling.service.streams.broadcast import Follower
 from inkling.service.streams.hub import Hub
-from inkling.service.websocket.closing import NORMAL, RESTART, send_and_close, transport_of
-from inkling.service.websocket.connection import StreamConnection
+from inkling.service.websocket.closing import BROKEN, NORMAL, RESTART, send_and_close, transport_of
+from inkling.service.websocket.connection import START_S, StreamConnection
+from inkling.service.websocket.transport import StreamTransport
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +40,7 @@ class StreamEndpoint:
         self.hub = hub
         self.metrics = metrics
         self.idle_timeout_s = idle_timeout_s
+        self.start_s = START_S
         self.outbox = outbox
         self.at_work = 0
         """Connections with a stream, or with an answer to their `start`, that is still to be sent."""
@@ -45,35 +48,46 @@ class StreamEndpoint:
         self._none_busy.set()
         self._watched: set[StreamConnection] = set()
         self._sweep: asyncio.TimerHandle | None = None
+        self._due_s = 0.0
+        self._attentive_s = 0.0
+        """When the loop last went on after a pause, in which nobody was heard."""
 
     async def serve(self, websocket: WebSocket) -> None:
         """One connection from its handshake to its close. Raises nothing but cancellation."""
         with contextlib.suppress(WebSocketDisconnect):
-            try:
-                transport = transport_of(websocket)
-            except Internal as error:
-                log.error("no stream can be served: %s", error)
-                self.metrics.errors[error.code] += 1
-                await websocket.accept()
-                await send_and_close(websocket, error)
-            else:
+            transport = await self._transport(websocket)
+            with self._refusals(transport):
                 await StreamConnection(self, websocket, transport).run()
 
     async def follow(self, websocket: WebSocket, stream: str) -> None:
         """One connection that listens to a stream, from its handshake to its close. Raises nothing but cancellation."""
         with contextlib.suppress(WebSocketDisconnect), stream_context(stream), self.busy():
-            await websocket.accept()
-            try:
-                follower = self.hub.follow(stream, self.outbox)
+            transport = await self._transport(websocket)
+            with self._refusals(transport):
+                await websocket.accept()
                 try:
-                    await _listen(websocket, follower)
-                finally:
-                    follower.close()
-            except ServiceError as error:
-                self.metrics.errors[error.code] += 1
-                await send_and_close(websocket, error)
-            else:
-                await websocket.close(RESTART if self.hub.draining else NORMAL)
+                    follower = self.hub.follow(stream, self.outbox)
+                    transport.admitted = True
+                    try:
+                        await _listen(websocket, follower)
+                    finally:
+                        follower.close()
+                except ServiceError as error:
+                    self.metrics.errors[error.code] += 1
+                    await send_and_close(websocket, error)
+                else:
+                    await websocket.close(RESTART if self.hub.draining else NORMAL)
+
+    async def _transport(self, websocket: WebSocket) -> StreamTransport:
+        """The connection below. Raises WebSocketDisconnect, also when it is not one of ours, which the client is told."""
+        try:
+            return transport_of(websocket)
+        except Internal as error:
+            log.error("no stream can be served: %s", error)
+            self.metrics.errors[error.code] += 1
+            await websocket.accept()
+            await send_and_close(websocket, error)
+            raise WebSocketDisconnect(BROKEN) from None
 
     async def closed(self) -> None:
         """Wait until no connection is at work."""
@@ -92,11 +106,25 @@ class StreamEndpoint:
             self._sweep.cancel()
             self._sweep = None
 
+    @contextlib.contextmanager
+    def _refusals(self, transport: StreamTransport) -> Iterator[None]:
+        """Count and log what the transport itself refuses."""
+        try:
+            yield
+        finally:
+            if (error := transport.refusal) is not None:
+                self.metrics.errors[error.code] += 1
+                log.info("connection refused: %s", error, extra={"code": error.code})
+
     def _look(self) -> None:
         now_s = time.monotonic()
+        if self._sweep is not None and overslept(self._due_s, now_s):
+            self._attentive_s = now_s
         for connection in self._watched:
-            connection.check_silence(now_s)
-        self._sweep = asyncio.get_running_loop().call_later(self.idle_timeout_s / _SWEEP, self._look)
+            connection.check_silence(now_s, self._attentive_s)
+        every_s = self.idle_timeout_s / _SWEEP
+        self._due_s = now_s + every_s
+        self._sweep = asyncio.get_running_loop().call_later(every_s, self._look)
 
     @contextlib.contextmanager
     def busy(self) -> Iterator[None]:
