@@ -95,7 +95,7 @@ class BoundedConnection(H11Protocol):
             self._watch = Timer(self.loop, self.leftover_s, self.transport.abort)
 
     def send_400_response(self, msg: str) -> None:
-        """What came is no HTTP. uvicorn fails when an answer is under way, and so does the application's own after it."""
+        """What came is no HTTP. uvicorn fails when an answer is under way, and so does the application's after it."""
         answering = self.cycle is not None and not self.cycle.response_complete
         if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
             super().send_400_response(msg)

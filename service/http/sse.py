@@ -11,7 +11,6 @@ from collections.abc import AsyncIterator, Callable
 
 from fastapi import APIRouter
 from fastapi.responses import StreamingResponse
-
 from starlette.types import Receive, Scope, Send
 
 from inkling.service.bootstrap import Core

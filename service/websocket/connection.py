@@ -164,7 +164,7 @@ class StreamConnection:
         if now_s - max(stream.last_message_s, self._writable_s, attentive_s) >= limit_s:
             self._end_with(
                 IdleTimeout(
-                    f"no message for {limit_s:g} s, and pings are none: to stay, send a pose without people now and then "
+                    f"no message for {limit_s:g} s, and pings are none: to stay, send a pose of nobody now and then "
                     "(keep_alive_s of our client does)"
                 )
             )

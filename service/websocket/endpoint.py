@@ -79,7 +79,7 @@ class StreamEndpoint:
                     await websocket.close(RESTART if self.hub.draining else NORMAL)
 
     async def _transport(self, websocket: WebSocket) -> StreamTransport:
-        """The connection below. Raises WebSocketDisconnect, also when it is not one of ours, which the client is told."""
+        """The connection below. Raises WebSocketDisconnect, also when it is none of ours, which the client is told."""
         try:
             return transport_of(websocket)
         except Internal as error:

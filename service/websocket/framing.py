@@ -17,6 +17,7 @@ except ImportError:  # a platform that websockets has no compiled part for
     from websockets.utils import apply_mask
 
 from inkling.service.protocol.errors import TooLarge
+from inkling.service.websocket.budget import BURST
 
 __all__ = ["SHORT", "SMALL", "Splitter", "Unusual", "binary_frame", "text_frame"]
 
@@ -43,11 +44,11 @@ class Splitter:
 
     __slots__ = ("_begun", "_first_limit", "_fragmented", "_limit", "_most_trifles", "_need", "_rest", "trifles")
 
-    def __init__(self, limit: int, first_limit: int, most_trifles: int) -> None:
+    def __init__(self, limit: int, first_limit: int | None = None, most_trifles: int = BURST) -> None:
         """limit: bytes of a message; the full parser gets, and refuses, a frame that announces more.
         first_limit: of the first message. most_trifles: in one call."""
         self._limit = limit
-        self._first_limit = min(first_limit, limit)
+        self._first_limit = limit if first_limit is None else min(first_limit, limit)
         self._most_trifles = most_trifles
         self._begun = False  # there was a message
         self.trifles = 0

@@ -21,7 +21,7 @@ from websockets.frames import CloseCode, Frame
 
 from inkling.service.patience import UNREAD_S, Unread
 from inkling.service.protocol.errors import Flood, ServiceError, TooLarge
-from inkling.service.websocket.budget import BURST, Budget
+from inkling.service.websocket.budget import Budget
 from inkling.service.websocket.framing import Piece, Splitter, Unusual, binary_frame, text_frame
 from inkling.service.websocket.uvicorn_repairs import MendedProtocol
 
@@ -80,11 +80,9 @@ class TurnEnd:
 class StreamTransport(MendedProtocol):
     """One WebSocket connection; made by uvicorn, which gets this class as `Config(ws=…)`."""
 
-    unread_s = UNREAD_S
-
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._splitter = Splitter(self.config.ws_max_size, MAX_FIRST, BURST)
+        self._splitter = Splitter(self.config.ws_max_size, MAX_FIRST)
         self._budget = Budget()
         self._unread: Unread | None = None
         self._fragments = 0  # bytes of fragments before the first message was whole
@@ -261,12 +259,12 @@ class StreamTransport(MendedProtocol):
     def pause_writing(self) -> None:
         super().pause_writing()
         if self._unread is None:
-            self._unread = Unread(self.loop, self.transport, self._unread_for_long, self.unread_s)
+            self._unread = Unread(self.loop, self.transport, self._unread_for_long, UNREAD_S)
         self._unread.begin()
 
     def _unread_for_long(self) -> None:
         if self._sink is not None and not self.close_sent:
-            self._sink.too_slow(f"this client has read nothing for {self.unread_s:g} s")
+            self._sink.too_slow(f"this client has read nothing for {UNREAD_S:g} s")
         else:
             self.transport.abort()
 
@@ -306,7 +304,7 @@ class StreamTransport(MendedProtocol):
         super().connection_lost(exc)
         self._gone()
         self._sink = None  # the two know each other, and so do this and its scope: spare the garbage collector the ring
-        if self.handshake_initiated:
+        if "scope" in vars(self):  # there was a handshake
             self.scope["extensions"][EXTENSION] = {}
 
     def _gone(self) -> None:

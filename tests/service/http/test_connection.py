@@ -22,8 +22,7 @@ def brief(bundles: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Running]:
     """A server that waits for a quarter of a second only, and has few connections."""
     monkeypatch.setattr(BoundedConnection, "head_s", 0.25)
     monkeypatch.setattr(BoundedConnection, "body_s", 0.25)
-    monkeypatch.setattr(BoundedConnection, "max_connections", 8)
-    with running(tiny_settings(bundles)) as server:
+    with running(tiny_settings(bundles, max_connections=8)) as server:
         yield server
 
 
@@ -106,7 +105,7 @@ def test_idle_connections_give_way_to_newcomers_and_streams_do_not(brief: Runnin
     with ExitStack() as stack, opened(brief) as stream:
         for _ in range(20):
             stack.enter_context(dial(brief))
-        wait_until(lambda: len(brief.server.server_state.connections) <= BoundedConnection.max_connections)
+        wait_until(lambda: len(brief.server.server_state.connections) <= 8)
         assert httpx.get(f"{brief.url}/livez").status_code == 200
         say(stream, {"type": "flush", "id": 3})
         assert "flushed" in str(stream.recv(20))
