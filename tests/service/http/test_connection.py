@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from inkling.service.http.connection import MAX_HEAD, BoundedConnection
-from tests.service.conftest import Running, opened, running, say, tiny_settings, wait_until
+from tests.service.conftest import Running, opened, raw, running, say, tiny_settings, wait_until
 
 CLIP = b"POST /v1/clips?bundle=tiny HTTP/1.1\r\nhost: localhost\r\ncontent-length: 1000000\r\n\r\n"
 
@@ -109,3 +109,82 @@ def test_idle_connections_give_way_to_newcomers_and_streams_do_not(brief: Runnin
         assert httpx.get(f"{brief.url}/livez").status_code == 200
         say(stream, {"type": "flush", "id": 3})
         assert "flushed" in str(stream.recv(20))
+
+
+def test_a_newcomer_takes_the_place_of_a_socket_without_a_stream_or_a_body_that_drips(brief: Running) -> None:
+    with ExitStack() as stack, opened(brief) as stream:
+        for _ in range(4):
+            stack.enter_context(raw(brief))
+        for _ in range(16):
+            stack.enter_context(dial(brief, CLIP))
+        for _ in range(3):
+            assert httpx.get(f"{brief.url}/livez").status_code == 200
+        say(stream, {"type": "flush", "id": 3})
+        assert "flushed" in str(stream.recv(20))
+
+
+def test_who_finds_no_place_at_all_is_told_so(bundles: Path) -> None:
+    with running(tiny_settings(bundles, max_connections=2)) as server, ExitStack() as stack:
+        for _ in range(2):
+            stack.enter_context(opened(server))
+        assert closed(stack.enter_context(dial(server))).startswith(b"HTTP/1.1 503 ")
+
+
+@pytest.mark.parametrize("path", ["/v1/clips?bundle=tiny", "/v1/sources"])
+@pytest.mark.parametrize("body", [b"", b"{", b"PK\x03\x04", b"\0\0\0\x20ftypmp42" * 1000])
+def test_an_upload_that_its_client_gives_up_is_no_failure(
+    server: Running, caplog: pytest.LogCaptureFixture, path: str, body: bytes
+) -> None:
+    before = server.counts("internal")
+    head = f"POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-length: 1000000\r\n\r\n".encode()
+    with dial(server, head + body):
+        pass
+    wait_until(lambda: not server.server.server_state.tasks)
+    assert server.counts("internal") == before
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
+
+
+def test_what_is_no_http_in_the_midst_of_an_answer_is_no_failure(
+    server: Running, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The answer is given before the body has come, which then turns out to be none."""
+    head = b"POST /nowhere HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n\r\n"
+    with dial(server, head) as connection:
+        assert connection.recv(65536).startswith(b"HTTP/1.1 404")
+        connection.sendall(b"no chunk\r\n")
+        closed(connection)
+    with dial(server, CLIP.replace(b"content-length: 1000000", b"transfer-encoding: chunked")) as connection:
+        connection.sendall(b"no chunk\r\n")
+        assert closed(connection).startswith(b"HTTP/1.1 400")
+    wait_until(lambda: not server.server.server_state.tasks)
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
+
+
+def test_the_rest_of_a_body_that_was_answered_is_not_waited_for(bundles: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(BoundedConnection, "leftover_s", 0.25)
+    begun = CLIP.replace(b"clips?bundle=tiny", b"nothing")
+    with running(tiny_settings(bundles)) as server, dial(server, begun) as connection:
+        assert connection.recv(65536).startswith(b"HTTP/1.1 404")
+
+        def go_on() -> None:
+            for _ in range(100):
+                connection.sendall(b" " * 8192)
+                time.sleep(0.01)  # fast enough for a body that somebody reads
+
+        with pytest.raises(OSError, match=r"[Rr]eset|[Bb]roken"):
+            go_on()
+
+
+def test_an_answer_that_nobody_reads_is_given_up(bundles: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(BoundedConnection, "unread_s", 0.25)
+    with running(tiny_settings(bundles)) as server, socket.socket() as connection:
+        host, _, port = server.url.removeprefix("http://").partition(":")
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        connection.connect((host, int(port)))
+
+        def ask() -> None:
+            while True:  # the server stops reading when its answers are not read
+                connection.sendall(b"GET /openapi.json HTTP/1.1\r\nhost: localhost\r\n\r\n" * 100)
+
+        with pytest.raises(OSError, match=r"[Rr]eset|[Bb]roken"):
+            ask()

@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 from websockets.frames import Frame, Opcode
 from websockets.sync.client import connect
 
+from inkling.service.http.connection import BoundedConnection
 from inkling.service.protocol.codec import ErrorMessage, Ready
 from inkling.service.websocket.transport import MAX_FIRST, StreamTransport
 from tests.service.conftest import (
@@ -61,7 +62,7 @@ def test_a_flood_of_nothing_is_closed_with_an_error(server: Running, beside: Bes
     with beside(), opened(server) as other:
         if state == "following":
             (row,) = [row for row in httpx.get(f"{server.url}/v1/streams").json() if not row["counts"]["received"]]
-            attack = connect(f"{server.stream_url}s/{row['id']}/predictions", compression=None, ping_interval=None)
+            attack = connect(f"{server.stream_url}s/{row['stream']}/predictions", compression=None, ping_interval=None)
         else:
             attack = connect(server.stream_url, compression=None, ping_interval=None)
         with attack as socket:
@@ -124,7 +125,8 @@ def test_a_healthy_stream_keeps_its_latency_beside_a_flood(server: Running, floo
 @pytest.fixture
 def brief(bundles: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Running]:
     """A server that has no patience."""
-    monkeypatch.setattr(StreamTransport, "unread_s", 0.3)
+    monkeypatch.setattr("inkling.service.websocket.transport.UNREAD_S", 0.3)
+    monkeypatch.setattr(BoundedConnection, "unread_s", 0.3)
     with running(tiny_settings(bundles)) as server:
         server.core.sockets.start_s = 0.3
         yield server
@@ -227,7 +229,7 @@ HEADS = [
     b"GET /v1/stream HTTP/1.1\r\nhost: x\r\nupgrade: websocket\r\nconnection: upgrade\r\nsec-websocket-version: 13\r\n"
     b"sec-websocket-key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n",
     b"POST /v1/stream HTTP/1.1\r\nhost: x\r\nupgrade: websocket\r\nconnection: upgrade\r\n\r\n",
-    b"GET /v1/stream HTTP/1.1\r\nhost: x\r\nupgrade: websocket\r\nconnection: upgrade\r\n" + b"x: y\r\n" * 200 + b"\r\n",
+    b"GET / HTTP/1.1\r\nhost: x\r\nupgrade: websocket\r\nconnection: upgrade\r\n" + b"x: y\r\n" * 200 + b"\r\n",
     b"GET /%ff%00/\xe2 HTTP/1.1\r\nhost: x\r\n\r\n",
     b"POST /v1/clips?bundle=tiny HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n5\r\n{\"a\":\r\nzz\r\n",
     b"POST /v1/clips?bundle=tiny HTTP/1.1\r\nhost: x\r\ncontent-length: 99\r\n\r\n{",
