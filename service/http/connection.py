@@ -128,7 +128,8 @@ class BoundedConnection(H11Protocol):
     def _evict(self) -> bool:
         """Close the connection that is needed least, of several such the one that is quiet for longest; whether there
         was one."""
-        rows = [(place_of(other), other) for other in self.connections]
+        others: set[Any] = self.connections
+        rows = [(place_of(other), other) for other in others]
         least = min(
             ((place, other.quiet_since_s, id(other), other) for place, other in rows if place is not None), default=None
         )

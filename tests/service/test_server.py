@@ -192,6 +192,7 @@ def test_two_servers_that_start_at_once_do_not_share_a_port(bundles: Path) -> No
     settings = tiny_settings(bundles)
     with bind("127.0.0.1", 0) as ours:
         port = ours.getsockname()[1]
+        said: list[str] = []
 
         def listen_first(line: str) -> None:
             said.append(line)

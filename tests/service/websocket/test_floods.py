@@ -251,8 +251,12 @@ def test_whatever_is_sent_is_no_failure_of_the_server(
     server: Running, head: bytes, started: bool, sent: list[bytes], together: bool, resets: bool
 ) -> None:
     failures: list[logging.LogRecord] = []
-    handler = logging.Handler(logging.ERROR)
-    handler.emit = failures.append  # type: ignore[method-assign]
+
+    class Noted(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            failures.append(record)
+
+    handler = Noted(logging.ERROR)
     logging.getLogger().addHandler(handler)
     before = server.counts("internal")
     host, port = server.url.removeprefix("http://").split(":")
