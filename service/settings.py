@@ -12,7 +12,7 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.fields import FieldInfo
@@ -68,7 +68,14 @@ class SocketSettings(_Group):
     )
     max_message_bytes: Count = Field(default=4 * MIB, description="largest WebSocket message")
     idle_timeout_s: Seconds = Field(
-        default=60.0, description="seconds without a message after which a stream is closed"
+        default=60.0, description="seconds without a message after which a stream is closed; pings are none"
+    )
+    max_connections: Count = Field(
+        default=1024,
+        description="most connections at once, streams included; beyond them one that does nothing gives way",
+    )
+    root_path: Annotated[str, Field(pattern=r"^(/[A-Za-z0-9._~-]+)*$")] = Field(
+        default="", description="path under which a reverse proxy offers the server, if it takes it off: /inkling"
     )
 
 
@@ -137,7 +144,9 @@ class Settings(_Group):
     """What an operator may choose. Every setting is a flag (`--max-streams`), a variable (`INKLING_MAX_STREAMS`) and a
     key of the TOML file (`max_streams`)."""
 
-    host: str = Field(default="127.0.0.1", description="address to listen on; 0.0.0.0 for every interface")
+    host: str = Field(
+        default="127.0.0.1", description="address to listen on; 0.0.0.0 for every interface, :: for IPv6 too"
+    )
     port: int = Field(default=8000, ge=0, le=65535, description="port to listen on; 0 takes a free one")
     bundles: tuple[Path, ...] = Field(
         default=(), description=f"more directories with bundles NAME/VERSION, separated by {os.pathsep!r}"
@@ -221,6 +230,8 @@ NAMES = {
     "max_video_bytes": Place("clips.max_video_bytes"),
     "clip_dir": Place("clips.directory"),
     "idle_timeout_s": Place("sockets.idle_timeout_s"),
+    "max_connections": Place("sockets.max_connections"),
+    "root_path": Place("sockets.root_path"),
     "track_timeout_s": Place("limits.track_timeout_s"),
     "drain_s": Place("drain_s"),
     "state_dir": Place("state_dir"),

@@ -13,6 +13,7 @@ from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse, Res
 from pydantic import TypeAdapter
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import ClientDisconnect
 
 from inkling.models.problems import describe
 from inkling.service.access.middleware import Access
@@ -25,7 +26,7 @@ from inkling.service.http.sources import source_router
 from inkling.service.http.sse import event_router
 from inkling.service.metrics import CONTENT_TYPE
 from inkling.service.protocol.codec import schema
-from inkling.service.protocol.errors import BadMessage, Draining, Internal, ServiceError
+from inkling.service.protocol.errors import BadMessage, Cancelled, Draining, Internal, ServiceError
 from inkling.service.settings import Settings, load_settings
 from inkling.service.version import commit, version
 
@@ -167,6 +168,10 @@ def _add_errors(app: FastAPI) -> None:
     async def unknown(request: Request, error: HTTPException) -> JSONResponse:
         code = str(error.detail).lower().replace(" ", "_")
         return answer(error.status_code, code, f"{request.method} {request.url.path}: {error.detail}", False)
+
+    @app.exception_handler(ClientDisconnect)
+    async def gone(request: Request, error: ClientDisconnect) -> Response:  # nobody reads it
+        return answer(Cancelled.http, Cancelled.code, "the client went away", Cancelled.retryable)
 
     @app.exception_handler(Exception)
     async def defect(request: Request, error: Exception) -> JSONResponse:  # logged by the server, which gets it next

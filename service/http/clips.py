@@ -14,6 +14,7 @@ from inkling.service.clips.jobs import VideoJob
 from inkling.service.clips.pose_clip import parse_clip
 from inkling.service.clips.scoring import ScoredClip, score
 from inkling.service.http.schemas import ClipAnswer, ClipStatus, ErrorAnswer, clip_answer, clip_status
+from inkling.service.patience import patience
 from inkling.service.protocol.codec import Start
 from inkling.service.protocol.errors import BadMessage, Cancelled, IdleTimeout, TooLarge
 from inkling.service.streams.early_decision import early_decision_terms
@@ -132,7 +133,7 @@ async def _timely(chunks: AsyncIterator[bytes], stall_s: float) -> AsyncIterator
     """The same, from a sender that does not stall. Raises IdleTimeout."""
     while True:
         try:
-            async with asyncio.timeout(stall_s):
+            async with patience(stall_s):
                 chunk = await anext(chunks, None)
         except TimeoutError:
             raise IdleTimeout(f"nothing of the clip came for {stall_s:g} s") from None

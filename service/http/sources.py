@@ -87,7 +87,7 @@ def source_router(sources: Callable[[], SourceManager], quotas: Callable[[], Quo
         quotas().check_sources(sender.id)
         source = await sources().add(definition)
         quotas().add_source(sender.id, source.id)
-        response.headers["location"] = f"/v1/sources/{source.id}"
+        response.headers["location"] = f"{request.scope['root_path']}/v1/sources/{source.id}"
         return _row(sources(), source)
 
     @routes.get("")

@@ -115,14 +115,20 @@ class Draining(ServiceError):
     code, close, http, retryable = "draining", 1012, 503, True
 
 
+class Flood(ServiceError):
+    """More pings, empty messages or small fragments in a short time than the server takes from one connection."""
+
+    code, close, http, retryable = "flood", 4429, 429, False
+
+
 class SlowReader(ServiceError):
-    """The client does not read its predictions as fast as it asks for them."""
+    """The client does not read its predictions as fast as it asks for them, or stopped reading."""
 
     code, close, http, retryable = "slow_reader", 4408, 408, True
 
 
 class IdleTimeout(ServiceError):
-    """No message for longer than the server's limit."""
+    """No message for longer than the server's limit, of which pings are none, or no start soon after connecting."""
 
     code, close, http, retryable = "idle_timeout", 4410, 408, True
 

@@ -16,6 +16,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from inkling.service.access.roles import Identity, Role
 from inkling.service.logs import stream_context
+from inkling.service.patience import patience
 from inkling.service.protocol.codec import ErrorMessage, Outgoing, Start, Summary, Token, decode, encode
 from inkling.service.protocol.errors import Draining, IdleTimeout, Internal, OutOfOrder, ServiceError, SlowReader
 from inkling.service.streams.admitted_stream import AdmittedStream
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
     from inkling.service.websocket.endpoint import StreamEndpoint
 
 log = logging.getLogger(__name__)
+
+START_S = 10.0
+"""Seconds from the handshake to `start`; nothing else counts as life before it."""
 
 FLUSH_S = 2.0
 """Seconds that the messages before a closing error get to be written."""
@@ -99,11 +103,12 @@ class StreamConnection:
         return identity, message
 
     async def _receive_decoded(self) -> object:
+        limit_s = min(self._endpoint.start_s, self._endpoint.idle_timeout_s)
         try:
-            async with asyncio.timeout(self._endpoint.idle_timeout_s):
+            async with patience(limit_s):
                 data = await self._receive()
         except TimeoutError:
-            raise IdleTimeout(f"no start within {self._endpoint.idle_timeout_s:g} s") from None
+            raise IdleTimeout(f"no start within {limit_s:g} s of connecting") from None
         try:
             message = decode(data)
         except ServiceError as error:
@@ -174,14 +179,19 @@ class StreamConnection:
         """The client went away (`Sink`)."""
         self._end_with("disconnected")
 
-    def check_silence(self, now_s: float) -> None:
-        """End a stream whose client has said nothing for too long."""
+    def check_silence(self, now_s: float, attentive_s: float) -> None:
+        """End a stream whose client has said nothing for too long. attentive_s: since when anybody would have heard."""
         limit_s = self._endpoint.idle_timeout_s
         stream = self._stream
         if stream is None or (self._block and stream.full):  # it waits for us
             return
-        if now_s - max(stream.last_message_s, self._writable_s) >= limit_s:
-            self._end_with(IdleTimeout(f"no message for {limit_s:g} s"))
+        if now_s - max(stream.last_message_s, self._writable_s, attentive_s) >= limit_s:
+            self._end_with(
+                IdleTimeout(
+                    f"no message for {limit_s:g} s, and pings are none: to stay, send a pose of nobody now and then "
+                    "(keep_alive_s of our client does)"
+                )
+            )
 
     def _read_on(self) -> None:
         self._writable_s = time.monotonic()
@@ -209,9 +219,9 @@ class StreamConnection:
         if self._sent is not None and not self._sent.done():
             self._sent.set_result(None)
 
-    def too_slow(self) -> None:
+    def too_slow(self, why: str) -> None:
         """The client does not read (`Sink`)."""
-        self._end_with(SlowReader(f"{self._endpoint.outbox} messages wait for this client to read them"))
+        self._end_with(SlowReader(why))
 
     def _end_with(self, how: _End) -> None:
         """The stream ends in this way, if it has not ended in another."""
