@@ -101,7 +101,9 @@ def build(settings: Settings) -> Core:
             metrics.broken.append((f"{found.name}/{found.version}", type(error).__name__))
     if not hub.bundles():
         raise BundleNotFound(_searched(settings), "no bundle here can be used; put one there as NAME/VERSION")
-    sockets = StreamEndpoint(hub, metrics, settings.sockets.idle_timeout_s, settings.sockets.outbox)
+    sockets = StreamEndpoint(
+        hub, metrics, settings.sockets.idle_timeout_s, settings.sockets.outbox, settings.sockets.max_text
+    )
     return Core(settings, hub, metrics, sockets, _sources(settings, hub, metrics), _clips(settings, hub, metrics))
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from inkling.models.bundle.schema import BundleSpec, PoseInput
 from inkling.models.errors import SkeletonError
-from inkling.models.skeletons import get, mapping
+from inkling.models.skeletons import get, mapping, without_origin
 from inkling.service.protocol.errors import BadPose, UnsupportedInput
 from inkling.service.protocol.messages import Start
 from inkling.service.protocol.pose_binary import PackedPose
@@ -56,7 +56,7 @@ class PoseMapper:
 
     def prepare(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
         """Accepted rows (B, J, D + 1) -> the step's input (B, J', D + 1): missing joints zero, confidence at most 1."""
-        poses = self._mapping.apply(batch)
+        poses = self._mapping.apply(without_origin(batch, self._mapping.source))
         np.minimum(poses[..., -1], 1, out=poses[..., -1])
         return poses
 

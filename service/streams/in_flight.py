@@ -77,6 +77,11 @@ class FrameInFlight:
         self.steps: list[PersonStep] = []
         self.ended: list[tuple[Track, DetectedEvent]] | None = None  # of tracks that gave their slot back at this frame
 
+    @property
+    def speaks(self) -> bool:
+        """Whether the client is told more of it than its predictions, so that it must keep its place."""
+        return self.ended is not None or self.refused is not None
+
 
 class FlushMarker:
     """A flush, in its place among the frames."""

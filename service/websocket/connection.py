@@ -86,7 +86,7 @@ class StreamConnection:
         except TimeoutError:
             raise IdleTimeout(f"no start within {self._endpoint.idle_timeout_s:g} s") from None
         try:
-            message = decode(data)
+            message = decode(data, self._endpoint.max_text)
         except ServiceError as error:
             if error.close is not None:
                 raise
@@ -131,7 +131,7 @@ class StreamConnection:
             return False
         try:
             try:
-                stream.receive(decode(data))
+                stream.receive(decode(data, self._endpoint.max_text))
             except ServiceError as error:
                 if error.close is not None:
                     raise
