@@ -59,7 +59,8 @@ def clip_router(core: Callable[[], Core]) -> APIRouter:
     ) -> Response:
         """Score a clip: the predictions that a stream of its frames would have got.
 
-        Poses as JSON, `.npz`, `.npy` or `.csv`, or a video file, as the body itself. A request that is given up cancels its clip.
+        Poses as JSON, `.npz`, `.npy` or `.csv`, or a video file, as the body itself. A request that is given up cancels
+        its clip.
         """
         served = core()
         if request.headers.get("content-type", "").startswith("multipart/"):

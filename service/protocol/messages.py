@@ -33,7 +33,7 @@ class Start(Message):
 
     version: the newest loaded one by default. policy: what a full inbox means. error_rate: how many of the
     `decision` messages may be wrong, one of the rates that `/v1/bundles` lists; without it there are none.
-    width, height: of the picture in pixels; reserved, not read yet: keypoints are pixels, whatever they say.
+    width, height: of the picture in pixels; only needed where keypoints are shares of it, from 0 to 1.
     resume: reserved; a stream cannot be resumed yet, so anything but null is refused.
     """
 

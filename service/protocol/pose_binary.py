@@ -51,7 +51,7 @@ class PackedPose:
 
     tracks: P ids, all different. keypoints: float32 (P, J, C), C the coordinates and, optionally, a confidence; at most
     1e6 in size. A missing joint has confidence 0 or is NaN throughout. pts_s: seconds >= 0, or None: stamp on arrival.
-    refused: why somebody was left out, for `error`; None: nobody was.
+    refused: why somebody was left out; doubt: what looks wrong about the poses; both are said as an `error`.
     """
 
     seq: int
@@ -59,6 +59,7 @@ class PackedPose:
     tracks: Sequence[TrackId]
     keypoints: NDArray[np.float32]
     refused: str | None = None
+    doubt: str | None = None
 
 
 def pack_pose(seq: int, tracks: Sequence[int], keypoints: ArrayLike, pts_s: float | None = None) -> bytes:

@@ -20,6 +20,7 @@ from inkling.service.protocol.codec import End, Flush, PackedPose, Reset, Start
 from inkling.service.protocol.errors import (
     BadPose,
     BadTime,
+    DoubtfulPose,
     Draining,
     NoSlot,
     OutOfOrder,
@@ -192,8 +193,11 @@ class Session:
             raise TooManyPeople(f"{len(people)} people in one frame; at most {self._limits.max_people} are watched")
         x = self._mapper.accept(message)
         frame = FrameInFlight(self, message.seq, pts_s, now_s)
-        if type(message) is PackedPose and message.refused is not None:
-            frame.refused = BadPose(message.refused)
+        if type(message) is PackedPose:
+            if message.refused is not None:
+                frame.refused = BadPose(message.refused)
+            if message.doubt is not None:
+                self._responder.error(DoubtfulPose(message.doubt))
         without_slot = False
         for row, track_id in enumerate(people):
             track = self.tracks.find(track_id, pts_s)
