@@ -110,10 +110,11 @@ def build(settings: Settings) -> Core:
             metrics.broken.append((f"{found.name}/{found.version}", type(error).__name__))
     if not hub.bundles():
         raise BundleNotFound(_searched(settings), "no bundle here can be used; put one there as NAME/VERSION")
-    sockets = StreamEndpoint(hub, metrics, access, settings.sockets.idle_timeout_s, settings.sockets.outbox)
-    return Core(
-        settings, hub, metrics, sockets, _sources(settings, hub, metrics), _clips(settings, hub, metrics), access
+    sockets = StreamEndpoint(
+        hub, metrics, access, settings.sockets.idle_timeout_s, settings.sockets.outbox, settings.sockets.max_text
     )
+    sources, clips = _sources(settings, hub, metrics), _clips(settings, hub, metrics)
+    return Core(settings, hub, metrics, sockets, sources, clips, access)
 
 
 def _clips(settings: Settings, hub: Hub, metrics: Metrics) -> VideoJobs:

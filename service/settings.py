@@ -19,6 +19,7 @@ from pydantic.fields import FieldInfo
 
 from inkling.models.errors import InklingError
 from inkling.service.access.roles import Role
+from inkling.service.protocol.codec import MAX_TEXT
 from inkling.service.sources.lifecycle import Seconds, SourceTiming
 from inkling.service.sources.policy import SourcePolicy
 from inkling.service.streams.limits import Count, Limits
@@ -67,6 +68,9 @@ class SocketSettings(_Group):
         default=1024, description="messages to one client that may wait before it counts as a slow reader"
     )
     max_message_bytes: Count = Field(default=4 * MIB, description="largest WebSocket message")
+    max_text: Count = Field(
+        default=MAX_TEXT, description="most characters of a text message; longer ones are for images and packed poses"
+    )
     idle_timeout_s: Seconds = Field(
         default=60.0, description="seconds without a message after which a stream is closed; pings are none"
     )
@@ -223,6 +227,7 @@ NAMES = {
     "inbox": Place("limits.inbox"),
     "outbox": Place("sockets.outbox"),
     "max_message_bytes": Place("sockets.max_message_bytes"),
+    "max_text": Place("sockets.max_text"),
     "max_image_pixels": Place("limits.max_pixels"),
     "max_clip_bytes": Place("clips.max_bytes"),
     "max_clip_frames": Place("clips.max_frames"),

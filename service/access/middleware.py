@@ -66,9 +66,10 @@ class Access:
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in reversed(scope["headers"])}
         method = scope["method"] if scope["type"] == "http" else "WEBSOCKET"
         terms = self.terms()
+        path = scope["path"].removeprefix(scope.get("root_path", ""))
         try:
-            _check_page(terms, headers, method, scope["path"])
-            identity = _admit(terms.gate, scope, headers, needed(method, scope["path"]))
+            _check_page(terms, headers, method, path)
+            identity = _admit(terms.gate, scope, headers, needed(method, path))
         except ServiceError as error:
             terms.refused(error.code)
             await _refuse(scope, receive, send, error)

@@ -18,6 +18,7 @@ from inkling.models.problems import first_problem
 from inkling.service.client.errors import ClientError
 from inkling.service.client.target import Frame
 from inkling.service.protocol.codec import Person
+from inkling.service.protocol.track_id import UNTRACKED
 
 BY_JOINTS = {
     13: "body13",
@@ -109,7 +110,8 @@ def _read_jsonl(path: Path) -> Iterator[Frame]:
 def _read_line(path: Path, number: int, line: str) -> Frame:
     try:
         read = _Line.model_validate_json(line)
-        return read.pts_s, {person.track: _filled(person) for person in read.people}
+        people = {UNTRACKED if one.track is None else one.track: _filled(one) for one in read.people}
+        return read.pts_s, people
     except ValidationError as error:
         raise ClientError(f"{path}:{number}: {first_problem(error)}") from None
     except ValueError:

@@ -11,6 +11,7 @@ from inkling.service.clips.jobs import VideoJob
 from inkling.service.clips.scoring import ScoredClip
 from inkling.service.protocol.codec import DecisionMessage, Event, Prediction
 from inkling.service.protocol.errors import ServiceError
+from inkling.service.protocol.track_id import TrackId
 from inkling.service.streams.early_decision import error_rates
 from inkling.service.streams.stats import BundleStats
 
@@ -86,7 +87,7 @@ class TimelineEntry(BaseModel):
 
     seq: int
     pts_s: float
-    track: int
+    track: TrackId
     label: str
     probabilities: list[float]
     epoch: int

@@ -36,6 +36,12 @@ class BadPose(ServiceError):
     code, close, http, retryable = "bad_pose", None, 422, False
 
 
+class DoubtfulPose(ServiceError):
+    """Nothing was refused, but the poses look as if they were not what they should be; said once, without a `seq`."""
+
+    code, close, http, retryable = "doubtful_pose", None, 422, False
+
+
 class BadTime(ServiceError):
     """`pts_s` is negative or not finite. Without `seq`: nothing was refused, but the stream's times cannot be right."""
 

@@ -18,7 +18,9 @@ from inkling.service.engine.scheduler import Lane, Prepare, StepQueue
 from inkling.service.engine.state_pool import StatePool
 from inkling.service.protocol.codec import End, Flush, PackedPose, Reset, Start, Token
 from inkling.service.protocol.errors import (
+    BadPose,
     BadTime,
+    DoubtfulPose,
     Draining,
     NoSlot,
     OutOfOrder,
@@ -28,6 +30,7 @@ from inkling.service.protocol.errors import (
     UnsupportedInput,
 )
 from inkling.service.protocol.image_binary import EncodedImage, ImageFrame
+from inkling.service.protocol.track_id import TrackId
 from inkling.service.streams.early_decision import early_decision_terms
 from inkling.service.streams.in_flight import FrameInFlight, PersonStep
 from inkling.service.streams.limits import Limits
@@ -192,6 +195,11 @@ class Session:
             raise TooManyPeople(f"{len(people)} people in one frame; at most {self._limits.max_people} are watched")
         x = self._mapper.accept(message)
         frame = FrameInFlight(self, message.seq, pts_s, now_s)
+        if type(message) is PackedPose:
+            if message.refused is not None:
+                frame.refused = BadPose(message.refused)
+            if message.doubt is not None:
+                self._responder.error(DoubtfulPose(message.doubt))
         without_slot = False
         for row, track_id in enumerate(people):
             track = self.tracks.find(track_id, pts_s)
@@ -225,7 +233,7 @@ class Session:
             self._pending.append_silent(frame)
         self._send_settled(now_s)
 
-    def _take_slot(self, track: Track, people: Collection[int], frame: FrameInFlight) -> Lane | None:
+    def _take_slot(self, track: Track, people: Collection[TrackId], frame: FrameInFlight) -> Lane | None:
         """A slot for a track that has none; None, and an error for the first time, when there is none to have."""
         try:
             lane, evicted = self.tracks.give_slot(track, people)
@@ -243,7 +251,7 @@ class Session:
         for event in track.detector.end():
             frame.ended = [*(frame.ended or ()), (track, event)]
 
-    def _reset(self, track_id: int | None) -> None:
+    def _reset(self, track_id: TrackId | None) -> None:
         """A reset waits for nothing: frames sent before it still belong to the old epoch, those after to the new."""
         track = None if track_id is None else self.tracks.get(track_id)
         for chosen in self.tracks if track_id is None else (track,):
@@ -283,6 +291,8 @@ class Session:
         self._last = (frame.seq, frame.pts_s)
         for track, event in frame.ended or ():
             self._responder.event(frame.seq, frame.pts_s, track, event)
+        if frame.refused is not None:
+            self._responder.error(frame.refused, frame.seq)
         if not frame.steps:
             self._silent += frame.frames
             return

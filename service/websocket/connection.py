@@ -110,7 +110,7 @@ class StreamConnection:
         except TimeoutError:
             raise IdleTimeout(f"no start within {limit_s:g} s of connecting") from None
         try:
-            message = decode(data)
+            message = decode(data, self._endpoint.max_text)
         except ServiceError as error:
             if error.close is not None:
                 raise
@@ -153,7 +153,7 @@ class StreamConnection:
             return False
         try:
             try:
-                stream.receive(decode(data))
+                stream.receive(decode(data, self._endpoint.max_text))
             except ServiceError as error:
                 if error.close is not None:
                     raise

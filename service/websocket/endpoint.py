@@ -38,14 +38,20 @@ _SWEEP = 10
 class StreamEndpoint:
     """Serves streams over WebSockets, and knows how many are at work."""
 
-    def __init__(self, hub: Hub, metrics: Metrics, access: AccessControl, idle_timeout_s: float, outbox: int) -> None:
-        """outbox: messages that may wait for one client. idle_timeout_s: silence after which a stream ends."""
+    def __init__(
+        self, hub: Hub, metrics: Metrics, access: AccessControl, idle_timeout_s: float, outbox: int, max_text: int
+    ) -> None:
+        """outbox: messages that may wait for one client. max_text: characters of a text message.
+
+        idle_timeout_s: silence after which a stream ends.
+        """
         self.hub = hub
         self.metrics = metrics
         self.access = access
         self.idle_timeout_s = idle_timeout_s
         self.start_s = START_S
         self.outbox = outbox
+        self.max_text = max_text
         self.at_work = 0
         """Connections with a stream, or with an answer to their `start`, that is still to be sent."""
         self._none_busy = asyncio.Event()
@@ -99,7 +105,7 @@ class StreamEndpoint:
         """The message of a follower that must bring its token. Raises WebSocketDisconnect, ServiceError."""
         try:
             async with patience(self.start_s):
-                return decode(await websocket.receive_text())
+                return decode(await websocket.receive_text(), self.max_text)
         except TimeoutError:
             raise IdleTimeout(f"no token within {self.start_s:g} s") from None
         except KeyError:

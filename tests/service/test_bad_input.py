@@ -94,7 +94,6 @@ BAD_MESSAGES = {
     "depth": '{"type": "pose", "seq": ' + "[" * 50_000,
     "a negative seq": '{"type": "pose", "seq": -1, "people": []}',
     "keypoints that are text": '{"type": "pose", "seq": 0, "people": [{"track": 1, "keypoints": "left hand"}]}',
-    "a track beyond 2**31": '{"type": "pose", "seq": 0, "people": [{"track": 9876543210, "keypoints": []}]}',
     "empty binary": b"",
     "binary garbage": bytes(range(256)) * 10,
     "a packed pose cut short": pack_pose(0, [1], np.zeros((1, 13, 3)), 0.0)[:-1],

@@ -231,6 +231,7 @@ class Invariance(RuleBasedStateMachine):
     # -- what must hold -----------------------------------------------------------------------------------------------
     def check(self, watched: Watched) -> None:
         for prediction in watched.stream.predictions[watched.checked :]:
+            assert isinstance(prediction.track, int)
             twin = watched.twins[prediction.track]
             expected = watched.expected.pop((prediction.seq, prediction.track))
             assert prediction.probabilities == pytest.approx(expected, abs=ERROR)

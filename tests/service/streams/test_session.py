@@ -19,6 +19,7 @@ from inkling.service.protocol.codec import (
     Summary,
 )
 from inkling.service.protocol.errors import BadMessage, BadPose, OutOfOrder
+from inkling.service.protocol.track_id import TrackId
 from inkling.service.streams.limits import Limits
 from tests.service.rig import PlainTrack, Rig, Stream, body, tiny
 from tests.support import TinyReference
@@ -69,7 +70,7 @@ def test_a_streams_predictions_are_those_of_the_plain_loop(rig: Rig) -> None:
 
 def test_people_of_a_frame_are_answered_together_in_their_order(rig: Rig) -> None:
     stream = Stream(rig)
-    plain = {track: PlainTrack(TinyReference()) for track in (9, 2, 5)}
+    plain: dict[TrackId, PlainTrack] = {track: PlainTrack(TinyReference()) for track in (9, 2, 5)}
     for seq in range(5):
         people = {track: body(100 * track + seq) for track in plain}
         stream.send(seq, seq * STEP_S, people)
