@@ -110,8 +110,9 @@ def _read_jsonl(path: Path) -> Iterator[Frame]:
 def _read_line(path: Path, number: int, line: str) -> Frame:
     try:
         read = _Line.model_validate_json(line)
-        people = {UNTRACKED if one.track is None else one.track: _filled(one) for one in read.people}
-        return read.pts_s, people
+        if any(isinstance(person.track, str) for person in read.people):
+            raise ClientError(f"{path}:{number}: tracks that are texts cannot be played from a file; use numbers")
+        return read.pts_s, {UNTRACKED if one.track is None else int(one.track): _filled(one) for one in read.people}
     except ValidationError as error:
         raise ClientError(f"{path}:{number}: {first_problem(error)}") from None
     except ValueError:

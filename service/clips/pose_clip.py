@@ -32,17 +32,19 @@ _KNOWN = (
 )  # fmt: skip
 
 
-def found(head: bytes) -> str | None:
+def found(head: bytes | bytearray) -> str | None:
     """What a file that is no clip of poses is, by its first bytes, if that is known."""
     return next((name for pattern, name in _KNOWN if re.match(pattern, head, re.DOTALL)), None)
 
 
-def is_text(head: bytes) -> bool:
+def is_text(head: bytes | bytearray) -> bool:
     """Whether the first bytes of a body are of a text, or of nothing at all."""
-    return head[:2] in _UTF16 or (not any(byte < 32 and byte not in b"\t\r\n" for byte in head) and found(head) is None)
+    return bytes(head[:2]) in _UTF16 or (
+        not any(byte < 32 and byte not in b"\t\r\n" for byte in head) and found(head) is None
+    )
 
 
-def parse_clip(body: bytes, *, max_bytes: int, max_frames: int) -> PoseClip:
+def parse_clip(body: bytes | bytearray, *, max_bytes: int, max_frames: int) -> PoseClip:
     """A clip of poses. Raises BadClip, or TooLarge when it has more frames or unpacks to more bytes than that."""
     if body[:2] == b"PK":
         clip = read_npz_clip(body, max_bytes)
@@ -59,10 +61,10 @@ def parse_clip(body: bytes, *, max_bytes: int, max_frames: int) -> PoseClip:
     return clip
 
 
-def _read_text(body: bytes, bounds: Bounds) -> PoseClip:
+def _read_text(body: bytes | bytearray, bounds: Bounds) -> PoseClip:
     body = _utf8(body)
     head = body[:HEAD].lstrip()
-    if head[:1] not in (b"{", b"["):
+    if bytes(head[:1]) not in (b"{", b"["):
         if csv_table.is_header(head):
             return csv_table.read(body, bounds)
         what = found(body[:HEAD])
@@ -78,11 +80,11 @@ def _read_text(body: bytes, bounds: Bounds) -> PoseClip:
     raise BadClip(f"a JSON list of something unknown, neither JSON nor .npz of a clip; {WANTED}")
 
 
-def _utf8(body: bytes) -> bytes:
+def _utf8(body: bytes | bytearray) -> bytes | bytearray:
     """The text in UTF-8, without a byte order mark. Raises BadClip."""
     if body.startswith(codecs.BOM_UTF8):
         return body[len(codecs.BOM_UTF8) :]
-    encoding = _UTF16.get(body[:2])
+    encoding = _UTF16.get(bytes(body[:2]))
     if encoding is None:
         return body
     decoder, text = codecs.getincrementaldecoder(encoding)(), bytearray()
@@ -92,4 +94,4 @@ def _utf8(body: bytes) -> bytes:
         text += decoder.decode(b"", final=True).encode()
     except UnicodeError:
         raise BadClip("the text begins as UTF-16 and goes on as something else; send UTF-8") from None
-    return bytes(text)
+    return text

@@ -131,7 +131,7 @@ async def _parsed(core: Core, held: HeldClip, body: AsyncIterator[bytes]) -> Pos
         if len(data) > limit:
             raise TooLarge(f"a clip of this kind may have at most {limit} bytes")
     async with held.parser:  # one at a time, in a thread: the streams go on
-        return await asyncio.to_thread(parse_clip, bytes(data), max_bytes=limit, max_frames=frames)
+        return await asyncio.to_thread(parse_clip, data, max_bytes=limit, max_frames=frames)
 
 
 async def _unless_gone(request: Request, core: Core, job: VideoJob) -> ScoredClip:

@@ -83,8 +83,8 @@ class StreamPoses:
         return poses * self._size if shares and self._size is not None else poses
 
     def _scaled(self, frame: PackedPose) -> Poses:
-        poses: Poses = self._mapper.accept(frame) * self._size
-        return poses
+        poses = self._mapper.accept(frame)
+        return poses if self._size is None else poses * self._size
 
     def _doubt(self, poses: Poses, found: NDArray[np.bool_], near: bool) -> str | None:
         """What there is to say at this frame, once each."""

@@ -27,12 +27,12 @@ _LONGEST = 64 * 1024
 _SHAPES = (("x", "y"), ("x", "y", "c"), ("x", "y", "z", "c"))
 
 
-def is_header(head: bytes) -> bool:
+def is_header(head: bytes | bytearray) -> bool:
     """Whether the first bytes of a text are such a header."""
     return b"_x," in head.split(b"\n")[0].replace(b" ", b"").lower()
 
 
-def read(body: bytes, bounds: Bounds) -> PoseClip:
+def read(body: bytes | bytearray, bounds: Bounds) -> PoseClip:
     """The clip in a UTF-8 text. Raises BadClip, TooLarge."""
     try:
         rows = csv.reader(_lines(body), strict=True)
@@ -46,7 +46,7 @@ def read(body: bytes, bounds: Bounds) -> PoseClip:
         raise BadClip(f"the .csv cannot be read: {error}") from None
 
 
-def _lines(body: bytes) -> Any:
+def _lines(body: bytes | bytearray) -> Any:
     file = io.TextIOWrapper(io.BytesIO(body), "utf-8", newline="")
     while line := file.readline(_LONGEST):
         if len(line) == _LONGEST:

@@ -26,7 +26,7 @@ _SPACE = re.compile(r"[ \t\r\n]*")
 class JsonReader:
     """A place in a text. What reads moves it on. Raises BadClip where the text is not JSON."""
 
-    def __init__(self, body: bytes) -> None:
+    def __init__(self, body: bytes | bytearray) -> None:
         """body: UTF-8."""
         self._body = body
         self._base = 0  # of the window, in bytes

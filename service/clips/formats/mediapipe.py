@@ -22,12 +22,12 @@ _DUMP = re.compile(rb'"(pose_?)?landmarks?"|"visibility"', re.IGNORECASE)
 _DEPTH = 4
 
 
-def is_dump(head: bytes) -> bool:
+def is_dump(head: bytes | bytearray) -> bool:
     """Whether the first bytes of a JSON text look like landmarks."""
     return _DUMP.search(head) is not None
 
 
-def read(body: bytes, bounds: Bounds) -> PoseClip:
+def read(body: bytes | bytearray, bounds: Bounds) -> PoseClip:
     """The clip in a UTF-8 text; one person, without a track. Raises BadClip, TooLarge."""
     scattered, frames, crowded, joints = ScatteredFrames(bounds), 0, 0, 0
     for frame, document in enumerate(JsonReader(body).documents()):

@@ -23,10 +23,10 @@ from inkling.service.protocol.errors import BadClip, TooLarge
 _ARRAYS = ("keypoints", "pts_s", "fps", "skeleton")
 
 
-def read_npz_clip(body: bytes, max_bytes: int) -> PoseClip:
+def read_npz_clip(body: bytes | bytearray, max_bytes: int) -> PoseClip:
     """The clip in the bytes of a file. Raises BadClip, TooLarge."""
     try:
-        arrays = read_npz(body, _ARRAYS, max_bytes)
+        arrays = read_npz(bytes(body), _ARRAYS, max_bytes)
     except NpzTooLarge:
         raise TooLarge(f"the clip unpacks to more than {max_bytes} bytes") from None
     except BadNpz as error:
@@ -65,7 +65,7 @@ def _npz_times(arrays: Mapping[str, NDArray[Any]]) -> NDArray[np.float64] | None
     return pts_s.astype(np.float64)
 
 
-def read_npy_clip(body: bytes, max_bytes: int) -> PoseClip:
+def read_npy_clip(body: bytes | bytearray, max_bytes: int) -> PoseClip:
     """Keypoints as `numpy.save` wrote them. Raises BadClip, TooLarge."""
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w") as archive:  # so that there is one reader of arrays, which is bounded

@@ -14,7 +14,7 @@ from inkling.service.clips.pose_arrays import PoseClip
 from inkling.service.protocol.errors import BadClip
 
 
-def read(body: bytes, bounds: Bounds) -> PoseClip:
+def read(body: bytes | bytearray, bounds: Bounds) -> PoseClip:
     """The clip in a UTF-8 text. Raises BadClip, TooLarge."""
     return gather(_detections(JsonReader(body)), bounds)
 

@@ -31,7 +31,7 @@ class _Fields(BaseModel):
     height: Annotated[int, Field(gt=0)] | None = None
 
 
-def read(body: bytes, bounds: Bounds) -> PoseClip:
+def read(body: bytes | bytearray, bounds: Bounds) -> PoseClip:
     """The clip in a UTF-8 text. Raises BadClip, TooLarge."""
     reader = JsonReader(body)
     fields: dict[str, Any] = {}

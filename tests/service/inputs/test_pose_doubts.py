@@ -25,9 +25,11 @@ def upright(confidence: float = 1.0) -> Floats:
     return np.concatenate([UPRIGHT, np.full((13, 1), confidence, np.float32)], axis=1)[np.newaxis]
 
 
-def shown(spec: BundleSpec, poses: list[Floats], **start: int) -> tuple[list[Floats], list[str]]:
+def shown(
+    spec: BundleSpec, poses: list[Floats], width: int | None = None, height: int | None = None
+) -> tuple[list[Floats], list[str]]:
     """What the model gets of each frame, and what was said."""
-    stream = StreamPoses(PoseMapper(spec, Start(bundle="tiny")), Start(bundle="tiny", **start))
+    stream = StreamPoses(PoseMapper(spec, Start(bundle="tiny")), Start(bundle="tiny", width=width, height=height))
     seen, said = [], []
     for seq, keypoints in enumerate(poses):
         frame = PackedPose(seq, seq / 15, [0], keypoints)
@@ -37,9 +39,9 @@ def shown(spec: BundleSpec, poses: list[Floats], **start: int) -> tuple[list[Flo
 
 
 def test_shares_of_a_picture_become_pixels_where_its_size_is_said(spec: BundleSpec) -> None:
-    pixels = [np.concatenate([body(seed)[:, :2], np.ones((13, 1))], 1)[None].astype(np.float32) for seed in range(40)]
+    pixels = [np.concatenate([body(seed)[:, :2], np.ones((13, 1), np.float32)], 1)[None] for seed in range(40)]
     size = np.array([1280, 720, 1], np.float32)
-    shares = [frame / size for frame in pixels]
+    shares = [np.asarray(frame / size, np.float32) for frame in pixels]
     seen, said = shown(spec, shares, width=1280, height=720)
     for ours, theirs in zip(seen, pixels, strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-5)
@@ -57,7 +59,7 @@ def test_pixels_are_left_alone_whatever_size_is_said(spec: BundleSpec) -> None:
 
 
 def test_shares_without_a_size_are_said_once_and_taken_as_they_are(spec: BundleSpec) -> None:
-    shares = upright() / np.array([100, 160, 1], np.float32)
+    shares: Floats = upright() / np.array([100, 160, 1], np.float32)
     seen, said = shown(spec, [shares] * 100)
     np.testing.assert_array_equal(seen[-1], shares)
     assert said == [SHARES]
@@ -79,7 +81,7 @@ def test_everybody_on_their_heads_all_the_time_is_said_once(spec: BundleSpec) ->
     frame = upright()
     frame[..., 1] = 200 - frame[..., 1]
     assert shown(spec, [frame] * 100)[1] == [UPSIDE_DOWN]
-    assert shown(spec, [*[frame] * 5, upright(), *[frame] * 100])[1] == [], "a handstand"
+    assert shown(spec, [frame] * 5 + [upright()] + [frame] * 100)[1] == [], "a handstand"
     lying = frame.copy()
     lying[..., 0], lying[..., 1] = frame[..., 1], frame[..., 0] / 5
     assert shown(spec, [lying] * 100)[1] == []

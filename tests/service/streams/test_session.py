@@ -19,7 +19,6 @@ from inkling.service.protocol.codec import (
     Summary,
 )
 from inkling.service.protocol.errors import BadMessage, BadPose, OutOfOrder
-from inkling.service.protocol.track_id import TrackId
 from inkling.service.streams.limits import Limits
 from tests.service.rig import PlainTrack, Rig, Stream, body, tiny
 from tests.support import TinyReference
@@ -70,7 +69,7 @@ def test_a_streams_predictions_are_those_of_the_plain_loop(rig: Rig) -> None:
 
 def test_people_of_a_frame_are_answered_together_in_their_order(rig: Rig) -> None:
     stream = Stream(rig)
-    plain: dict[TrackId, PlainTrack] = {track: PlainTrack(TinyReference()) for track in (9, 2, 5)}
+    plain = {track: PlainTrack(TinyReference()) for track in (9, 2, 5)}
     for seq in range(5):
         people = {track: body(100 * track + seq) for track in plain}
         stream.send(seq, seq * STEP_S, people)
@@ -78,6 +77,7 @@ def test_people_of_a_frame_are_answered_together_in_their_order(rig: Rig) -> Non
         last = stream.predictions[-3:]
         assert [(p.seq, p.track) for p in last] == [(seq, 9), (seq, 2), (seq, 5)]
         for prediction in last:
+            assert isinstance(prediction.track, int)
             expected = plain[prediction.track].step(people[prediction.track], 0)
             assert prediction.probabilities == pytest.approx(expected, abs=ERROR)
     assert stream.session.counts.stepped == 5
