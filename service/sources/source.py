@@ -77,6 +77,7 @@ class Source:
         self.lifecycle = SourceLifecycle(timing, clock(), local=self.address.scheme == "file")
         self.opened: Opened | None = None
         self.warnings: tuple[str, ...] = ()
+        self.stream_warning: str | None = None  # what its stream was told of its times last
         self.tally = SourceCounts()
         self._max_pixels = max_pixels
         self._policy = policy
@@ -100,6 +101,15 @@ class Source:
         if self._handle is not None:
             return self._handle.spec.name, self._handle.spec.version
         return self.definition.bundle, self.definition.version
+
+    @property
+    def clock_warning(self) -> str | None:
+        """What is wrong with the camera's clock now, while frames are timed by their arrival."""
+        return self._times.warning
+
+    def time_warnings(self) -> tuple[str, ...]:
+        """What is wrong with its times, in sentences."""
+        return tuple(said for said in (self.clock_warning, self.stream_warning) if said is not None)
 
     def since_s(self) -> float:
         """Seconds that it has been in its state."""

@@ -145,7 +145,8 @@ class ClockComparison:
         seconds, 0 or more."""
         pieces = self._pieces
         usual_s = (arrival_s - pieces[0].begin_s) / self._frames if pieces else 0.0
-        possible_s = min(max(moved_s, 0.0), max(passed_s, SLACK_S, 1.5 * usual_s))
+        # Both bounds: a jump is no rate. Backward too, or a clock's jitter would count with its forward half only.
+        possible_s = min(max(moved_s, -SLACK_S / 2), max(passed_s, SLACK_S, 1.5 * usual_s))
         self._offset_s += passed_s - possible_s
         if not pieces or arrival_s >= pieces[-1].begin_s + PIECE_S:
             while pieces and pieces[0].begin_s < arrival_s - WINDOW_S:
@@ -159,7 +160,7 @@ class ClockComparison:
         self._frames += 1
         if self.wrong_rate is not None:
             return usual_s
-        return moved_s if moved_s == possible_s else passed_s  # a clock that jumped says nothing
+        return moved_s if 0 <= moved_s == possible_s else passed_s  # a clock that jumped says nothing
 
     def _judge(self, now_s: float) -> None:
         pieces = self._pieces

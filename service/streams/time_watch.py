@@ -1,4 +1,4 @@
-"""Times that cannot be right, said in a sentence: seconds that are milliseconds, too few frames, a clock that stands still.
+"""Times that cannot be right, said in a sentence: milliseconds as seconds, too few frames, a clock that stands still.
 
 Pure. It is asked only about frames that reset a track, and about every hundredth that is skipped: a stream whose
 frames are stepped pays nothing for it.
