@@ -14,6 +14,7 @@ from urllib.parse import urljoin
 import certifi
 import httpx
 
+from inkling.models.transport_stream import LossFinder
 from inkling.service.protocol.errors import ServiceError
 from inkling.service.sources.address import PORTS, Address
 from inkling.service.sources.failure import Failure
@@ -35,7 +36,10 @@ _STATUS = {
 
 
 class ResponseBody:
-    """A response's body as ffmpeg reads it: forward only. name: its URL, against which ffmpeg resolves others."""
+    """A response's body as ffmpeg reads it: forward only. name: its URL, against which ffmpeg resolves others.
+
+    losses: looks at the bytes as they are read, where they are a transport stream.
+    """
 
     def __init__(self, response: httpx.Response, name: str) -> None:
         self.name = name
@@ -43,18 +47,28 @@ class ResponseBody:
         self._response = response
         self._chunks: Iterator[bytes] = response.iter_raw()
         self._rest = b""
+        self._place = 0
+        self.losses: LossFinder | None = None
 
     def read(self, size: int) -> bytes:
         """At least one byte and at most `size` of them; none at the end. Raises Failure."""
-        while not self._rest:
+        data = self.peek(1)[:size]
+        self._rest = self._rest[len(data) :]
+        if self.losses is not None:
+            self.losses.feed(data, self._place)
+        self._place += len(data)
+        return data
+
+    def peek(self, least: int) -> bytes:
+        """What is read next: at least so many bytes, unless it ends before. Raises Failure."""
+        while len(self._rest) < least:
             try:
-                self._rest = next(self._chunks)
+                self._rest += next(self._chunks)
             except StopIteration:
-                return b""
+                break
             except httpx.HTTPError as error:
                 raise failure(error) from None
-        data, self._rest = self._rest[:size], self._rest[size:]
-        return data
+        return self._rest
 
     def close(self) -> None:
         self._response.close()
@@ -84,7 +98,10 @@ class SourceClient:
             if not (response.is_redirect and where):
                 return self._checked(response, address)
             response.close()
-            url = urljoin(address.at(address.host, credentials=False), where)
+            try:
+                url = urljoin(address.at(address.host, credentials=False), where)
+            except ValueError:  # its text would repeat the address
+                raise Failure(Cause.REFUSED, "it leads to an address that is none") from None
         raise Failure(Cause.UNREADABLE, f"more than {MAX_REDIRECTS} redirects")
 
     def close(self) -> None:
@@ -94,7 +111,7 @@ class SourceClient:
         try:
             address = self._root if url == self._root.url else Address.parse(url)
             if address.scheme not in ("http", "https"):
-                raise Failure(Cause.REFUSED, "it leads from HTTP to another protocol")
+                raise Failure(Cause.REFUSED, f"it leads from HTTP to {address.scheme}:")
             self._policy.admit(address)
         except ServiceError as error:
             raise Failure(Cause.REFUSED, str(error)) from None
@@ -117,7 +134,8 @@ class SourceClient:
             if response.status_code == 401 and (auth := self._auth(address, response)):
                 response.close()
                 response = self._client.send(request, stream=True, auth=auth)
-        except httpx.HTTPError as error:
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            # httpx looks at a redirect's address at once, and cannot read every one of them.
             raise failure(error) from None
         return response
 
@@ -152,9 +170,11 @@ def _context(policy: SourcePolicy) -> ssl.SSLContext:
     return context
 
 
-def failure(error: httpx.HTTPError) -> Failure:
+def failure(error: httpx.HTTPError | httpx.InvalidURL) -> Failure:
     """Why a connection failed, in words that hold no URL."""
     match error:
+        case httpx.InvalidURL() | httpx.UnsupportedProtocol():
+            return Failure(Cause.REFUSED, "it leads to an address that is none of HTTP")
         case httpx.TimeoutException():
             return Failure(Cause.TIMEOUT, "no answer in time")
         case httpx.ConnectError() if "CERTIFICATE" in str(error):
