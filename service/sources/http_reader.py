@@ -36,19 +36,26 @@ _STATUS = {
 
 
 class ResponseBody:
-    """A response's body as ffmpeg reads it: forward only. name: its URL, against which ffmpeg resolves others.
+    """A response's body as ffmpeg reads it, forward only. name: its URL, against which ffmpeg resolves others.
 
-    losses: looks at the bytes as they are read, where they are a transport stream.
+    losses: looks at the bytes as they are read, where they are a transport stream. length: of the whole, None: not
+    said. ranged: whether the server gives parts of it.
     """
 
     def __init__(self, response: httpx.Response, name: str) -> None:
         self.name = name
         self.type = response.headers.get("content-type", "").partition(";")[0].strip().lower()
+        length = response.headers.get("content-length", "")
+        self.length = int(length) if length.isdecimal() else None
+        self.ranged = response.headers.get("accept-ranges", "").strip().lower() == "bytes"
+        self.losses: LossFinder | None = None
+        self._take(response, 0)
+
+    def _take(self, response: httpx.Response, place: int) -> None:
         self._response = response
         self._chunks: Iterator[bytes] = response.iter_raw()
         self._rest = b""
-        self._place = 0
-        self.losses: LossFinder | None = None
+        self._place = place
 
     def read(self, size: int) -> bytes:
         """At least one byte and at most `size` of them; none at the end. Raises Failure."""
@@ -74,6 +81,40 @@ class ResponseBody:
         self._response.close()
 
 
+class SeekableBody(ResponseBody):
+    """A body that can be read from anywhere: another part is asked for where ffmpeg jumps to.
+
+    An MP4 has its index at the end, unless somebody moved it.
+    """
+
+    def __init__(self, body: ResponseBody, length: int, ask: Callable[[int], httpx.Response]) -> None:
+        """body: just opened, and peeked into at most. ask: GET from that byte on. Raises Failure."""
+        self.name, self.type, self.length, self.ranged, self.losses = body.name, body.type, length, True, None
+        self._ask = ask
+        self._size = length
+        self._response, self._chunks, self._rest, self._place = body._response, body._chunks, body._rest, 0
+
+    def read(self, size: int) -> bytes:
+        return super().read(size) if self._place < self._size else b""
+
+    def tell(self) -> int:
+        """The next byte's place."""
+        return self._place
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        """Read on from another place. Raises Failure."""
+        place = max(offset + {0: 0, 1: self._place, 2: self._size}[whence], 0)
+        if self._place <= place <= self._place + len(self._rest):
+            self._rest = self._rest[place - self._place :]
+            self._place = place
+        elif place < self._size:
+            self._response.close()
+            self._take(self._ask(place), place)
+        else:
+            self._rest, self._place = b"", place
+        return place
+
+
 class SourceClient:
     """A client for one source and whatever its playlists name."""
 
@@ -91,12 +132,33 @@ class SourceClient:
 
     def open(self, url: str) -> ResponseBody:
         """GET. Raises Failure."""
+        return self._opened(url)[0]
+
+    def open_file(self, url: str) -> ResponseBody:
+        """GET what may be a file: a body that can be read from anywhere, where the server gives parts. Raises Failure.
+
+        Each part is asked for at the address where the whole was found, which is looked up and checked anew.
+        """
+        body, address = self._opened(url)
+        if not body.ranged or body.length is None:
+            return body
+
+        def ask(place: int) -> httpx.Response:
+            response = self._get(address, {"range": f"bytes={place}-"})
+            if response.status_code != 206:
+                response.close()
+                raise Failure(Cause.CLOSED, "the server does not give the part of the file that was asked for")
+            return response
+
+        return SeekableBody(body, body.length, ask)
+
+    def _opened(self, url: str) -> tuple[ResponseBody, Address]:
         for _ in range(MAX_REDIRECTS + 1):
             address = self._parse(url)
             response = self._get(address)
             where = response.headers.get("location")
             if not (response.is_redirect and where):
-                return self._checked(response, address)
+                return self._checked(response, address), address
             response.close()
             try:
                 url = urljoin(address.at(address.host, credentials=False), where)
@@ -117,7 +179,7 @@ class SourceClient:
             raise Failure(Cause.REFUSED, str(error)) from None
         return address
 
-    def _get(self, address: Address) -> httpx.Response:
+    def _get(self, address: Address, headers: dict[str, str] | None = None) -> httpx.Response:
         port = address.port or PORTS[address.scheme]
         try:
             ip = self._policy.choose(address.host, self._resolve(address.host, port))
@@ -126,7 +188,7 @@ class SourceClient:
         request = self._client.build_request(
             "GET",
             address.at(ip, credentials=False),
-            headers={"host": address.host_header},
+            headers={"host": address.host_header} | (headers or {}),
             extensions={"sni_hostname": address.host},
         )
         try:

@@ -113,7 +113,7 @@ def open_live(request: FetchRequest, address: Address) -> LiveInput:
 def _web(request: FetchRequest, address: Address) -> LiveInput:
     web = SourceClient(address, request.policy, resolve, request.read_s)
     try:
-        body = web.open(address.url)
+        body = web.open_file(address.url)
         losses: LossFinder | None = None
         playlist = body.type in _HLS_TYPES or body.name.partition("?")[0].lower().endswith((".m3u8", ".m3u"))
         options = {"protocol_whitelist": "http,https,tcp,tls,crypto,data", "analyzeduration": "1000000"}
