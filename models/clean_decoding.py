@@ -52,7 +52,7 @@ class CleanDecoder:
         self.error: Exception | None = None
         """What the decoder said of the last one."""
 
-    def decode(self, packet: av.Packet | None) -> list[av.VideoFrame]:
+    def decode(self, packet: av.Packet[Any] | None) -> list[av.VideoFrame]:
         """The clean frames that a packet completes; None: those that are left at the end.
 
         Raises EOFError after the end, MemoryError.
@@ -76,7 +76,7 @@ class CleanDecoder:
         causes = "; ".join(f"{count} {cause}" for cause, count in self.left_out.most_common() if count)
         return [f"{self.left_out.total()} damaged frames were left out: {causes}"]
 
-    def _lacks_a_part(self, packet: av.Packet) -> bool:
+    def _lacks_a_part(self, packet: av.Packet[Any]) -> bool:
         # ffmpeg's parser hands over a frame when it has seen the next one begin, with the mark that the demuxer has set
         # by then: it belongs to this packet or to the next one.
         marked, self._suspect = packet.is_corrupt or self._suspect, packet.is_corrupt
@@ -98,7 +98,7 @@ class CleanDecoder:
         self._inside = 0
         self._codec.flush_buffers()
 
-    def _frames(self, packet: av.Packet | None) -> list[av.VideoFrame]:
+    def _frames(self, packet: av.Packet[Any] | None) -> list[av.VideoFrame]:
         try:
             frames: list[av.VideoFrame] = self._codec.decode(packet)
         except (EOFError, MemoryError):

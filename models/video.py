@@ -50,6 +50,24 @@ RAW = ("h264", "hevc", "m4v", "mjpeg", "mpegvideo", "obu", "vc1")
 _WIDEST = 4
 """Pixels are made square up to this ratio of their sides; beyond it the file is wrong."""
 
+_OTHERS = {
+    b"\xff\xd8\xff": "a single picture (JPEG)",
+    b"\x89PNG": "a single picture (PNG)",
+    b"BM": "a single picture (BMP)",
+    b"II*\0": "a single picture (TIFF)",
+    b"WEBP": "a single picture (WebP)",
+    b"WAVE": "sound (WAV)",
+    b"ID3": "sound (MP3)",
+    b"\xff\xfb": "sound (MP3)",
+    b"fLaC": "sound (FLAC)",
+    b"%PDF": "a PDF document",
+    b"PK\x03\x04": "a ZIP archive",
+}
+"""First bytes of what people send by mistake."""
+
+_FIRST_PICTURE = 16 * 2**20
+"""Bytes in which the first picture of a raw MJPEG file ends."""
+
 _HEAD = 4096
 """Bytes in which a transport stream shows."""
 
@@ -88,11 +106,11 @@ class VideoReader:
         self.frames = 0
         """Frames given so far."""
         self._fps = fps
-        self._file, losses = _watched(path)
+        self._file, losses = _watched(path)  # refuses what is known to be something else
         self._max_pixels = max_pixels
         limit = {"max_pixels": str(max_pixels + _PADDING)}
         try:
-            self._container = av.open(
+            self._container: Any = av.open(
                 self._file or str(path),
                 container_options={"format_whitelist": CONTAINERS, "protocol_whitelist": "file"},
                 options=limit,
@@ -155,7 +173,7 @@ class VideoReader:
         """The clean frames, to the end of the file or to where it breaks off."""
         packets = self._container.demux(self._stream)
         while True:
-            packet: av.Packet | None = None
+            packet: av.Packet[Any] | None = None
             try:
                 packet = next(packets)
             except StopIteration:
@@ -223,15 +241,35 @@ def _watched(path: str | Path) -> tuple[_Watched | None, LossFinder | None]:
     """The open file, and what finds losses in it, if it is a transport stream."""
     try:
         file = Path(path).open("rb")  # noqa: SIM115
-        stride = stride_of(file.read(_HEAD))
+        head = file.read(_HEAD)
     except OSError as error:
         raise VideoError(f"the file cannot be read as a video: {_reason(error)}") from None
+    if (other := known_as(head)) is not None and not _goes_on(file, head):
+        file.close()
+        raise VideoError(f"this is {other}, not a video")
+    stride = stride_of(head)
     if stride is None:
         file.close()
         return None, None
     file.seek(0)
     losses = LossFinder(*stride)
     return _Watched(file, losses), losses
+
+
+def known_as(head: bytes) -> str | None:
+    """What a file that is no video is, by its first bytes; a JPEG may be the first of many."""
+    kind = head[8:12] if head.startswith(b"RIFF") else head  # a RIFF file says only then what it is
+    return next((name for begin, name in _OTHERS.items() if kind.startswith(begin)), None)
+
+
+def _goes_on(file: BinaryIO, head: bytes) -> bool:
+    """Whether another JPEG follows the first one, as in a raw MJPEG file, or a PNG moves."""
+    if head.startswith(b"\x89PNG"):
+        return b"acTL" in head
+    if not head.startswith(b"\xff\xd8\xff"):
+        return False
+    file.seek(0)
+    return b"\xff\xd9\xff\xd8" in file.read(_FIRST_PICTURE)
 
 
 class Times:

@@ -70,8 +70,8 @@ class LiveInput:
                 if frame.width * frame.height > self.max_pixels:
                     raise Failure(Cause.UNREADABLE, f"frames of {frame.width} x {frame.height} pixels are too large")
                 base: Fraction | None = frame.time_base or self.stream.time_base
-                known = not clockless and frame.pts is not None and base is not None
-                yield (float(frame.pts * base) if known else None), frame
+                timed = not clockless and frame.pts is not None and base is not None
+                yield (float(frame.pts * base) if timed else None), frame  # type: ignore[operator]
 
     def close(self) -> None:
         self.container.close()

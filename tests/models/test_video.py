@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import av
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given
@@ -173,6 +174,23 @@ def test_what_is_no_video_is_refused_with_a_sentence(tmp_path: Path, name: str, 
     with pytest.raises(VideoError) as refusal:
         read(path)
     assert str(tmp_path) not in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("suffix", "name"), [(".jpg", "JPEG"), (".png", "PNG"), (".webp", "WebP"), (".bmp", "BMP"), (".tiff", "TIFF")]
+)
+def test_a_single_picture_is_refused_by_name(tmp_path: Path, suffix: str, name: str) -> None:
+    path = tmp_path / f"one{suffix}"
+    cv2.imwrite(str(path), pictures(1)[0])
+    with pytest.raises(VideoError, match=f"single picture \\({name}\\)"):
+        read(path)
+
+
+@pytest.mark.parametrize(("head", "name"), [(b"ID3\4", "MP3"), (b"RIFF\1\1\1\1WAVEfmt ", "WAV"), (b"%PDF-1.7", "PDF")])
+def test_sound_and_documents_are_refused_by_name(tmp_path: Path, head: bytes, name: str) -> None:
+    (tmp_path / "x").write_bytes(head + bytes(3000))
+    with pytest.raises(VideoError, match=name):
+        read(tmp_path / "x")
 
 
 def test_a_playlist_is_not_followed_even_to_a_good_file(tmp_path: Path) -> None:

@@ -141,8 +141,12 @@ def test_a_looping_file_whose_process_dies_is_begun_again_once_it_was_live() -> 
     life.frame(0.1)
     life.lost(Cause.CRASHED, "killed", 0.2)
     assert life.state is SourceState.RETRYING
-    life.connect(2.0)
-    life.lost(Cause.CRASHED, "it kills every process", 2.1)
+
+
+def test_a_looping_file_that_kills_its_process_at_once_has_failed() -> None:
+    life = SourceLifecycle(TIMING, 0.0, local=True, loops=True)
+    life.connect(0.0)
+    life.lost(Cause.CRASHED, "it kills every process", 0.1)
     assert life.state is SourceState.FAILED
 
 
