@@ -68,9 +68,11 @@ def _watch(request: FetchRequest, address: Address, send: Send) -> None:
         codec = live.stream.codec_context
         send(Opened(codec.width, codec.height, live.format, live=True))
         pacer = Pacer() if live.paced else None
-        said, said_s = 0, -SAY_EVERY_S
+        said, said_s = -1, -SAY_EVERY_S
         for media_s, frame in live.frames():
             left_out = live.decoder.left_out.total()
+            if said < 0:  # before the first key frame of a stream that is joined in its middle nothing is damaged
+                said = left_out
             if left_out > said and time.monotonic() - said_s >= SAY_EVERY_S:
                 said, said_s = left_out, time.monotonic()
                 send(Damaged(live.decoder.warnings()[0]))
