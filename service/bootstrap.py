@@ -126,6 +126,7 @@ def _clips(settings: Settings, hub: Hub, metrics: Metrics) -> VideoJobs:
         video_limits(settings.limits.max_pixels, settings.clips.max_frames),
         max_jobs=settings.clips.max_videos,
         max_bytes=settings.clips.max_video_bytes,
+        max_s=settings.clips.max_video_s,
         scored=scored,
         directory=settings.clips.directory,
     )

@@ -90,6 +90,7 @@ class ClipSettings(_Group):
     max_frames: Count = Field(default=108_000, description="most frames in one clip (an hour at 30 Hz)")
     max_videos: Count = Field(default=4, description="most videos that are received and scored at once")
     max_video_bytes: Count = Field(default=1024 * MIB, description="largest video file")
+    max_video_s: Seconds = Field(default=900.0, description="seconds that the scoring of one video may take")
     directory: Path | None = Field(
         default=None, description="directory for videos while they are scored; empty: the system's for temporary files"
     )
@@ -233,6 +234,7 @@ NAMES = {
     "max_clip_frames": Place("clips.max_frames"),
     "max_videos": Place("clips.max_videos"),
     "max_video_bytes": Place("clips.max_video_bytes"),
+    "max_video_s": Place("clips.max_video_s"),
     "clip_dir": Place("clips.directory"),
     "idle_timeout_s": Place("sockets.idle_timeout_s"),
     "max_connections": Place("sockets.max_connections"),

@@ -151,6 +151,12 @@ class Cancelled(ServiceError):
     code, close, http, retryable = "cancelled", 4409, 409, False
 
 
+class NoStorage(ServiceError):
+    """The server's directory for videos (setting `clip_dir`) cannot be written to: it is full, read-only or gone."""
+
+    code, close, http, retryable = "no_storage", 1013, 507, True
+
+
 class UnknownClip(ServiceError):
     """No clip of that id is being scored, or was lately."""
 

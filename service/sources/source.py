@@ -20,7 +20,7 @@ from inkling.service.sources.connection import Connection
 from inkling.service.sources.definition import SourceDefinition
 from inkling.service.sources.fetch_request import FetchRequest
 from inkling.service.sources.lifecycle import Action, Cause, SourceLifecycle, SourceState, SourceTiming
-from inkling.service.sources.pipe import Ended, Failed, FetchedFrame, Looped, Opened, WorkerMessage
+from inkling.service.sources.pipe import Damaged, Ended, Failed, FetchedFrame, Looped, Opened, WorkerMessage
 from inkling.service.sources.policy import SourcePolicy
 from inkling.service.sources.timestamps import SourceClock
 from inkling.service.streams.admitted_stream import AdmittedStream
@@ -74,7 +74,7 @@ class Source:
         self.definition = definition
         self.address: Address = definition.address()
         policy.admit(self.address)
-        self.lifecycle = SourceLifecycle(timing, clock(), local=self.address.scheme == "file")
+        self.lifecycle = SourceLifecycle(timing, clock(), local=self.address.scheme == "file", loops=definition.loop)
         self.opened: Opened | None = None
         self.warnings: tuple[str, ...] = ()
         self.stream_warning: str | None = None  # what its stream was told of its times last
@@ -227,6 +227,8 @@ class Source:
             case Looped():
                 self._times.begin()
                 self._reset()
+            case Damaged():
+                self._say(message.warning)
             case Ended():
                 self.warnings = message.warnings
                 self.lifecycle.finish(now_s)
@@ -252,6 +254,11 @@ class Source:
                 await handle.writable()
             finally:
                 self._blocked = False
+
+    def _say(self, warning: str) -> None:
+        if not self.warnings:
+            log.warning("source %s: %s", self.address, warning)
+        self.warnings = (warning,)
 
     def _lost(self, cause: Cause, message: str) -> None:
         self.lifecycle.lost(cause, message, self._clock(), self._chance())
@@ -324,6 +331,8 @@ class Source:
             transport=wanted.transport,
             pace=wanted.pace,
             loop=wanted.loop,
+            fps=wanted.fps,
+            aspect=wanted.aspect,
             open_s=timing.open_s + GRACE_S,
             read_s=timing.read_s + GRACE_S,
             max_pixels=self._max_pixels,
