@@ -20,7 +20,7 @@ from pathlib import Path
 from tests.attacks import clips, films, floods, messages, pictures, waiting
 from tests.attacks.attack import P99_MS, PEAK_MIB, Attack, Verdict, launch
 from tests.attacks.beside import solo_run
-from tests.attacks.report import COLUMNS, RESULTS, cells
+from tests.attacks.report import COLUMNS, RESULTS, cells, keep
 from tests.benchmarks.figures import table
 from tests.benchmarks.proc import otherwise_busy
 from tests.benchmarks.processes import end_in_order, machine
@@ -35,13 +35,15 @@ ATTACKS: tuple[Attack, ...] = (
 )
 
 
-def run(attacks: Iterable[Attack]) -> list[Verdict]:
+def run(attacks: Iterable[Attack], *, save: bool = False) -> list[Verdict]:
     """One after the other; a line on stderr for each, as it ends."""
     verdicts = []
     with tempfile.TemporaryDirectory() as name:
         solo = solo_run(Path(name))
     for attack in attacks:
         verdicts.append(launch(attack, solo))
+        if save:
+            keep(verdicts[-1].as_json(), [attack.name for attack in ATTACKS])
         sys.stderr.write(" | ".join(cells(verdicts[-1].as_json())) + "\n")
     return verdicts
 
@@ -59,14 +61,12 @@ def main() -> None:
         return
     end_in_order()
     busy = otherwise_busy()
-    verdicts = run(chosen)
+    verdicts = run(chosen, save=args.save)
     rows = [verdict.as_json() for verdict in verdicts]
     broken = sum(bool(row["broken"]) for row in rows)
     bounds = {"peak_mb": PEAK_MIB, "p99_ms": P99_MS}
     result = {"attacks": rows, "bounds": bounds, "otherwise_busy": busy, "machine": machine()}
-    if args.save:
-        RESULTS.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    print(table(COLUMNS, map(cells, rows)))
+    print(table(COLUMNS, [cells(row) for row in rows]))
     print(f"\n{len(rows) - broken} of {len(rows)} within bounds")
     print(json.dumps(result))
     if broken:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,20 @@ def cells(row: Mapping[str, Any]) -> tuple[str, ...]:
     )
 
 
+def kept() -> dict[str, Any]:
+    """The figures that were kept, by attack."""
+    if not RESULTS.exists():
+        return {}
+    return {row["attack"]: row for row in json.loads(RESULTS.read_text(encoding="utf-8"))["attacks"]}
+
+
+def keep(row: Mapping[str, Any], names: Sequence[str]) -> None:
+    """Keep a row in place of an older one of its name. names: of all attacks there are, in order."""
+    rows = kept() | {row["attack"]: row}
+    attacks = [rows[name] for name in names if name in rows]
+    RESULTS.write_text(json.dumps({"attacks": attacks}, indent=1) + "\n", encoding="utf-8")
+
+
 def markdown() -> str:
-    """The table of the last run that was kept."""
-    kept = json.loads(RESULTS.read_text(encoding="utf-8"))
-    return table(COLUMNS, map(cells, kept["attacks"]), right=(1, 2, 3))
+    """The table of the figures that were kept."""
+    return table(COLUMNS, map(cells, kept().values()), right=(1, 2, 3))
