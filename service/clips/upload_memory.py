@@ -1,8 +1,7 @@
-"""What clips of poses may hold in memory, all of them together, and the one parser that they share. Pure."""
+"""What clips of poses may hold in memory, all of them together. Pure."""
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -17,13 +16,12 @@ class UploadMemory:
 
     def __init__(self, most: int = UPLOADS) -> None:
         self._most = most
-        self._parser = asyncio.Lock()
         self.held = 0
 
     @contextmanager
     def clip(self) -> Iterator[HeldClip]:
         """One clip's share, given back in the end."""
-        held = HeldClip(self, self._parser)
+        held = HeldClip(self)
         try:
             yield held
         finally:
@@ -37,11 +35,10 @@ class UploadMemory:
 
 
 class HeldClip:
-    """One clip's share. parser: held by whoever parses."""
+    """One clip's share."""
 
-    def __init__(self, memory: UploadMemory, parser: asyncio.Lock) -> None:
+    def __init__(self, memory: UploadMemory) -> None:
         self._memory = memory
-        self.parser = parser
         self.bytes = 0
 
     def take(self, count: int) -> None:

@@ -42,7 +42,7 @@ PEEK = 192
 def clip_router(core: Callable[[], Core]) -> APIRouter:
     """The routes; `core` is asked at each request."""
     router = APIRouter(prefix="/v1/clips", tags=["clips"])
-    memory = UploadMemory()
+    memory, parser = UploadMemory(), asyncio.Lock()
 
     @router.post("", openapi_extra=BODY, response_model=ClipAnswer, responses=_ERRORS | {202: {"model": ClipStatus}})
     async def clips(
@@ -73,7 +73,7 @@ def clip_router(core: Callable[[], Core]) -> APIRouter:
         poses = start.model_copy(update={"skeleton": skeleton, "width": width, "height": height})
         if head.startswith((b"PK", b"\x93NUMPY")) or is_text(head):
             _check_length(request, served.settings.clips.max_bytes)
-            scored = await _score_poses(served, memory, body, poses, fps)
+            scored = await _score_poses(served, memory, parser, body, poses, fps)
         elif isinstance(spec.input, PoseInput):
             what = found(head) or "a file of another kind"
             raise UnsupportedInput(f"bundle {spec.name} takes input 'pose', not 'frame', and this is {what}; {WANTED}")
@@ -108,10 +108,10 @@ def clip_router(core: Callable[[], Core]) -> APIRouter:
 
 
 async def _score_poses(
-    core: Core, memory: UploadMemory, body: AsyncIterator[bytes], start: Start, fps: float | None
+    core: Core, memory: UploadMemory, parser: asyncio.Lock, body: AsyncIterator[bytes], start: Start, fps: float | None
 ) -> ScoredClip:
     with memory.clip() as held:
-        clip = (await _parsed(core, held, body)).at(fps)
+        clip = (await _parsed(core, held, parser, body)).at(fps)
         said = {
             "skeleton": start.skeleton or clip.skeleton,
             "width": start.width or clip.width,
@@ -122,7 +122,7 @@ async def _score_poses(
     return scored
 
 
-async def _parsed(core: Core, held: HeldClip, body: AsyncIterator[bytes]) -> PoseClip:
+async def _parsed(core: Core, held: HeldClip, parser: asyncio.Lock, body: AsyncIterator[bytes]) -> PoseClip:
     limit, frames = core.settings.clips.max_bytes, core.settings.clips.max_frames
     data = bytearray()
     async for chunk in body:
@@ -130,7 +130,7 @@ async def _parsed(core: Core, held: HeldClip, body: AsyncIterator[bytes]) -> Pos
         data += chunk
         if len(data) > limit:
             raise TooLarge(f"a clip of this kind may have at most {limit} bytes")
-    async with held.parser:  # one at a time, in a thread: the streams go on
+    async with parser:  # one at a time, in a thread: the streams go on
         return await asyncio.to_thread(parse_clip, data, max_bytes=limit, max_frames=frames)
 
 

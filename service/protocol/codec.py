@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import from_json
@@ -97,7 +97,7 @@ def decode(
     if message.get("type") == "pose":
         return read_pose_in_full(message)
     try:
-        return _incoming.validate_python(message)
+        return cast("Start | Reset | Flush | End | Token", _incoming.validate_python(message))
     except ValidationError as error:
         raise BadMessage(first_problem(error)) from None
 

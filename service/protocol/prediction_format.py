@@ -81,6 +81,8 @@ class PackedPredictions:
             row = struct.pack(f"<{count}f{count}H", *(probabilities[k] for k in classes), *classes)
         elif not row:
             row = self._floats.pack(*probabilities)
+        if value.track == NOT_TRACKED:
+            return self._json(value)
         try:
             header = HEADER.pack(
                 count, value.seq, value.pts_s, value.track, value.epoch, value.skipped, value.dropped, value.backlog,

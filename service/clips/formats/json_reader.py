@@ -33,7 +33,7 @@ class JsonReader:
         self._size = 0
         self._text = ""
         self._at = 0
-        self._scan = json.JSONDecoder(parse_constant=self._no_number).scan_once
+        self._scan: Any = vars(json.JSONDecoder(parse_constant=self._no_number))["scan_once"]
         self._look_on()
 
     def peek(self) -> str:

@@ -59,7 +59,7 @@ def test_pixels_are_left_alone_whatever_size_is_said(spec: BundleSpec) -> None:
 
 
 def test_shares_without_a_size_are_said_once_and_taken_as_they_are(spec: BundleSpec) -> None:
-    shares: Floats = upright() / np.array([100, 160, 1], np.float32)
+    shares: Floats = np.asarray(upright() / np.array([100, 160, 1], np.float32), np.float32)
     seen, said = shown(spec, [shares] * 100)
     np.testing.assert_array_equal(seen[-1], shares)
     assert said == [SHARES]
