@@ -116,7 +116,8 @@ SLEEPS = {
     "service/http/test_connection.py:go_on": "a sender that is too slow",
     "service/http/test_connection.py:slowly": "a sender that is slow, and fast enough",
     "service/test_patience.py:main": "a loop that is held up",
-    "service/test_server.py:test_after_a_pause_of_the_process_streams_go_on_whose_data_waits": "a process that is stopped",
+    "service/test_server.py:"
+    "test_after_a_pause_of_the_process_streams_go_on_whose_data_waits": "a process that is stopped",
     "service/websocket/test_floods.py:test_only_start_counts_before_start": "silence for longer than the limit",
     "service/sources/test_rtsp.py:body": "an outage longer than the bundle's max_gap_s",
     "service/sources/test_source.py:body": "an outage longer than the bundle's max_gap_s",
