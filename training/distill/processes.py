@@ -71,6 +71,9 @@ def _one_process(
     auc = optimise(fabric, learner, checkpoints, curves, sender.send if sender is not None else None)
     if fabric.is_global_zero:
         save_weights(learner.network, folder / TRAINED)
+    # The processes part together: one that ends while another still talks to it is aborted by gloo's threads.
+    fabric.barrier()
+    torch.distributed.destroy_process_group()
     return auc
 
 

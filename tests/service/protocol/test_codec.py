@@ -266,7 +266,7 @@ def test_an_error_names_its_frame() -> None:
 
 def test_the_schema_lists_every_message_and_every_error() -> None:
     document = json.loads(json.dumps(schema()))
-    assert set(document["incoming"]["discriminator"]["mapping"]) == {"start", "pose", "reset", "flush", "end"}
+    assert set(document["incoming"]["discriminator"]["mapping"]) == {"start", "pose", "reset", "flush", "end", "token"}
     assert "prediction" in document["outgoing"]["discriminator"]["mapping"]
     kinds = [
         kind for kind in vars(errors).values()
