@@ -116,7 +116,7 @@ class CleanDecoder:
     def _is_clean(self, frame: av.VideoFrame) -> bool:
         if frame.is_corrupt:
             self.left_out[BROKEN] += 1
-            self._waiting, self._first_pts = True, None
+            self._flush()
             return False
         if self._waiting and (frame.key_frame or self._recovers):
             self._waiting, self._first_pts = False, frame.pts

@@ -74,6 +74,7 @@ TESTED_ELSEWHERE = {
     "service/clips/upload_memory.py": ("service/http/test_app.py", "uploads wait for memory over REST"),
     "service/protocol/pose_message.py": ("service/protocol/test_codec.py", "messages in full, as they are decoded"),
     "service/protocol/track_id.py": ("service/protocol/test_codec.py", "tracks, as messages have them"),
+    "service/sources/whole_pictures.py": ("service/sources/test_rtsp.py", "a real camera sends pictures in pieces"),
     "service/cli/tokens.py": ("service/access/test_control.py", "tokens, as an operator makes them"),
     "service/http/login.py": ("service/access/test_control.py", "a browser signs in to a whole server"),
     "service/http/monitoring.py": ("service/access/test_control.py", "beside a whole server"),

@@ -21,6 +21,7 @@ from inkling.service.sources.failure import Failure, from_av, resolve
 from inkling.service.sources.fetch_request import FetchRequest
 from inkling.service.sources.http_reader import ResponseBody, SourceClient
 from inkling.service.sources.lifecycle import Cause
+from inkling.service.sources.whole_pictures import WholePictures
 
 _HLS_TYPES = ("application/vnd.apple.mpegurl", "application/x-mpegurl", "audio/mpegurl", "audio/x-mpegurl")
 _CLOCKLESS = ("mpjpeg", "mjpeg")
@@ -53,6 +54,8 @@ class LiveInput:
         """(media_s or None, frame) until it ends. Raises Failure."""
         clockless = self.format in _CLOCKLESS
         packets = self.container.demux(self.stream)
+        if self.format == "rtsp":
+            packets = iter(WholePictures(packets))
         while True:
             try:
                 packet = next(packets)
