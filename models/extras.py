@@ -14,6 +14,7 @@ EXTRAS = {
     "prometheus_client": "serve",
     "pydantic_settings": "serve",
     "rich": "serve",
+    "simplejpeg": "serve",
     "starlette": "serve",
     "uvicorn": "serve",
     "onnxruntime": "cpu",

@@ -172,6 +172,7 @@ NAMES = {
     "outbox": Place("sockets.outbox"),
     "max_message_bytes": Place("sockets.max_message_bytes"),
     "max_image_pixels": Place("limits.max_pixels"),
+    "max_decode_s": Place("limits.max_decode_s"),
     "max_clip_bytes": Place("clips.max_bytes"),
     "max_clip_frames": Place("clips.max_frames"),
     "max_videos": Place("clips.max_videos"),

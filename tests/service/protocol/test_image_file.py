@@ -1,4 +1,4 @@
-"""The size of an image, read from its first bytes before anything is decoded."""
+"""What the structure of an image file tells, and which files are refused before anything of them is decoded."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from inkling.service.protocol.errors import BadImage
-from inkling.service.protocol.image_size import file_size
+from inkling.service.protocol.image_file import image_file
 from tests.support import picture
 
 
