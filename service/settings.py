@@ -230,6 +230,7 @@ NAMES = {
     "max_message_bytes": Place("sockets.max_message_bytes"),
     "max_text": Place("sockets.max_text"),
     "max_image_pixels": Place("limits.max_pixels"),
+    "max_decode_s": Place("limits.max_decode_s"),
     "max_clip_bytes": Place("clips.max_bytes"),
     "max_clip_frames": Place("clips.max_frames"),
     "max_videos": Place("clips.max_videos"),

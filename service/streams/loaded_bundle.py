@@ -111,6 +111,8 @@ def prepare(
     batcher = Batcher(canary or engine, pool, lambda outcome: post(loaded, outcome), limits.max_batch, clock)
     loaded = LoadedBundle(spec, pool, batcher, canary)
     if isinstance(spec.input, FrameInput):
-        loaded.images = FrameMapper(spec, Start(bundle=spec.name, input="frame"), limits.max_pixels)
-        loaded.decoder = Decoder(decoders, batcher, loaded.images.decode, refuse)
+        loaded.images = FrameMapper(
+            spec, Start(bundle=spec.name, input="frame"), limits.max_pixels, limits.max_decode_s
+        )
+        loaded.decoder = Decoder(decoders, batcher, loaded.images.decode, refuse, loaded.images.cost)
     return loaded

@@ -150,7 +150,7 @@ def test_damage_becomes_a_warning(server: Running, tmp_path: Path) -> None:
         (b"", {}, 422, "bad_clip"),
         (b"\0" * (2**23 + 1), {}, 413, "too_large"),
         (b"anything", {"bundle": "nobody"}, 404, "unknown_bundle"),
-        (b"anything", {"bundle": "tiny"}, 415, "unsupported_input"),
+        (b"anything", {"bundle": "tiny"}, 422, "bad_clip"),
         (b"anything", {"fps": 0}, 422, "bad_message"),
         (b'{"fps": 15, "people": [{"track": 1, "keypoints": [[[1, 2, 1]]]}]}', {}, 415, "unsupported_input"),
     ],
@@ -243,7 +243,7 @@ def test_only_so_many_predictions_are_remembered(server: Running, film: Path, mo
 
 
 def test_a_failed_clip_says_why_when_asked(server: Running) -> None:
-    clip = post(server, b"no video, sorry", wait=False).json()["clip"]
+    clip = post(server, b"\x1aE\xdf\xa3 no video, sorry", wait=False).json()["clip"]
     wait_until(lambda: get(server, f"/{clip}")["state"] == "failed")
     assert get(server, f"/{clip}")["error"]["code"] == "bad_clip"
 
