@@ -75,6 +75,22 @@ TESTED_ELSEWHERE = {
     "service/protocol/pose_message.py": ("service/protocol/test_codec.py", "messages in full, as they are decoded"),
     "service/protocol/track_id.py": ("service/protocol/test_codec.py", "tracks, as messages have them"),
     "service/sources/whole_pictures.py": ("service/sources/test_rtsp.py", "a real camera sends pictures in pieces"),
+    "service/protocol/image_facts.py": (
+        "service/protocol/test_image_file.py",
+        "one kind of file each, through the one reader",
+    ),
+    "service/protocol/jpeg_file.py": (
+        "service/protocol/test_image_file.py",
+        "one kind of file each, through the one reader",
+    ),
+    "service/protocol/png_file.py": (
+        "service/protocol/test_image_file.py",
+        "one kind of file each, through the one reader",
+    ),
+    "service/protocol/webp_file.py": (
+        "service/protocol/test_image_file.py",
+        "one kind of file each, through the one reader",
+    ),
     "service/cli/tokens.py": ("service/access/test_control.py", "tokens, as an operator makes them"),
     "service/http/login.py": ("service/access/test_control.py", "a browser signs in to a whole server"),
     "service/http/monitoring.py": ("service/access/test_control.py", "beside a whole server"),
