@@ -1,7 +1,7 @@
 """What decoding an image will cost, estimated before it begins. Pure.
 
 Measured on images of 4096 x 4096 pixels, flat ones and ones full of detail, on one core of an AMD EPYC that had other
-work too: nanoseconds of the processor and bytes at the peak, for each pixel. A busy machine takes several times as long;
+work too: nanoseconds of the processor and bytes at the peak, for each pixel. A busy machine takes longer;
 what a stream is charged is what its images did take, so an estimate only has to tell light from heavy.
 
     baseline JPEG                        0.4 to 3.4 ns    3 B
