@@ -341,7 +341,7 @@ def test_bytes_that_are_no_websocket_frame_are_refused(server: Running, beside: 
         b"",
         b"\x00" * 1000,
         b"GET / HTTP/1.1\r\n",
-        b"GET /v1/stream HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n",
+        b"GET /v1/stream HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n",
         b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(range(256)),
     ],
 )

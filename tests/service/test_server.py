@@ -324,7 +324,9 @@ def test_after_a_pause_of_the_process_streams_go_on_whose_data_waits(bundles: Pa
         url = server.ready()
         host, port = url.removeprefix("http://").split(":")
         stream_url = url.replace("http", "ws") + "/v1/stream"
-        head = b"POST /v1/clips?bundle=tiny HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\nconnection: close\r\n\r\n"
+        head = (
+            b"POST /v1/clips?bundle=tiny HTTP/1.1\r\nhost: localhost\r\ncontent-length: 2\r\nconnection: close\r\n\r\n"
+        )
         with (
             tcp.create_connection((host, int(port)), WAIT_S) as upload,
             connect(stream_url, compression=None) as late,
@@ -351,7 +353,7 @@ def test_after_a_pause_of_the_process_streams_go_on_whose_data_waits(bundles: Pa
 
 @pytest.mark.skipif(not tcp.has_dualstack_ipv6(), reason="this system has no sockets for both")
 def test_the_address_of_everything_takes_ipv4_too_and_says_so(bundles: Path) -> None:
-    settings = tiny_settings(bundles, host="::")
+    settings = tiny_settings(bundles, host="::", insecure=True)
     with running(settings) as server:
         port = server.server.servers[0].sockets[0].getsockname()[1]
         for host in ("127.0.0.1", "[::1]"):

@@ -85,7 +85,7 @@ print("begun", flush=True)
 while time.monotonic() < end:
     try:
         with socket.create_connection((host, port), 5) as s:
-            s.sendall(b"GET /v1/stream HTTP/1.1\\r\\nhost: x\\r\\nupgrade: websocket\\r\\nconnection: upgrade\\r\\n"
+            s.sendall(b"GET /v1/stream HTTP/1.1\\r\\nhost: [::1]\\r\\nupgrade: websocket\\r\\nconnection: upgrade\\r\\n"
                       b"sec-websocket-version: 13\\r\\nsec-websocket-key: AAAAAAAAAAAAAAAAAAAAAA==\\r\\n\\r\\n")
             s.recv(1000)
             for _ in range(100):
@@ -190,7 +190,7 @@ def test_a_follower_that_does_not_read_loses_its_place(brief: Running) -> None:
         url = f"{brief.stream_url}s/{ready.stream}/predictions"
         events = httpx.URL(url.replace("ws", "http", 1)).raw_path
         sockets = [narrow(brief) for _ in range(2)]
-        sockets[0].sendall(b"GET %b HTTP/1.1\r\nhost: x\r\n\r\n" % events)
+        sockets[0].sendall(b"GET %b HTTP/1.1\r\nhost: localhost\r\n\r\n" % events)
         with connect(url, sock=sockets[1], compression=None, max_queue=1, ping_interval=None) as follower:
             follower.close_timeout = 0
             wait_until(lambda: places.followers == 2)
@@ -226,16 +226,17 @@ def frames() -> st.SearchStrategy[bytes]:
 
 
 HEADS = [
-    b"GET /v1/stream HTTP/1.1\r\nhost: x\r\nupgrade: websocket\r\nconnection: upgrade\r\nsec-websocket-version: 13\r\n"
+    b"GET /v1/stream HTTP/1.1\r\nhost: [::1]\r\nupgrade: websocket\r\nconnection: upgrade\r\n"
+    b"sec-websocket-version: 13\r\n"
     b"sec-websocket-key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n",
-    b"POST /v1/stream HTTP/1.1\r\nhost: x\r\nupgrade: websocket\r\nconnection: upgrade\r\n\r\n",
-    b"GET / HTTP/1.1\r\nhost: x\r\nupgrade: websocket\r\nconnection: upgrade\r\n" + b"x: y\r\n" * 200 + b"\r\n",
-    b"GET /%ff%00/\xe2 HTTP/1.1\r\nhost: x\r\n\r\n",
-    b"POST /v1/clips?bundle=tiny HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n5\r\n{\"a\":\r\nzz\r\n",
-    b"POST /v1/clips?bundle=tiny HTTP/1.1\r\nhost: x\r\ncontent-length: 99\r\n\r\n{",
-    b"POST /v1/clips?bundle=none HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n5\r\n{\"a\":\r\nzz\r\n",
-    b"POST /v1/sources HTTP/1.1\r\nhost: x\r\ncontent-length: 99\r\n\r\n{",
-    b"GET /v1/streams/none/predictions HTTP/1.1\r\nhost: x\r\n\r\n",
+    b"POST /v1/stream HTTP/1.1\r\nhost: localhost\r\nupgrade: websocket\r\nconnection: upgrade\r\n\r\n",
+    b"GET / HTTP/1.1\r\nhost: localhost\r\nupgrade: websocket\r\nconnection: upgrade\r\n" + b"x: y\r\n" * 200 + b"\r\n",
+    b"GET /%ff%00/\xe2 HTTP/1.1\r\nhost: localhost\r\n\r\n",
+    b"POST /v1/clips?bundle=tiny HTTP/1.1\r\nhost: [::1]\r\ntransfer-encoding: chunked\r\n\r\n5\r\n{\"a\":\r\nzz\r\n",
+    b"POST /v1/clips?bundle=tiny HTTP/1.1\r\nhost: localhost\r\ncontent-length: 99\r\n\r\n{",
+    b"POST /v1/clips?bundle=none HTTP/1.1\r\nhost: [::1]\r\ntransfer-encoding: chunked\r\n\r\n5\r\n{\"a\":\r\nzz\r\n",
+    b"POST /v1/sources HTTP/1.1\r\nhost: localhost\r\ncontent-length: 99\r\n\r\n{",
+    b"GET /v1/streams/none/predictions HTTP/1.1\r\nhost: localhost\r\n\r\n",
 ]  # fmt: skip
 
 
