@@ -2,6 +2,7 @@
 # make test           install everything, then lint and all tests (PYTEST="-k clock" narrows them)
 # make lint           ruff and mypy
 # make bench          measure the service on one core, for a quarter of an hour; the last line is JSON
+# make attack         attack a real server, with a healthy stream beside each attack; ten minutes, the last line is JSON
 # make docs           the documentation as a site in site/, without the internet
 # make train-default  train the embedded models again, from the downloads under DATA
 
@@ -18,7 +19,7 @@ SERVICE := $(VENV)/.service-$(ENGINE)
 EVERYTHING := $(VENV)/.everything-$(ENGINE)
 SITE := $(VENV)/.docs
 
-.PHONY: help serve test lint bench docs train-default
+.PHONY: help serve test lint bench attack docs train-default
 .DELETE_ON_ERROR:
 
 help:
@@ -37,6 +38,9 @@ lint: $(EVERYTHING)
 
 bench: $(EVERYTHING)
 	@$(BIN)/python -m tests.benchmarks $(ARGS)
+
+attack: $(EVERYTHING)
+	@$(BIN)/python -m tests.attacks $(ARGS)
 
 docs: $(SITE)
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict

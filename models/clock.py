@@ -14,6 +14,10 @@ from typing import Literal
 GapPolicy = Literal["hold", "skip"]
 ResetReason = Literal["gap", "backward", "requested"]
 
+LATE_IN_A_ROW = 16
+"""Late frames that may follow each other. Workers that put frames out of order by up to 8 places give at most 15; after
+more of them it is the clock that was set back."""
+
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
@@ -34,10 +38,14 @@ class Resampler:
     """Maps the presentation times of one track to ticks of the model's clock, without added latency.
 
     A tick takes the frame nearest to it. To decide at once whether the next frame will be nearer, the interval to it is
-    taken to be the last one. Frames at most one tick late are skipped, older ones are a backward jump.
+    taken to be the last one.
+
+    A frame that is not after the newest one is late, and is skipped: the model cannot go back. It is a backward jump
+    instead when it is late by more than `max_gap_s`, or when the clock stays back: `LATE_IN_A_ROW` frames were late by
+    more than a tick, and this is one more, with none between them that was on time.
     """
 
-    __slots__ = ("_last_pts", "_last_tick", "_origin", "max_gap_s", "policy", "rate_hz")
+    __slots__ = ("_last_pts", "_last_tick", "_late", "_late_before", "_origin", "max_gap_s", "policy", "rate_hz")
 
     def __init__(self, rate_hz: float, policy: GapPolicy = "hold", max_gap_s: float = 1.0) -> None:
         if not 0 < rate_hz < math.inf or not max_gap_s > 0:
@@ -48,6 +56,8 @@ class Resampler:
         self._origin: float | None = None
         self._last_pts = 0.0
         self._last_tick = 0
+        self._late = 0  # frames in a row that were late, all of them before this time:
+        self._late_before = -math.inf
 
     def push(self, pts_s: float) -> Verdict:
         """Judge the frame presented at `pts_s` (seconds, finite). Raises ValueError when it is not finite."""
@@ -59,7 +69,7 @@ class Resampler:
         if interval_s > self.max_gap_s:
             return self._begin(pts_s, "gap")
         if interval_s <= 0:
-            return _SKIPPED if -interval_s * self.rate_hz <= 1 else self._begin(pts_s, "backward")
+            return self._judge_late(pts_s, -interval_s)
         reach = min(interval_s * self.rate_hz, 1.0) / 2  # in ticks: half-way to the expected next frame
         tick = math.floor((pts_s - self._origin) * self.rate_hz + reach)
         self._last_pts = pts_s
@@ -73,9 +83,20 @@ class Resampler:
         """Forget the clock: the next frame starts a new one at tick 0 (its verdict carries no reset)."""
         self._origin = None
 
+    def _judge_late(self, pts_s: float, late_s: float) -> Verdict:
+        if late_s > self.max_gap_s:
+            return self._begin(pts_s, "backward")
+        if late_s * self.rate_hz > 1:
+            # A frame on time moves `_last_pts`, and so ends the row; it need not know of it, and takes no longer.
+            self._late = 1 if self._late_before != self._last_pts else self._late + 1
+            self._late_before = self._last_pts
+            if self._late > LATE_IN_A_ROW:
+                return self._begin(pts_s, "backward")
+        return _SKIPPED
+
     def _begin(self, pts_s: float, reset: ResetReason | None) -> Verdict:
         self._origin = self._last_pts = pts_s
-        self._last_tick = 0
+        self._last_tick = self._late = 0
         return Verdict(1, reset)
 
 

@@ -11,6 +11,7 @@ EXTRAS = {
     "fastapi": "serve",
     "prometheus_client": "serve",
     "rich": "serve",
+    "simplejpeg": "serve",
     "starlette": "serve",
     "uvicorn": "serve",
     "onnxruntime": "cpu",

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from inkling.models.errors import SkeletonError
 
 Index = Annotated[int, Field(ge=0)]
+Number = TypeVar("Number", bound=np.floating[Any])
 
 
 class Skeleton(BaseModel):
@@ -193,6 +194,18 @@ _STAND_INS: dict[str, tuple[tuple[str, ...], ...]] = {
     "left_toe": (("left_foot",),),
     "right_toe": (("right_foot",),),
 }
+
+
+def without_origin(poses: NDArray[Number], skeleton: Skeleton) -> NDArray[Number]:
+    """The same poses `(..., J, D + 1)`, joints at exactly (0, 0) of a 2D skeleton all zeros: they are missing.
+
+    YOLO, OpenPose and others write joints that they did not find so, with whatever confidence. In three dimensions the
+    origin is a place like any other.
+    """
+    if skeleton.dimensions == 2 and not (x := poses[..., 0]).all():  # hardly ever is an x exactly 0
+        poses = poses.copy()
+        poses[(x == 0) & (poses[..., 1] == 0)] = 0
+    return poses
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from inkling.models.bundle import Found, Registry, load, zoo_directory
 from inkling.models.errors import BundleError, BundleNotFound
+from inkling.service.access.control import AccessControl, access_control
 from inkling.service.clips.jobs import VideoJobs, video_limits
 from inkling.service.engine.onnx_engine import resolve_device
 from inkling.service.metrics import Metrics
@@ -38,6 +39,7 @@ class Core:
     sockets: StreamEndpoint
     sources: SourceManager
     clips: VideoJobs
+    access: AccessControl
 
     @property
     def ready(self) -> bool:
@@ -69,18 +71,25 @@ class Core:
         await self.clips.stop()
         await self.hub.stop()
         self.sources.store.close()
+        self.access.close()
 
 
 def build(settings: Settings) -> Core:
     """Load the bundles, verify and warm them. Blocks for as long as that takes.
 
     A bundle that is named in `settings.load` must load; of those that were merely found, a broken one is logged, shown
-    in the metrics and left out, as long as another one is there. Raises BundleError, DeviceMissing, and StoreError when
-    sources cannot be kept in `settings.state_dir`.
+    in the metrics and left out, as long as another one is there. Raises BundleError, DeviceMissing, StoreError when
+    sources cannot be kept in `settings.state_dir`, Unprotected when everybody could use the server, TokenError and
+    TlsError.
     """
-    device = resolve_device(settings.engine.device)
     metrics = Metrics(version())
     metrics.errors.update(dict.fromkeys((kind.code for kind in ServiceError.__subclasses__()), 0))
+
+    def refused(code: str) -> None:
+        metrics.errors[code] += 1
+
+    access = access_control(settings.access, settings.host, settings.state_dir, refused)
+    device = resolve_device(settings.engine.device)
     hub = Hub(
         settings.limits,
         metrics,
@@ -101,8 +110,11 @@ def build(settings: Settings) -> Core:
             metrics.broken.append((f"{found.name}/{found.version}", type(error).__name__))
     if not hub.bundles():
         raise BundleNotFound(_searched(settings), "no bundle here can be used; put one there as NAME/VERSION")
-    sockets = StreamEndpoint(hub, metrics, settings.sockets.idle_timeout_s, settings.sockets.outbox)
-    return Core(settings, hub, metrics, sockets, _sources(settings, hub, metrics), _clips(settings, hub, metrics))
+    sockets = StreamEndpoint(
+        hub, metrics, access, settings.sockets.idle_timeout_s, settings.sockets.outbox, settings.sockets.max_text
+    )
+    sources, clips = _sources(settings, hub, metrics), _clips(settings, hub, metrics)
+    return Core(settings, hub, metrics, sockets, sources, clips, access)
 
 
 def _clips(settings: Settings, hub: Hub, metrics: Metrics) -> VideoJobs:
@@ -114,6 +126,7 @@ def _clips(settings: Settings, hub: Hub, metrics: Metrics) -> VideoJobs:
         video_limits(settings.limits.max_pixels, settings.clips.max_frames),
         max_jobs=settings.clips.max_videos,
         max_bytes=settings.clips.max_video_bytes,
+        max_s=settings.clips.max_video_s,
         scored=scored,
         directory=settings.clips.directory,
     )

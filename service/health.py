@@ -12,9 +12,14 @@ import sys
 TIMEOUT_S = 2.0
 
 
-def problem(host: str, port: int) -> str | None:
-    """Why the server there is not ready, or None."""
+def problem(host: str, port: int, *, secure: bool = False) -> str | None:
+    """Why the server there is not ready, or None. secure: it speaks TLS, under whatever name."""
     connection = http.client.HTTPConnection(host, port, timeout=TIMEOUT_S)
+    if secure:
+        import ssl  # takes longer to load than all the rest
+
+        context = ssl._create_unverified_context()  # noqa: S323 - loopback: there is nobody in between
+        connection = http.client.HTTPSConnection(host, port, timeout=TIMEOUT_S, context=context)
     try:
         connection.request("GET", "/readyz")
         status = connection.getresponse().status
@@ -29,7 +34,8 @@ def main() -> int:
     """Ask the server that the environment's settings describe."""
     host = os.environ.get("INKLING_HOST", "127.0.0.1")
     loopback = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa: S104 - listened on, not asked
-    found = problem(loopback.get(host, host), int(os.environ.get("INKLING_PORT") or 8000))
+    port = int(os.environ.get("INKLING_PORT") or 8000)
+    found = problem(loopback.get(host, host), port, secure=bool(os.environ.get("INKLING_TLS_CERT")))
     if found:
         sys.stderr.write(f"inkling: {found}\n")
     return 1 if found else 0

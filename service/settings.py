@@ -12,12 +12,14 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.fields import FieldInfo
 
 from inkling.models.errors import InklingError
+from inkling.service.access.roles import Role
+from inkling.service.protocol.codec import MAX_TEXT
 from inkling.service.sources.lifecycle import Seconds, SourceTiming
 from inkling.service.sources.policy import SourcePolicy
 from inkling.service.streams.limits import Count, Limits
@@ -66,8 +68,18 @@ class SocketSettings(_Group):
         default=1024, description="messages to one client that may wait before it counts as a slow reader"
     )
     max_message_bytes: Count = Field(default=4 * MIB, description="largest WebSocket message")
+    max_text: Count = Field(
+        default=MAX_TEXT, description="most characters of a text message; longer ones are for images and packed poses"
+    )
     idle_timeout_s: Seconds = Field(
-        default=60.0, description="seconds without a message after which a stream is closed"
+        default=60.0, description="seconds without a message after which a stream is closed; pings are none"
+    )
+    max_connections: Count = Field(
+        default=1024,
+        description="most connections at once, streams included; beyond them one that does nothing gives way",
+    )
+    root_path: Annotated[str, Field(pattern=r"^(/[A-Za-z0-9._~-]+)*$")] = Field(
+        default="", description="path under which a reverse proxy offers the server, if it takes it off: /inkling"
     )
 
 
@@ -78,6 +90,7 @@ class ClipSettings(_Group):
     max_frames: Count = Field(default=108_000, description="most frames in one clip (an hour at 30 Hz)")
     max_videos: Count = Field(default=4, description="most videos that are received and scored at once")
     max_video_bytes: Count = Field(default=1024 * MIB, description="largest video file")
+    max_video_s: Seconds = Field(default=900.0, description="seconds that the scoring of one video may take")
     directory: Path | None = Field(
         default=None, description="directory for videos while they are scored; empty: the system's for temporary files"
     )
@@ -91,11 +104,54 @@ class SourceSettings(_Group):
     timing: SourceTiming = SourceTiming()
 
 
+class AccessSettings(_Group):
+    """Who may do what, and from where."""
+
+    insecure: bool = Field(default=False, description="whether a server without tokens may listen beyond this machine")
+    first_token: bool = Field(
+        default=False, description="whether a start without any token makes one for an admin, and prints it once"
+    )
+    allowed_hosts: tuple[str, ...] = Field(
+        default=(),
+        description="names by which the server may be asked, and patterns like *.example.org, separated by commas; "
+        "addresses and localhost always are",
+    )
+    allowed_origins: tuple[str, ...] = Field(
+        default=(),
+        description="other sites whose pages may use the server, like https://example.org, separated by commas; "
+        "*: every page",
+    )
+    tls_cert: Path | None = Field(
+        default=None, description="PEM file with the server's certificate; renewed files are taken without a restart"
+    )
+    tls_key: Path | None = Field(default=None, description="PEM file with its key; empty: it is in the same file")
+    proxy_user_header: str | None = Field(
+        default=None, description="header in which a reverse proxy says who signed in; empty: none does"
+    )
+    proxy_addresses: tuple[str, ...] = Field(
+        default=("127.0.0.1", "::1"), description="addresses of that proxy, separated by commas"
+    )
+    proxy_role: Role = Field(default=Role.VIEW, description="what those who signed in at the proxy may do")
+    token_streams: Count | None = Field(default=None, description="most streams open with one token; empty: no limit")
+    token_sources: Count | None = Field(default=None, description="most sources added with one token; empty: no limit")
+    token_bytes_per_s: Count | None = Field(
+        default=None, description="bytes a second that the streams of one token may send; empty: no limit"
+    )
+    metrics_port: int | None = Field(
+        default=None,
+        ge=0,
+        le=65535,
+        description="port of its own for /metrics and the probes, where nobody is asked for a token; empty: none",
+    )
+
+
 class Settings(_Group):
     """What an operator may choose. Every setting is a flag (`--max-streams`), a variable (`INKLING_MAX_STREAMS`) and a
     key of the TOML file (`max_streams`)."""
 
-    host: str = Field(default="127.0.0.1", description="address to listen on; 0.0.0.0 for every interface")
+    host: str = Field(
+        default="127.0.0.1", description="address to listen on; 0.0.0.0 for every interface, :: for IPv6 too"
+    )
     port: int = Field(default=8000, ge=0, le=65535, description="port to listen on; 0 takes a free one")
     bundles: tuple[Path, ...] = Field(
         default=(), description=f"more directories with bundles NAME/VERSION, separated by {os.pathsep!r}"
@@ -109,7 +165,7 @@ class Settings(_Group):
     )
     state_dir: Path | None = Field(
         default=None,
-        description="directory in which sources are kept across restarts, with their passwords; empty: they are not",
+        description="directory in which sources, with their passwords, and tokens are kept; empty: they are not",
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="least severity that is logged"
@@ -120,6 +176,7 @@ class Settings(_Group):
     sockets: SocketSettings = SocketSettings()
     clips: ClipSettings = ClipSettings()
     sources: SourceSettings = SourceSettings()
+    access: AccessSettings = AccessSettings()
 
     @classmethod
     def named(cls, **values: Any) -> Self:
@@ -171,13 +228,18 @@ NAMES = {
     "inbox": Place("limits.inbox"),
     "outbox": Place("sockets.outbox"),
     "max_message_bytes": Place("sockets.max_message_bytes"),
+    "max_text": Place("sockets.max_text"),
     "max_image_pixels": Place("limits.max_pixels"),
+    "max_decode_s": Place("limits.max_decode_s"),
     "max_clip_bytes": Place("clips.max_bytes"),
     "max_clip_frames": Place("clips.max_frames"),
     "max_videos": Place("clips.max_videos"),
     "max_video_bytes": Place("clips.max_video_bytes"),
+    "max_video_s": Place("clips.max_video_s"),
     "clip_dir": Place("clips.directory"),
     "idle_timeout_s": Place("sockets.idle_timeout_s"),
+    "max_connections": Place("sockets.max_connections"),
+    "root_path": Place("sockets.root_path"),
     "track_timeout_s": Place("limits.track_timeout_s"),
     "drain_s": Place("drain_s"),
     "state_dir": Place("state_dir"),
@@ -192,6 +254,19 @@ NAMES = {
     "source_stall_s": Place("sources.timing.stall_s"),
     "source_read_s": Place("sources.timing.read_s"),
     "source_retry_s": Place("sources.timing.retry_s"),
+    "insecure": Place("access.insecure"),
+    "first_token": Place("access.first_token"),
+    "allowed_hosts": Place("access.allowed_hosts", ","),
+    "allowed_origins": Place("access.allowed_origins", ","),
+    "tls_cert": Place("access.tls_cert"),
+    "tls_key": Place("access.tls_key"),
+    "proxy_user_header": Place("access.proxy_user_header"),
+    "proxy_addresses": Place("access.proxy_addresses", ","),
+    "proxy_role": Place("access.proxy_role"),
+    "token_streams": Place("access.token_streams"),
+    "token_sources": Place("access.token_sources"),
+    "token_bytes_per_s": Place("access.token_bytes_per_s"),
+    "metrics_port": Place("access.metrics_port"),
     "log_level": Place("log_level"),
     "log_format": Place("log_format"),
 }

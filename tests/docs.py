@@ -36,6 +36,7 @@ from inkling.service.settings import Settings
 from inkling.training.cli.command import parser as training_parser
 from inkling.training.markdown import table
 from inkling.training.recipe.recipe import Recipe
+from tests.attacks import report as attacks
 from tests.benchmarks import report
 from tests.test_architecture import ROOMS
 
@@ -260,6 +261,7 @@ def rooms() -> str:
 ROOM_LINES = {
     ("service", "protocol"): "messages, binary layouts and errors, as every client and the server read and write them",
     ("service", "client"): "what users import: `Client` and `AsyncClient`",
+    ("service", "access"): "who may do what: tokens and roles, hosts, origins, quotas, TLS",
     ("service", "engine"): "runs the models: one batch of all streams at a time, the states of all people, CPU or CUDA",
     ("service", "inputs"): "what a frame becomes before the model sees it: images are decoded, joints are mapped",
     ("service", "streams"): "one stream: its clock, its people, its order, its answers, events and early decisions",
@@ -374,6 +376,7 @@ SECTIONS: dict[str, Callable[[], str]] = {
     "settings": settings,
     "metrics": metrics,
     "performance": performance,
+    "attacks": attacks.markdown,
     "incoming": lambda: message_tables(messages.Incoming),
     "outgoing": lambda: message_tables(messages.Outgoing),
     "layouts": layouts,

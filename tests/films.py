@@ -55,3 +55,26 @@ def make_film(
                 file.mux(sound.encode(silence))
             file.mux(sound.encode())
     return path
+
+
+def lose_packets(path: Path, share: float, seed: int, spared: int = 3) -> Path:
+    """A copy of a transport stream that lacks a share of its packets, as radio and UDP lose them."""
+    data, chance = path.read_bytes(), np.random.default_rng(seed)
+    packets = [data[i : i + 188] for i in range(0, len(data), 188)]
+    kept = [packet for i, packet in enumerate(packets) if i < spared or chance.random() >= share]
+    copy = path.with_name(f"lost-{share}-{seed}-{path.name}")
+    copy.write_bytes(b"".join(kept))
+    return copy
+
+
+def quiet_scene(count: int, height: int = 240, width: int = 320, seed: int = 0) -> list[NDArray[np.uint8]]:
+    """Somebody who stands and sways a little in a room, with a camera's noise."""
+    chance = np.random.default_rng(seed)
+    room = np.kron(chance.integers(0, 255, (height // 20, width // 20, 3)), np.ones((20, 20, 1)))
+    scene = []
+    for i in range(count):
+        image = room.copy()
+        left = width // 4 + round(width / 10 * np.sin(i / 20))
+        image[height // 3 : height * 5 // 6, left : left + width // 8] = (200, 120, 60)
+        scene.append(np.clip(image + chance.normal(0, 3, image.shape), 0, 255).astype(np.uint8))
+    return scene

@@ -33,15 +33,19 @@ ROOMS = {
         # room: the rooms below that it may use; the files that lie loose in service/ count by their own names
         "protocol": set(),
         "client": {"protocol"},
+        "access": {"protocol"},
         "engine": {"protocol"},
         "inputs": {"protocol", "engine"},
         "streams": {"protocol", "engine", "inputs"},
-        "websocket": {"protocol", "streams", "metrics", "logs"},
+        "websocket": {"protocol", "access", "streams", "metrics", "logs", "patience"},
         "clips": {"protocol", "streams"},
         "sources": {"protocol", "streams", "version", "logs"},
-        "http": {"protocol", "streams", "clips", "sources", "bootstrap", "metrics", "settings", "version"},
+        "http": {
+            *("protocol", "access", "streams", "clips", "sources", "bootstrap", "metrics", "settings", "version"),
+            "patience",
+        },
         "demo": {"protocol", "client"},
-        "cli": {"protocol", "client", "demo", "server", "settings", "version", "logs"},
+        "cli": {"protocol", "access", "client", "demo", "server", "settings", "version", "logs"},
     },
     "training": {
         "augment": {"labels"},
@@ -156,7 +160,14 @@ def test_what_users_install_needs_nothing_of_the_server(room: str) -> None:
     assert offences(sources(f"service/{room}"), forbidden) == []
     names = [name for path in sources(f"service/{room}") for name in imports(path)]
     outside = {name for name in names if name.startswith("inkling.models.")}
-    assert {name.split(".")[2] for name in outside} <= {"errors", "extras", "npz", "problems", "video"}
+    assert {name.split(".")[2] for name in outside} <= {
+        "clean_decoding",
+        "errors",
+        "extras",
+        "npz",
+        "problems",
+        "video",
+    }
 
 
 def test_only_the_engine_imports_onnxruntime() -> None:

@@ -38,6 +38,63 @@ TESTED_ELSEWHERE = {
     "training/recipe/sections.py": ("training/recipe/test_recipe.py", "sections are parts of a recipe"),
     "service/cli/play.py": ("service/client/test_jpeg.py", "films are played into a stream there"),
     "service/client/shared.py": ("service/client/test_clients.py", "what both clients have in common"),
+    "service/clips/formats/coco.py": (
+        "service/clips/test_pose_clip.py",
+        "files of every format, through the one reader",
+    ),
+    "service/clips/formats/csv_table.py": (
+        "service/clips/test_pose_clip.py",
+        "files of every format, through the one reader",
+    ),
+    "service/clips/formats/detections.py": (
+        "service/clips/test_pose_clip.py",
+        "files of every format, through the one reader",
+    ),
+    "service/clips/formats/frames.py": (
+        "service/clips/test_pose_clip.py",
+        "files of every format, through the one reader",
+    ),
+    "service/clips/formats/mediapipe.py": (
+        "service/clips/test_pose_clip.py",
+        "files of every format, through the one reader",
+    ),
+    "service/clips/formats/numpy_files.py": (
+        "service/clips/test_pose_clip.py",
+        "files of every format, through the one reader",
+    ),
+    "service/clips/formats/openpose.py": (
+        "service/clips/test_pose_clip.py",
+        "files of every format, through the one reader",
+    ),
+    "service/clips/formats/own_json.py": (
+        "service/clips/test_pose_clip.py",
+        "files of every format, through the one reader",
+    ),
+    "service/clips/pose_arrays.py": ("service/clips/test_pose_clip.py", "what the reader of clips gives"),
+    "service/clips/upload_memory.py": ("service/http/test_app.py", "uploads wait for memory over REST"),
+    "service/protocol/pose_message.py": ("service/protocol/test_codec.py", "messages in full, as they are decoded"),
+    "service/protocol/track_id.py": ("service/protocol/test_codec.py", "tracks, as messages have them"),
+    "service/sources/whole_pictures.py": ("service/sources/test_rtsp.py", "a real camera sends pictures in pieces"),
+    "service/protocol/image_facts.py": (
+        "service/protocol/test_image_file.py",
+        "one kind of file each, through the one reader",
+    ),
+    "service/protocol/jpeg_file.py": (
+        "service/protocol/test_image_file.py",
+        "one kind of file each, through the one reader",
+    ),
+    "service/protocol/png_file.py": (
+        "service/protocol/test_image_file.py",
+        "one kind of file each, through the one reader",
+    ),
+    "service/protocol/webp_file.py": (
+        "service/protocol/test_image_file.py",
+        "one kind of file each, through the one reader",
+    ),
+    "service/cli/tokens.py": ("service/access/test_control.py", "tokens, as an operator makes them"),
+    "service/http/login.py": ("service/access/test_control.py", "a browser signs in to a whole server"),
+    "service/http/monitoring.py": ("service/access/test_control.py", "beside a whole server"),
+    "service/websocket/identity.py": ("service/access/test_control.py", "who opened a WebSocket of a whole server"),
     "service/streams/admitted_stream.py": ("service/streams/test_hub.py", "what the hub hands out"),
     "service/streams/loaded_bundle.py": ("service/streams/test_bundle_registry.py", "what the registry holds"),
     "service/websocket/closing.py": ("service/websocket/test_endpoint.py", "how a connection ends"),
@@ -72,6 +129,13 @@ SLEEPS = {
     # time itself is what the test is about
     "service/client/test_connection.py:calls": "silence for longer than the client's time-out",
     "service/client/test_jpeg.py:test_a_live_camera_gives_the_newest_frame_and_forgets_the_rest": "a slow reader",
+    "service/http/test_connection.py:drip": "a sender that is too slow",
+    "service/http/test_connection.py:go_on": "a sender that is too slow",
+    "service/http/test_connection.py:slowly": "a sender that is slow, and fast enough",
+    "service/test_patience.py:main": "a loop that is held up",
+    "service/test_server.py:"
+    "test_after_a_pause_of_the_process_streams_go_on_whose_data_waits": "a process that is stopped",
+    "service/websocket/test_floods.py:test_only_start_counts_before_start": "silence for longer than the limit",
     "service/sources/test_rtsp.py:body": "an outage longer than the bundle's max_gap_s",
     "service/sources/test_source.py:body": "an outage longer than the bundle's max_gap_s",
     "service/http/test_sources.py:"

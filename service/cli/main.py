@@ -19,7 +19,7 @@ from typing import Any
 
 from inkling.models.errors import BundleError, InklingError
 from inkling.models.extras import EXTRAS, missing
-from inkling.service.cli import client_verbs
+from inkling.service.cli import client_verbs, tokens
 from inkling.service.version import described
 
 GROUP = "inkling.commands"
@@ -69,6 +69,7 @@ def build_parser(plugins: Sequence[str] | dict[str, EntryPoint] = ()) -> argpars
     bundles.add_argument("--json", action="store_true", help="print one JSON array")
     bundles.set_defaults(run=_bundles)
 
+    tokens.register(verbs)
     client_verbs.register(verbs)
     for name in plugins:
         verbs.add_parser(name, help=f"see `inkling {name} --help`")

@@ -18,6 +18,7 @@ import av
 import cv2
 import numpy as np
 
+from inkling.models.clean_decoding import STRICT, CleanDecoder
 from inkling.models.errors import InklingError
 from inkling.models.video import VideoReader, to_rgb
 from inkling.service.protocol.image_binary import Pixels
@@ -140,8 +141,12 @@ def _network(address: str, wait_s: float) -> Iterator[Callable[[], Pixels]]:
         # Never the address: there may be a password in it.
         raise CaptureError(f"the camera does not answer: {getattr(error, 'strerror', None) or error}") from None
     with container:
-        for frame in container.decode(video=0):
-            yield partial(to_rgb, frame)
+        stream = container.streams.video[0]
+        stream.codec_context.options = STRICT
+        decoder = CleanDecoder(stream)
+        for packet in container.demux(stream):
+            for frame in decoder.decode(packet):
+                yield partial(to_rgb, frame)
 
 
 def _rgb(image: Any) -> Pixels:

@@ -32,7 +32,7 @@ class TimelineEntry(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     pts_s: float
-    track: int
+    track: int | str
     probabilities: list[float]
     epoch: int
 
@@ -65,10 +65,10 @@ class Timeline:
     decisions: tuple[DecisionMessage, ...] = ()
 
     @property
-    def tracks(self) -> list[int]:
-        return sorted({entry.track for entry in self.entries})
+    def tracks(self) -> list[int | str]:
+        return sorted({entry.track for entry in self.entries}, key=lambda track: (isinstance(track, str), track))
 
-    def of(self, track: int = TRACK) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    def of(self, track: int | str = TRACK) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """`pts_s` (N,) and probabilities (N, K) of one track; empty when it is not in the clip."""
         rows = [entry for entry in self.entries if entry.track == track]
         probabilities = np.array([row.probabilities for row in rows]).reshape(len(rows), len(self.labels))

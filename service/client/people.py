@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from inkling.service.client.errors import BadArgument
+from inkling.service.protocol.pose_binary import NOT_TRACKED
+from inkling.service.protocol.track_id import UNTRACKED
 
 People = ArrayLike | Mapping[int, ArrayLike]
 """One person's keypoints (J, C), or several people's by their track; C: x, y(, z), and optionally a confidence.
@@ -42,8 +44,10 @@ def pack_people(people: People) -> Packed:
         if array.ndim != 2 or array.shape != arrays[0].shape:
             raise BadArgument(f"each person is an array (joints, numbers), alike in one frame, not {array.shape}")
     for track in given:
-        if not isinstance(track, int | np.integer) or not 0 <= track < 2**31:
-            raise BadArgument(f"a track is a whole number from 0 to 2^31 - 1, not {track!r}")
+        if not isinstance(track, int | np.integer) or not UNTRACKED <= track < NOT_TRACKED:
+            raise BadArgument(
+                f"a track is a whole number from 0 to 2^32 - 2, or -1 for one who is not tracked, not {track!r}"
+            )
     keypoints = np.stack(arrays)
     if max(keypoints.shape[:2]) >= 2**16 or keypoints.shape[2] >= 2**8:
         raise BadArgument(f"these are too many numbers for one frame: {keypoints.shape}")

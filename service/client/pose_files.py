@@ -18,6 +18,7 @@ from inkling.models.problems import first_problem
 from inkling.service.client.errors import ClientError
 from inkling.service.client.target import Frame
 from inkling.service.protocol.codec import Person
+from inkling.service.protocol.track_id import UNTRACKED
 
 BY_JOINTS = {
     13: "body13",
@@ -109,7 +110,9 @@ def _read_jsonl(path: Path) -> Iterator[Frame]:
 def _read_line(path: Path, number: int, line: str) -> Frame:
     try:
         read = _Line.model_validate_json(line)
-        return read.pts_s, {person.track: _filled(person) for person in read.people}
+        if any(isinstance(person.track, str) for person in read.people):
+            raise ClientError(f"{path}:{number}: tracks that are texts cannot be played from a file; use numbers")
+        return read.pts_s, {UNTRACKED if one.track is None else int(one.track): _filled(one) for one in read.people}
     except ValidationError as error:
         raise ClientError(f"{path}:{number}: {first_problem(error)}") from None
     except ValueError:

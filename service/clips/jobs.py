@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import secrets
@@ -16,7 +17,15 @@ from typing import IO, Literal
 from inkling.service.clips.scoring import ScoredClip, score_frames
 from inkling.service.clips.video_frames import VideoLimits, VideoProgress, video_frames
 from inkling.service.protocol.codec import Start
-from inkling.service.protocol.errors import Cancelled, Internal, OverCapacity, ServiceError, TooLarge, UnknownClip
+from inkling.service.protocol.errors import (
+    Cancelled,
+    Internal,
+    NoStorage,
+    OverCapacity,
+    ServiceError,
+    TooLarge,
+    UnknownClip,
+)
 from inkling.service.streams.hub import Hub
 
 log = logging.getLogger(__name__)
@@ -28,6 +37,8 @@ KEEP_JOBS = 32
 KEEP_S = 600.0
 KEEP_PREDICTIONS = 100_000
 """In the timelines that are remembered, all together: two hours of video at 15 Hz."""
+UPLOADS = 8
+"""Videos that may be on their way in for each one that may be scored: a slow sender holds no place."""
 _WRITE_BYTES = 1024 * 1024
 
 
@@ -57,19 +68,27 @@ class VideoJobs:
         *,
         max_jobs: int,
         max_bytes: int,
+        max_s: float,
         scored: Callable[[str], None],
         directory: Path | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """max_jobs: at work at once. max_bytes: of one file. scored: called with the bundle's name for each video."""
+        """max_jobs: scored at once. max_bytes: of one file. max_s: for scoring one.
+
+        scored: called with the bundle's name for each video."""
         self._hub = hub
         self._limits = limits
         self._max_jobs = max_jobs
         self._max_bytes = max_bytes
+        self._max_s = max_s
         self._scored = scored
         self._directory = directory
         self._clock = clock
         self._jobs: dict[str, VideoJob] = {}
+        try:
+            self._new_file().close()
+        except NoStorage as error:  # streams can be served all the same, and the disk may be emptied
+            log.error("no videos can be scored: %s", error)
 
     def all(self) -> list[VideoJob]:
         """Those at work and those remembered, oldest first."""
@@ -84,18 +103,27 @@ class VideoJobs:
         return self._jobs[job_id]
 
     async def receive(self, body: AsyncIterator[bytes], start: Start, fps: float | None) -> VideoJob:
-        """Take a video in, and begin to score it. Raises OverCapacity, TooLarge, Cancelled, what `body` raises."""
-        if sum(job.ended_s is None for job in self._jobs.values()) >= self._max_jobs:
-            raise OverCapacity(f"{self._max_jobs} videos are being scored: try again later")
+        """Take a video in, and begin to score it. It has a place among those being scored only once it is here.
+
+        Raises OverCapacity, TooLarge, NoStorage, Cancelled, what `body` raises.
+        """
+        self._check_place()
+        if self._count("receiving") >= self._max_jobs * UPLOADS:
+            raise OverCapacity(f"{self._max_jobs * UPLOADS} videos are being sent: try again later")
+        file = self._new_file()
         job = VideoJob(secrets.token_urlsafe(9), start, fps)
         self._jobs[job.id] = job
-        file = tempfile.NamedTemporaryFile(prefix="inkling-", suffix=".video", dir=self._directory)  # noqa: SIM115
         try:
             await self._fill(job, file, body)
             if job.state == "cancelled":  # meanwhile
                 raise Cancelled("the clip was cancelled")
+            self._check_place()
+        except OSError as error:
+            _close(file)
+            del self._jobs[job.id]
+            raise _unwritable(error) from error
         except BaseException:
-            file.close()
+            _close(file)
             del self._jobs[job.id]
             raise
         job.state = "scoring"
@@ -138,6 +166,21 @@ class VideoJobs:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
+    def _count(self, state: ClipState) -> int:
+        return sum(job.state == state and job.ended_s is None for job in self._jobs.values())
+
+    def _check_place(self) -> None:
+        """Raises OverCapacity."""
+        if self._count("scoring") >= self._max_jobs:
+            raise OverCapacity(f"{self._max_jobs} videos are being scored: try again later")
+
+    def _new_file(self) -> IO[bytes]:
+        """Raises NoStorage."""
+        try:
+            return tempfile.NamedTemporaryFile(prefix="inkling-", suffix=".video", dir=self._directory)
+        except OSError as error:
+            raise _unwritable(error) from error
+
     async def _fill(self, job: VideoJob, file: IO[bytes], body: AsyncIterator[bytes]) -> None:
         waiting = bytearray()
         async for chunk in body:
@@ -146,6 +189,8 @@ class VideoJobs:
             job.bytes += len(chunk)
             if job.bytes > self._max_bytes:
                 raise TooLarge(f"a video may have at most {self._max_bytes} bytes")
+            if sum(job.bytes for job in self._jobs.values() if job.ended_s is None) > self._max_jobs * self._max_bytes:
+                raise OverCapacity("the room for videos is used up: try again later")
             waiting += chunk
             if len(waiting) >= _WRITE_BYTES:
                 await asyncio.to_thread(file.write, bytes(waiting))
@@ -155,11 +200,15 @@ class VideoJobs:
     async def _run(self, job: VideoJob, file: IO[bytes]) -> None:
         try:
             frames = video_frames(Path(file.name), self._limits, job.progress, job.fps)
-            job.timeline = await score_frames(self._hub, job.start, frames, job.progress.warnings)
+            async with asyncio.timeout(self._max_s):
+                job.timeline = await score_frames(self._hub, job.start, frames, job.progress.warnings)
             job.state = "done"
             self._scored(job.timeline.spec.full_name)
         except ServiceError as error:
             job.state, job.error = "failed", error
+        except TimeoutError:
+            said = f"the video was not scored within {self._max_s:g} s (frame {job.progress.frames} was reached)"
+            job.state, job.error = "failed", TooLarge(f"{said}: send it in parts, or smaller pictures")
         except Exception:
             log.exception("a clip failed")
             job.state = "failed"
@@ -168,7 +217,7 @@ class VideoJobs:
     def _end(self, job: VideoJob, file: IO[bytes], *, cancelled: bool) -> None:
         if cancelled:
             job.state = "cancelled"
-        file.close()
+        _close(file)
         job.ended_s = self._clock()
         self._forget_old()
 
@@ -186,6 +235,18 @@ class VideoJobs:
 def video_limits(max_pixels: int, max_frames: int) -> VideoLimits:
     """Limits with as many threads as this process has cores."""
     return VideoLimits(max_pixels, max_frames, len(os.sched_getaffinity(0)))
+
+
+def _unwritable(error: OSError) -> NoStorage:
+    return NoStorage(
+        f"videos cannot be kept while they are scored ({error.strerror}): the operator makes room, or names another "
+        "directory (setting clip_dir)"
+    )
+
+
+def _close(file: IO[bytes]) -> None:
+    with contextlib.suppress(OSError):  # what could not be written is not written now either
+        file.close()
 
 
 def _finish(file: IO[bytes], rest: bytes) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from inkling.models.bundle.schema import BundleSpec
-from inkling.service.clips.pose_clip import PoseClip
+from inkling.service.clips.pose_arrays import PoseClip
 from inkling.service.protocol.codec import (
     DecisionMessage,
     End,
@@ -48,7 +48,7 @@ async def score(hub: Hub, start: Start, clip: PoseClip) -> ScoredClip:
     Raises what `Hub.open` raises, BadClip when a frame does not fit the skeleton, Draining when the server stops
     meanwhile, and Internal when a defect ends the stream. Other refusals and losses become warnings.
     """
-    return await score_frames(hub, start, _each(clip.messages()))
+    return await score_frames(hub, start, _each(clip.messages()), clip.warnings)
 
 
 async def score_frames(

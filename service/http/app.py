@@ -3,26 +3,30 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, cast
 
 from fastapi import FastAPI, Request, WebSocket
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
 from pydantic import TypeAdapter
 from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import ClientDisconnect
 
 from inkling.models.problems import describe
+from inkling.service.access.middleware import Access
 from inkling.service.bootstrap import Core, build
 from inkling.service.http.clips import clip_router
+from inkling.service.http.login import login_router
 from inkling.service.http.reference_page import render
 from inkling.service.http.schemas import BundleInfo, ErrorAnswer, StreamRow, VersionInfo, bundle_info
 from inkling.service.http.sources import source_router
 from inkling.service.http.sse import event_router
 from inkling.service.metrics import CONTENT_TYPE
 from inkling.service.protocol.codec import schema
-from inkling.service.protocol.errors import BadMessage, Draining, Internal, ServiceError
+from inkling.service.protocol.errors import BadMessage, Cancelled, Draining, Internal, ServiceError
 from inkling.service.settings import Settings, load_settings
 from inkling.service.version import commit, version
 
@@ -55,14 +59,18 @@ def create_app(settings: Settings | None = None, core: Core | None = None) -> Fa
         docs_url=None,  # FastAPI's own pages load their programs from the internet
         redoc_url=None,
     )
+    app.add_middleware(Access, terms=lambda: _core(app).access.terms)
+    if settings is not None or core is not None:
+        _add_cors(app, (settings or cast(Core, core).settings).access.allowed_origins)
     _add_errors(app)
     _add_probes(app)
     _add_information(app)
     _add_reference(app)
     app.include_router(clip_router(lambda: _core(app)))
-    app.include_router(source_router(lambda: _core(app).sources))
+    app.include_router(source_router(lambda: _core(app).sources, lambda: _core(app).access.quotas))
 
     app.include_router(event_router(lambda: _core(app)))
+    app.include_router(login_router(lambda: _core(app).access.gate))
 
     @app.websocket("/v1/streams/{stream}/predictions")
     async def follow(websocket: WebSocket, stream: str) -> None:
@@ -73,6 +81,14 @@ def create_app(settings: Settings | None = None, core: Core | None = None) -> Fa
         await _core(app).sockets.serve(websocket)
 
     return app
+
+
+def _add_cors(app: FastAPI, origins: Sequence[str]) -> None:
+    """Let pages of these sites read the answers. The origins that may act are checked by `Access`."""
+    if origins:
+        app.add_middleware(
+            CORSMiddleware, allow_origins=origins, allow_methods=["*"], allow_headers=["authorization", "content-type"]
+        )
 
 
 def _core(app: FastAPI) -> Core:
@@ -152,6 +168,10 @@ def _add_errors(app: FastAPI) -> None:
     async def unknown(request: Request, error: HTTPException) -> JSONResponse:
         code = str(error.detail).lower().replace(" ", "_")
         return answer(error.status_code, code, f"{request.method} {request.url.path}: {error.detail}", False)
+
+    @app.exception_handler(ClientDisconnect)
+    async def gone(request: Request, error: ClientDisconnect) -> Response:  # nobody reads it
+        return answer(Cancelled.http, Cancelled.code, "the client went away", Cancelled.retryable)
 
     @app.exception_handler(Exception)
     async def defect(request: Request, error: Exception) -> JSONResponse:  # logged by the server, which gets it next

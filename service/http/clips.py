@@ -9,13 +9,16 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 
+from inkling.models.bundle.schema import PoseInput
 from inkling.service.bootstrap import Core
 from inkling.service.clips.jobs import VideoJob
-from inkling.service.clips.pose_clip import parse_clip
+from inkling.service.clips.pose_clip import WANTED, PoseClip, found, is_text, parse_clip
 from inkling.service.clips.scoring import ScoredClip, score
+from inkling.service.clips.upload_memory import HeldClip, UploadMemory
 from inkling.service.http.schemas import ClipAnswer, ClipStatus, ErrorAnswer, clip_answer, clip_status
+from inkling.service.patience import patience
 from inkling.service.protocol.codec import Start
-from inkling.service.protocol.errors import BadMessage, Cancelled, IdleTimeout, TooLarge
+from inkling.service.protocol.errors import BadMessage, Cancelled, IdleTimeout, TooLarge, UnsupportedInput
 from inkling.service.streams.early_decision import early_decision_terms
 
 BODY: dict[str, Any] = {
@@ -32,10 +35,14 @@ _ERRORS: dict[int | str, dict[str, Any]] = {
     status: {"model": ErrorAnswer} for status in (404, 408, 409, 413, 415, 422, 503)
 }
 
+PEEK = 192
+"""First bytes of a body, which tell what it is."""
+
 
 def clip_router(core: Callable[[], Core]) -> APIRouter:
     """The routes; `core` is asked at each request."""
     router = APIRouter(prefix="/v1/clips", tags=["clips"])
+    memory, parser = UploadMemory(), asyncio.Lock()
 
     @router.post("", openapi_extra=BODY, response_model=ClipAnswer, responses=_ERRORS | {202: {"model": ClipStatus}})
     async def clips(
@@ -43,6 +50,8 @@ def clip_router(core: Callable[[], Core]) -> APIRouter:
         bundle: str,
         version: str | None = None,
         skeleton: Annotated[str | None, Query(description="of poses; else the clip's own, else the bundle's")] = None,
+        width: Annotated[int | None, Query(description="of the picture in pixels, for poses from 0 to 1", gt=0)] = None,
+        height: Annotated[int | None, Query(description="likewise", gt=0)] = None,
         fps: Annotated[float | None, Query(description="else the clip's own times", gt=0, le=1e4)] = None,
         error_rate: Annotated[
             float | None, Query(description="decide, and be wrong at most so often: one that the bundle promises")
@@ -51,17 +60,23 @@ def clip_router(core: Callable[[], Core]) -> APIRouter:
     ) -> Response:
         """Score a clip: the predictions that a stream of its frames would have got.
 
-        Poses as JSON or `.npz`, or a video file, as the body itself. A request that is given up cancels its clip.
+        Poses as JSON, `.npz`, `.npy` or `.csv`, or a video file, as the body itself. A request that is given up cancels
+        its clip.
         """
         served = core()
         if request.headers.get("content-type", "").startswith("multipart/"):
             raise BadMessage("send the file itself as the body, not a form: curl --data-binary @FILE")
-        early_decision_terms(served.hub.spec(bundle, version), error_rate)  # before anything large is sent in vain
+        spec = served.hub.spec(bundle, version)
+        early_decision_terms(spec, error_rate)  # before anything large is sent in vain
         head, body = await _peek(_timely(request.stream(), served.settings.sockets.idle_timeout_s))
         start = Start(bundle=bundle, version=version, policy="block", error_rate=error_rate)
-        if head == b"PK" or head[:1] in (b"{", b""):
+        poses = start.model_copy(update={"skeleton": skeleton, "width": width, "height": height})
+        if head.startswith((b"PK", b"\x93NUMPY")) or is_text(head):
             _check_length(request, served.settings.clips.max_bytes)
-            scored = await _score_poses(served, body, start.model_copy(update={"skeleton": skeleton}), fps)
+            scored = await _score_poses(served, memory, parser, body, poses, fps)
+        elif isinstance(spec.input, PoseInput):
+            what = found(head) or "a file of another kind"
+            raise UnsupportedInput(f"bundle {spec.name} takes input 'pose', not 'frame', and this is {what}; {WANTED}")
         else:
             _check_length(request, served.settings.clips.max_video_bytes)
             job = await served.clips.receive(body, start.model_copy(update={"input": "frame"}), fps)
@@ -93,20 +108,30 @@ def clip_router(core: Callable[[], Core]) -> APIRouter:
 
 
 async def _score_poses(
-    core: Core,
-    body: AsyncIterator[bytes],
-    start: Start,
-    fps: float | None,
+    core: Core, memory: UploadMemory, parser: asyncio.Lock, body: AsyncIterator[bytes], start: Start, fps: float | None
 ) -> ScoredClip:
-    limit, frames = core.settings.clips.max_bytes, core.settings.clips.max_frames
-    data = await _read(body, limit)
-    # In a thread: a large clip must not hold up the streams.
-    clip = (await asyncio.to_thread(parse_clip, data, max_bytes=limit, max_frames=frames)).at(fps)
-    said = {"skeleton": start.skeleton or clip.skeleton, "width": clip.width, "height": clip.height}
-    start = start.model_copy(update=said)
-    scored = await score(core.hub, start, clip)
+    with memory.clip() as held:
+        clip = (await _parsed(core, held, parser, body)).at(fps)
+        said = {
+            "skeleton": start.skeleton or clip.skeleton,
+            "width": start.width or clip.width,
+            "height": start.height or clip.height,
+        }
+        scored = await score(core.hub, start.model_copy(update=said), clip)
     core.metrics.clips[scored.spec.full_name] += 1
     return scored
+
+
+async def _parsed(core: Core, held: HeldClip, parser: asyncio.Lock, body: AsyncIterator[bytes]) -> PoseClip:
+    limit, frames = core.settings.clips.max_bytes, core.settings.clips.max_frames
+    data = bytearray()
+    async for chunk in body:
+        held.take(len(chunk))
+        data += chunk
+        if len(data) > limit:
+            raise TooLarge(f"a clip of this kind may have at most {limit} bytes")
+    async with parser:  # one at a time, in a thread: the streams go on
+        return await asyncio.to_thread(parse_clip, data, max_bytes=limit, max_frames=frames)
 
 
 async def _unless_gone(request: Request, core: Core, job: VideoJob) -> ScoredClip:
@@ -132,7 +157,7 @@ async def _timely(chunks: AsyncIterator[bytes], stall_s: float) -> AsyncIterator
     """The same, from a sender that does not stall. Raises IdleTimeout."""
     while True:
         try:
-            async with asyncio.timeout(stall_s):
+            async with patience(stall_s):
                 chunk = await anext(chunks, None)
         except TimeoutError:
             raise IdleTimeout(f"nothing of the clip came for {stall_s:g} s") from None
@@ -142,7 +167,7 @@ async def _timely(chunks: AsyncIterator[bytes], stall_s: float) -> AsyncIterator
 
 
 async def _peek(chunks: AsyncIterator[bytes]) -> tuple[bytes, AsyncIterator[bytes]]:
-    """The first two bytes that are no white space, and the whole body from its beginning.
+    """The first bytes, white space before them left out, and the whole body from its beginning.
 
     White space beyond 64 KiB is not looked through: whatever follows it is neither JSON nor a video.
     """
@@ -150,8 +175,8 @@ async def _peek(chunks: AsyncIterator[bytes]) -> tuple[bytes, AsyncIterator[byte
     head = b""
     async for chunk in chunks:
         read += chunk
-        head = bytes(read).lstrip()[:2]
-        if len(head) == 2 or len(read) > 65536:
+        head = bytes(read).lstrip()[:PEEK]
+        if len(head) == PEEK or len(read) > 65536:
             break
 
     async def whole() -> AsyncIterator[bytes]:
@@ -167,15 +192,6 @@ def _check_length(request: Request, limit: int) -> None:
     length = request.headers.get("content-length", "")
     if length.isdecimal() and int(length) > limit:
         raise TooLarge(f"a clip of this kind may have at most {limit} bytes")
-
-
-async def _read(body: AsyncIterator[bytes], limit: int) -> bytes:
-    data = bytearray()
-    async for chunk in body:
-        data += chunk
-        if len(data) > limit:
-            raise TooLarge(f"a clip of this kind may have at most {limit} bytes")
-    return bytes(data)
 
 
 def _json(body: bytes | str, status: int = 200) -> Response:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, TypeAdapter
 
 from inkling.models.bundle.schema import PoseInput
 from inkling.service.clips.jobs import VideoJob
 from inkling.service.clips.scoring import ScoredClip
 from inkling.service.protocol.codec import DecisionMessage, Event, Prediction
 from inkling.service.protocol.errors import ServiceError
+from inkling.service.protocol.track_id import TrackId
 from inkling.service.streams.early_decision import error_rates
 from inkling.service.streams.stats import BundleStats
 
@@ -86,7 +88,7 @@ class TimelineEntry(BaseModel):
 
     seq: int
     pts_s: float
-    track: int
+    track: TrackId
     label: str
     probabilities: list[float]
     epoch: int
@@ -122,6 +124,12 @@ class ClipStatus(BaseModel):
     result: ClipAnswer | None = None
 
 
+PIECE = 200
+"""Entries of a timeline that are written in one call."""
+_NO_TIMELINE = '"timeline":[]'
+_entries = TypeAdapter(list[TimelineEntry])
+
+
 def bundle_info(stats: BundleStats) -> BundleInfo:
     """What `/v1/bundles` says of one bundle."""
     spec = stats.spec
@@ -146,8 +154,13 @@ def bundle_info(stats: BundleStats) -> BundleInfo:
 
 
 def clip_answer(scored: ScoredClip) -> bytes:
-    """The body of `/v1/clips`."""
-    return _answer(scored).model_dump_json(exclude_none=True).encode()
+    """The body of `/v1/clips`, written piece by piece: an hour's in one call holds the interpreter for a second."""
+    begin, end = _answer(scored, ()).model_dump_json(exclude_none=True).split(_NO_TIMELINE, 1)
+    pieces: list[bytes] = []
+    for at in range(0, len(scored.predictions), PIECE):
+        entries = [_entry(prediction) for prediction in scored.predictions[at : at + PIECE]]
+        pieces.append(_entries.dump_json(entries, exclude_none=True)[1:-1])
+    return b"".join((begin.encode(), b'"timeline":[', b",".join(pieces), b"]", end.encode()))
 
 
 def clip_status(job: VideoJob, *, result: bool = True) -> ClipStatus:
@@ -164,7 +177,7 @@ def clip_status(job: VideoJob, *, result: bool = True) -> ClipStatus:
         duration_s=progress.duration_s,
         progress=1.0 if job.state == "done" else progress.share,
         error=None if error is None else error_answer(error),
-        result=_answer(job.timeline) if result and job.timeline is not None else None,
+        result=_answer(job.timeline, job.timeline.predictions) if result and job.timeline is not None else None,
     )
 
 
@@ -173,14 +186,14 @@ def error_answer(error: ServiceError) -> ErrorAnswer:
     return ErrorAnswer(code=error.code, message=str(error), retryable=error.retryable)
 
 
-def _answer(scored: ScoredClip) -> ClipAnswer:
+def _answer(scored: ScoredClip, predictions: Sequence[Prediction]) -> ClipAnswer:
     spec = scored.spec
     return ClipAnswer(
         bundle=spec.name,
         version=spec.version,
         labels=spec.labels,
         rate_hz=spec.rate_hz,
-        timeline=[_entry(prediction) for prediction in scored.predictions],
+        timeline=[_entry(prediction) for prediction in predictions],
         events=scored.events,
         decisions=scored.decisions,
         warnings=scored.warnings,

@@ -10,6 +10,9 @@ from fastapi.routing import APIRoute
 from pydantic import BaseModel
 from starlette.types import Message
 
+from inkling.service.access.middleware import IDENTITY
+from inkling.service.access.quotas import Quotas
+from inkling.service.access.roles import Identity
 from inkling.service.http.schemas import ErrorAnswer
 from inkling.service.protocol.errors import TooLarge
 from inkling.service.sources.definition import SourceDefinition
@@ -72,16 +75,19 @@ class SourceRow(BaseModel):
     kept: bool
 
 
-def source_router(sources: Callable[[], SourceManager]) -> APIRouter:
-    """The routes. sources: those of the running server."""
+def source_router(sources: Callable[[], SourceManager], quotas: Callable[[], Quotas]) -> APIRouter:
+    """The routes. sources, quotas: those of the running server."""
     routes = APIRouter(prefix="/v1/sources", tags=["sources"], responses=_ERRORS, route_class=_SmallBody)
 
     @routes.post("", status_code=201)
-    async def add(definition: Annotated[SourceDefinition, Body()], response: Response) -> SourceRow:
+    async def add(definition: Annotated[SourceDefinition, Body()], request: Request, response: Response) -> SourceRow:
         """Fetch a video and watch it with a bundle, until the source is removed. Its predictions: those of the stream
         of the same id."""
+        sender: Identity = request.scope[IDENTITY]
+        quotas().check_sources(sender.id)
         source = await sources().add(definition)
-        response.headers["location"] = f"/v1/sources/{source.id}"
+        quotas().add_source(sender.id, source.id)
+        response.headers["location"] = f"{request.scope['root_path']}/v1/sources/{source.id}"
         return _row(sources(), source)
 
     @routes.get("")
@@ -98,6 +104,7 @@ def source_router(sources: Callable[[], SourceManager]) -> APIRouter:
     async def remove(source_id: str) -> None:
         """Stop a source at once, whatever it is doing, and forget it."""
         await sources().remove(source_id)
+        quotas().remove_source(source_id)
 
     return routes
 
@@ -121,6 +128,6 @@ def _row(sources: SourceManager, source: Source) -> SourceRow:
         width=opened.width if opened else None,
         height=opened.height if opened else None,
         format=opened.format if opened else None,
-        warnings=source.warnings,
+        warnings=(*source.warnings, *source.time_warnings()),
         kept=sources.store.path is not None,
     )

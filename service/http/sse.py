@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Callable
 
 from fastapi import APIRouter
 from fastapi.responses import StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from inkling.service.bootstrap import Core
 from inkling.service.http.schemas import ErrorAnswer
@@ -40,9 +41,23 @@ def event_router(core: Callable[[], Core]) -> APIRouter:
         served = core()
         follower = served.hub.follow(stream, served.settings.sockets.outbox)
         headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
-        return StreamingResponse(events(follower), media_type="text/event-stream", headers=headers)
+        return _Events(follower, headers)
 
     return router
+
+
+class _Events(StreamingResponse):
+    """Gives the follower's place back however the answer ends, also when the client went before its first byte."""
+
+    def __init__(self, follower: Follower, headers: dict[str, str]) -> None:
+        super().__init__(events(follower), media_type="text/event-stream", headers=headers)
+        self._follower = follower
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._follower.close()
 
 
 async def events(follower: Follower, quiet_s: float = QUIET_S) -> AsyncIterator[str]:

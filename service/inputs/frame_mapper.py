@@ -6,7 +6,7 @@ decoder's thread. What is resized how is decided in `inkling.models.resize`, whe
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any
 
 import cv2
 import numpy as np
@@ -15,20 +15,16 @@ from numpy.typing import NDArray
 from inkling.models.bundle.schema import BundleSpec, FrameInput
 from inkling.models.errors import VideoError
 from inkling.models.resize import FitPolicy, fit_image
+from inkling.service.inputs.decode_cost import FREE, DecodeCost, decode_cost
+from inkling.service.inputs.image_decoder import decode_image
 from inkling.service.protocol.errors import BadImage, UnsupportedInput
-from inkling.service.protocol.image_binary import FILE, NV12, RGB, EncodedImage, ImageFrame, Pixels
+from inkling.service.protocol.image_binary import NV12, RGB, EncodedImage, ImageFrame, Pixels
 from inkling.service.protocol.messages import Start
 from inkling.service.protocol.pose_binary import about
 
 IncomingImage = EncodedImage | ImageFrame
 
-_COLOUR: Final = cv2.IMREAD_COLOR_RGB
-_REDUCED = {
-    # The flags for reduced colour are those for reduced grey and for BGR, which excludes RGB.
-    2: cv2.IMREAD_REDUCED_GRAYSCALE_2 | _COLOUR,
-    4: cv2.IMREAD_REDUCED_GRAYSCALE_4 | _COLOUR,
-    8: cv2.IMREAD_REDUCED_GRAYSCALE_8 | _COLOUR,
-}
+_JPEG = ("jpeg", "progressive jpeg")
 _MARGIN = 2
 """A JPEG is not reduced below so many times the input's size: what its decoder averages away differs from what
 `fit_image` does by a quarter of a grey level then, and by ten times that without a margin."""
@@ -37,17 +33,23 @@ _MARGIN = 2
 class FrameMapper:
     """Images as clients send them, onto one bundle's input. Shared by all streams of the bundle."""
 
-    __slots__ = ("_input", "_max_pixels")
+    __slots__ = ("_input", "_max_pixels", "_max_s")
 
-    def __init__(self, spec: BundleSpec, start: Start, max_pixels: int) -> None:
-        """Raises UnsupportedInput when the bundle takes no images, or `start` announces something else."""
+    def __init__(self, spec: BundleSpec, start: Start, max_pixels: int, max_s: float) -> None:
+        """max_s: seconds that decoding one image may be estimated to take.
+
+        Raises UnsupportedInput when the bundle takes no images, or `start` announces something else."""
         if not isinstance(spec.input, FrameInput) or start.input != "frame":
             raise UnsupportedInput(f"bundle {spec.name} takes input {spec.input.kind!r}, not {start.input!r}")
         self._input = spec.input
         self._max_pixels = max_pixels
+        self._max_s = max_s
 
     def accept(self, frame: IncomingImage) -> list[IncomingImage]:
-        """The rows of a frame: one, not decoded yet. Raises BadImage (with `seq`) when it has too many pixels."""
+        """The rows of a frame: one, not decoded yet.
+
+        Raises BadImage (with `seq`) when it has too many pixels, or decoding it would take too long.
+        """
         if isinstance(frame, EncodedImage):
             width, height = frame.width, frame.height
         elif isinstance(frame.image, np.ndarray):
@@ -57,7 +59,17 @@ class FrameMapper:
         if width * height > self._max_pixels:
             error = BadImage(f"{width} x {height} pixels are more than the {self._max_pixels} that are taken")
             raise about(frame.seq, error)
+        seconds = self.cost(frame).seconds
+        if seconds > self._max_s and isinstance(frame, EncodedImage) and frame.file is not None:
+            what = f"a {frame.file.coding} of {width} x {height} pixels takes about {seconds:.2f} s to decode"
+            error = BadImage(f"{what}, more than the {self._max_s:g} s that are given; send it smaller")
+            raise about(frame.seq, error)
         return [frame]
+
+    @staticmethod
+    def cost(frame: IncomingImage) -> DecodeCost:
+        """What decoding is estimated to take. Of the frames of a source nothing is known."""
+        return decode_cost(frame.file) if isinstance(frame, EncodedImage) and frame.file is not None else FREE
 
     def decode(self, frame: IncomingImage) -> Pixels:
         """uint8 (height, width, 3) of the bundle's input. Any thread. Raises BadImage, with `seq`."""
@@ -75,21 +87,24 @@ def fitted(frame: IncomingImage, height: int, width: int, fit: FitPolicy) -> Pix
     """The frame upright, as contiguous uint8 RGB (height, width, 3). Raises BadImage when it cannot be decoded."""
     if isinstance(frame, ImageFrame):
         image = frame.image if isinstance(frame.image, np.ndarray) else frame.image()
-    elif frame.format == FILE:
-        image = _read_file(frame, height, width, fit)
+    elif frame.file is not None:
+        factor = reduction(frame.height, frame.width, height, width, fit) if frame.file.coding in _JPEG else 1
+        image = decode_image(frame.data, frame.file, factor)
     elif frame.format == RGB:
         image = np.frombuffer(frame.data, np.uint8).reshape(frame.height, frame.width, 3)
     else:
         assert frame.format == NV12  # noqa: S101 -- no other was unpacked
         planes = np.frombuffer(frame.data, np.uint8).reshape(frame.height * 3 // 2, frame.width)
         image = _pixels(cv2.cvtColor(planes, cv2.COLOR_YUV2RGB_NV12))
-    if isinstance(frame, EncodedImage) and frame.orientation > 1:
-        image = upright(image, frame.orientation)
+    if isinstance(frame, EncodedImage):
+        image = upright(image, frame.orientation or (frame.file.orientation if frame.file else 0))
     return fit_image(image, height, width, fit)
 
 
 def upright(image: Pixels, orientation: int) -> Pixels:
-    """Undo an EXIF orientation, 1 to 8."""
+    """Undo an EXIF orientation, 1 to 8; 0: there is none."""
+    if orientation <= 1:
+        return image
     if orientation in (5, 6, 7, 8):
         image = image.transpose(1, 0, 2)
     if orientation in (3, 4, 7, 8):
@@ -107,21 +122,6 @@ def reduction(image_height: int, image_width: int, height: int, width: int, fit:
         pick(image_width / height, image_height / width),
     )
     return next((factor for factor in (8, 4, 2) if scale >= factor * _MARGIN), 1)
-
-
-def _read_file(frame: EncodedImage, height: int, width: int, fit: FitPolicy) -> Pixels:
-    flags = _COLOUR
-    if bytes(frame.data[:2]) == b"\xff\xd8":
-        flags = _REDUCED.get(reduction(frame.height, frame.width, height, width, fit), flags)
-    if frame.orientation:
-        flags |= cv2.IMREAD_IGNORE_ORIENTATION
-    try:
-        image = cv2.imdecode(np.frombuffer(frame.data, np.uint8), flags)
-    except cv2.error as error:
-        raise BadImage(f"the image cannot be decoded: {error.err}") from None
-    if image is None:
-        raise BadImage("the image cannot be decoded: it is broken, or of a kind that is not read here")
-    return _pixels(image)
 
 
 def _pixels(image: Any) -> Pixels:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from inkling.models.bundle.schema import BundleSpec, PoseInput
 from inkling.models.errors import SkeletonError
-from inkling.models.skeletons import get, mapping
+from inkling.models.skeletons import get, mapping, without_origin
 from inkling.service.protocol.errors import BadPose, UnsupportedInput
 from inkling.service.protocol.messages import Start
 from inkling.service.protocol.pose_binary import PackedPose
@@ -20,7 +20,7 @@ from inkling.service.protocol.pose_binary import PackedPose
 class PoseMapper:
     """Poses as one client sends them, onto one bundle's skeleton. Shared by streams of the same kind."""
 
-    __slots__ = ("_joints", "_mapping", "_numbers", "_source")
+    __slots__ = ("_joints", "_mapping", "_numbers", "source")
 
     def __init__(self, spec: BundleSpec, start: Start) -> None:
         """Raises UnsupportedInput when the bundle takes no poses, or none of `start.skeleton`."""
@@ -32,7 +32,8 @@ class PoseMapper:
             self._mapping = mapping(source, target)
         except SkeletonError as error:
             raise UnsupportedInput(str(error)) from None
-        self._source = source.name
+        self.source = source
+        """The skeleton of what is sent."""
         self._joints = len(source.joints)
         self._numbers = source.dimensions + 1
 
@@ -44,7 +45,7 @@ class PoseMapper:
         keypoints = frame.keypoints
         people, joints, numbers = keypoints.shape
         if people and joints != self._joints:
-            raise self._refuse(frame, f"{self._source} has {self._joints} joints, {joints} were sent")
+            raise self._refuse(frame, f"{self.source.name} has {self._joints} joints, {joints} were sent")
         if numbers == self._numbers:
             return keypoints
         if numbers == self._numbers - 1:
@@ -52,11 +53,11 @@ class PoseMapper:
         if np.isnan(keypoints).all():  # nobody in the frame, or nulls only
             return np.full((people, self._joints, self._numbers), np.nan, np.float32)
         wanted = f"{self._numbers - 1} coordinates and a confidence"
-        raise self._refuse(frame, f"a joint of {self._source} is {wanted}, {numbers} numbers were sent")
+        raise self._refuse(frame, f"a joint of {self.source.name} is {wanted}, {numbers} numbers were sent")
 
     def prepare(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
         """Accepted rows (B, J, D + 1) -> the step's input (B, J', D + 1): missing joints zero, confidence at most 1."""
-        poses = self._mapping.apply(batch)
+        poses = self._mapping.apply(without_origin(batch, self._mapping.source))
         np.minimum(poses[..., -1], 1, out=poses[..., -1])
         return poses
 

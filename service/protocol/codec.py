@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
-import numpy as np
 from pydantic import TypeAdapter, ValidationError
+from pydantic_core import from_json
 
 from inkling.models.problems import first_problem
 from inkling.service.protocol import image_binary, pose_binary, prediction_format
 from inkling.service.protocol.binary_header import IMAGES, kind_of
-from inkling.service.protocol.errors import BadMessage, BadPose, ServiceError
+from inkling.service.protocol.errors import BadMessage, ServiceError, TooLarge
 from inkling.service.protocol.image_binary import EncodedImage, unpack_image
 from inkling.service.protocol.messages import (
     Credit,
@@ -22,7 +22,6 @@ from inkling.service.protocol.messages import (
     Flush,
     Flushed,
     Incoming,
-    Keypoint,
     Message,
     Outgoing,
     Person,
@@ -32,9 +31,11 @@ from inkling.service.protocol.messages import (
     Reset,
     Start,
     Summary,
+    Token,
 )
-from inkling.service.protocol.pose_binary import MAX_NUMBERS, PackedPose, about, checked_pose, pack_pose, unpack_pose
+from inkling.service.protocol.pose_binary import PackedPose, pack_pose, unpack_pose
 from inkling.service.protocol.pose_json import read_pose
+from inkling.service.protocol.pose_message import MAX_FIELDS, read_pose_in_full
 
 __all__ = [
     "Credit",
@@ -46,7 +47,6 @@ __all__ = [
     "Flush",
     "Flushed",
     "Incoming",
-    "Keypoint",
     "Message",
     "Outgoing",
     "PackedPose",
@@ -57,6 +57,7 @@ __all__ = [
     "Reset",
     "Start",
     "Summary",
+    "Token",
     "decode",
     "decode_reply",
     "encode",
@@ -68,24 +69,37 @@ __all__ = [
 _incoming: TypeAdapter[Incoming] = TypeAdapter(Incoming)
 _outgoing: TypeAdapter[Outgoing] = TypeAdapter(Outgoing)
 
+MAX_TEXT = 128 * 1024
+"""Characters of a text message, unless the server's settings say otherwise: 32 people of 33 joints take 60 KB. More
+than that is for packed poses, which cost a hundredth to read."""
 
-def decode(data: str | bytes) -> Start | PackedPose | EncodedImage | Reset | Flush | End:
+
+def decode(
+    data: str | bytes, max_text: int = MAX_TEXT
+) -> Start | PackedPose | EncodedImage | Reset | Flush | End | Token:
     """One message of a client: JSON from text, packed poses and images (not decoded) from bytes.
 
-    Raises BadMessage; or BadPose, BadImage and BadTime, which refuse one frame (`seq` says which) and leave the stream
-    open.
+    Raises BadMessage, and TooLarge for a text of more than `max_text` characters; or BadPose, BadImage, BadTime and
+    TooManyPeople, which refuse one frame (`seq` says which) and leave the stream open.
     """
     if isinstance(data, bytes):
         return unpack_image(data) if kind_of(data) == IMAGES else unpack_pose(data)
-    if (frame := read_pose(data)) is not None:
-        return frame
+    if len(data) > max_text:
+        raise TooLarge(f"a text message has at most {max_text} characters, not {len(data)}; packed poses take less")
     try:
-        message = _incoming.validate_json(data)
+        message = from_json(data)
+    except (TypeError, ValueError) as error:  # TypeError: half a surrogate pair
+        raise BadMessage(f"not JSON: {error}") from None
+    if (frame := read_pose(message)) is not None:
+        return frame
+    if type(message) is not dict or len(message) > MAX_FIELDS:
+        raise BadMessage(f"a message is a JSON object with a type and at most {MAX_FIELDS} fields")
+    if message.get("type") == "pose":
+        return read_pose_in_full(message)
+    try:
+        return cast("Start | Reset | Flush | End | Token", _incoming.validate_python(message))
     except ValidationError as error:
         raise BadMessage(first_problem(error)) from None
-    except RecursionError:
-        raise BadMessage("the message is nested too deeply") from None
-    return _to_arrays(message) if isinstance(message, Pose) else message
 
 
 def encode(message: Message) -> str:
@@ -127,34 +141,3 @@ def schema() -> dict[str, Any]:
         },
         "close": {"1000": "after summary", "1001": "the client went away"},
     }
-
-
-def _to_arrays(pose: Pose) -> PackedPose:
-    tracks = [person.track for person in pose.people]
-    rows = [person.keypoints for person in pose.people]
-    try:
-        keypoints = np.array(rows, np.float64)
-    except (TypeError, ValueError):  # a null among the joints, or unequal lengths
-        return _with_missing(pose, tracks, rows)
-    if keypoints.ndim != 3:
-        if any(rows):  # nulls only
-            return _with_missing(pose, tracks, rows)
-        keypoints = np.zeros((len(rows), 0, 0))
-    return checked_pose(pose.seq, pose.pts_s, tracks, keypoints)
-
-
-def _with_missing(pose: Pose, tracks: list[int], rows: list[list[Keypoint]]) -> PackedPose:
-    """A frame with nulls: as arrays, with NaN where a joint is missing. Raises BadPose for unequal lengths."""
-    joints = {len(row) for row in rows}
-    if len(joints) > 1:
-        raise about(pose.seq, BadPose(f"people of one frame must have equally many joints, not {sorted(joints)}"))
-    numbers = {len(joint) for row in rows for joint in row if joint is not None}
-    if len(numbers) > 1:
-        raise about(pose.seq, BadPose(f"joints of one frame must have equally many numbers, not {sorted(numbers)}"))
-    if max(numbers, default=0) > MAX_NUMBERS:  # each null would take as many
-        raise about(pose.seq, BadPose(f"a joint is at most {MAX_NUMBERS} numbers, not {max(numbers)}"))
-    nothing = (0.0,) * (numbers.pop() if numbers else 1)  # nulls only: how many numbers a joint has does not matter
-    filled = np.array([[nothing if joint is None else joint for joint in row] for row in rows], np.float64)
-    frame = checked_pose(pose.seq, pose.pts_s, tracks, filled)
-    frame.keypoints[[[joint is None for joint in row] for row in rows]] = np.nan
-    return frame

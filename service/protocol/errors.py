@@ -36,8 +36,14 @@ class BadPose(ServiceError):
     code, close, http, retryable = "bad_pose", None, 422, False
 
 
+class DoubtfulPose(ServiceError):
+    """Nothing was refused, but the poses look as if they were not what they should be; said once, without a `seq`."""
+
+    code, close, http, retryable = "doubtful_pose", None, 422, False
+
+
 class BadTime(ServiceError):
-    """`pts_s` is negative or not finite."""
+    """`pts_s` is negative or not finite. Without `seq`: nothing was refused, but the stream's times cannot be right."""
 
     code, close, http, retryable = "bad_time", None, 422, False
 
@@ -115,14 +121,20 @@ class Draining(ServiceError):
     code, close, http, retryable = "draining", 1012, 503, True
 
 
+class Flood(ServiceError):
+    """More pings, empty messages or small fragments in a short time than the server takes from one connection."""
+
+    code, close, http, retryable = "flood", 4429, 429, False
+
+
 class SlowReader(ServiceError):
-    """The client does not read its predictions as fast as it asks for them."""
+    """The client does not read its predictions as fast as it asks for them, or stopped reading."""
 
     code, close, http, retryable = "slow_reader", 4408, 408, True
 
 
 class IdleTimeout(ServiceError):
-    """No message for longer than the server's limit."""
+    """No message for longer than the server's limit, of which pings are none, or no start soon after connecting."""
 
     code, close, http, retryable = "idle_timeout", 4410, 408, True
 
@@ -137,6 +149,12 @@ class Cancelled(ServiceError):
     """Somebody cancelled the clip while it was being scored."""
 
     code, close, http, retryable = "cancelled", 4409, 409, False
+
+
+class NoStorage(ServiceError):
+    """The server's directory for videos (setting `clip_dir`) cannot be written to: it is full, read-only or gone."""
+
+    code, close, http, retryable = "no_storage", 1013, 507, True
 
 
 class UnknownClip(ServiceError):
@@ -174,6 +192,31 @@ class UnknownSource(ServiceError):
     """No source of that id."""
 
     code, close, http, retryable = "unknown_source", None, 404, False
+
+
+# -- who may do what ------------------------------------------------------------------------------------------------
+class Unauthorized(ServiceError):
+    """No token came with the request, or one that is not valid."""
+
+    code, close, http, retryable = "unauthorized", 4401, 401, False
+
+
+class Forbidden(ServiceError):
+    """The token's role does not allow this, or the request's host or page may not use the server."""
+
+    code, close, http, retryable = "forbidden", 4403, 403, False
+
+
+class TooManyTries(ServiceError):
+    """Too many wrong tokens came from this address; it is heard again after a while."""
+
+    code, close, http, retryable = "too_many_tries", 4429, 429, True
+
+
+class OverQuota(ServiceError):
+    """As many streams, sources or bytes a second as this token is granted."""
+
+    code, close, http, retryable = "over_quota", 4430, 429, True
 
 
 class Internal(ServiceError):

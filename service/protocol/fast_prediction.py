@@ -62,9 +62,10 @@ class JsonPredictions:
             classes = top(probabilities, self._top_k)
             probabilities = [probabilities[k] for k in classes]
             more = f',"classes":[{",".join(map(str, classes))}]'
+        track = value.track if type(value.track) is int else to_json(value.track).decode()
         why = "" if value.reset is None else f',"reset":"{value.reset}"'
         return (
-            f'{{"type":"prediction","seq":{value.seq},"pts_s":{_number(value.pts_s)},"track":{value.track},'
+            f'{{"type":"prediction","seq":{value.seq},"pts_s":{_number(value.pts_s)},"track":{track},'
             f'"label":{self._labels[value.best]},"probabilities":{to_json(probabilities).decode()}{more},'
             f'"epoch":{value.epoch}{why},"skipped":{value.skipped},"dropped":{value.dropped},'
             f'"backlog":{value.backlog}}}'

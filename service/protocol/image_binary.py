@@ -31,7 +31,8 @@ from numpy.typing import NDArray
 
 from inkling.service.protocol.binary_header import IMAGES, MAX_SEQ, Header
 from inkling.service.protocol.errors import BadImage, BadMessage, BadTime
-from inkling.service.protocol.image_size import file_size
+from inkling.service.protocol.image_facts import ImageFile
+from inkling.service.protocol.image_file import image_file
 from inkling.service.protocol.pose_binary import about
 
 FILE, RGB, NV12 = 0, 1, 2
@@ -58,7 +59,10 @@ class ImageFrame:
 
 @dataclass(slots=True)
 class EncodedImage:
-    """A frame as it came over the wire, not decoded. width, height: as stored, before `orientation` is applied."""
+    """A frame as it came over the wire, not decoded. width, height: as stored, before `orientation` is applied.
+
+    file: what the structure of a file says; None for raw pixels.
+    """
 
     tracks: ClassVar[Sequence[int]] = (0,)
 
@@ -69,6 +73,7 @@ class EncodedImage:
     height: int
     orientation: int
     data: memoryview
+    file: ImageFile | None = None
 
 
 def pack_image(
@@ -98,7 +103,7 @@ def pack_image(
 
 
 def unpack_image(data: bytes) -> EncodedImage:
-    """The frame in a binary message of kind 2; of a file only the header is read.
+    """The frame in a binary message of kind 2; of a file the structure is read, no pixel.
 
     Raises BadMessage (no such layout), BadImage (no image, or not as long as it says) and BadTime, with the `seq`.
     """
@@ -108,9 +113,11 @@ def unpack_image(data: bytes) -> EncodedImage:
     if not (math.isnan(pts_s) or 0 <= pts_s < math.inf):
         raise about(seq, BadTime(f"pts_s must be seconds, 0 or later, not {pts_s}"))
     body = memoryview(data)[HEADER.size :]
+    file = None
     if form == FILE:
         try:
-            width, height = file_size(data, HEADER.size)
+            file = image_file(data, HEADER.size)
+            width, height = file.width, file.height
         except BadImage as error:
             raise about(seq, error) from None
     elif not width or not height or (form == NV12 and (width % 2 or height % 2)):
@@ -118,7 +125,7 @@ def unpack_image(data: bytes) -> EncodedImage:
     elif len(body) != _raw_bytes(form, width, height):
         wanted = _raw_bytes(form, width, height)
         raise about(seq, BadImage(f"{width} x {height} pixels take {wanted} bytes, not {len(body)}"))
-    return EncodedImage(seq, None if math.isnan(pts_s) else pts_s, form, width, height, orientation, body)
+    return EncodedImage(seq, None if math.isnan(pts_s) else pts_s, form, width, height, orientation, body, file)
 
 
 def _raw_bytes(form: int, width: int, height: int) -> int:

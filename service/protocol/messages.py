@@ -9,9 +9,13 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from inkling.service.protocol.track_id import MAX_TRACK, MAX_TRACK_TEXT, UNTRACKED, TrackId
+
 Seq = Annotated[int, Field(ge=0, lt=2**53)]
-Track = Annotated[int, Field(ge=0, lt=2**31)]
-Keypoint = tuple[float, ...] | None
+Track = (
+    Annotated[int, Field(ge=UNTRACKED, lt=MAX_TRACK)] | Annotated[str, Field(min_length=1, max_length=MAX_TRACK_TEXT)]
+)
+Keypoint = Annotated[tuple[float, ...], Field(fail_fast=True)] | None
 """(x, y, confidence) or (x, y, z, confidence), or without confidence (taken as 1); null or confidence 0: missing."""
 
 
@@ -29,7 +33,7 @@ class Start(Message):
 
     version: the newest loaded one by default. policy: what a full inbox means. error_rate: how many of the
     `decision` messages may be wrong, one of the rates that `/v1/bundles` lists; without it there are none.
-    width, height: of the picture in pixels; reserved, not read yet: keypoints are pixels, whatever they say.
+    width, height: of the picture in pixels; only needed where keypoints are shares of it, from 0 to 1.
     resume: reserved; a stream cannot be resumed yet, so anything but null is refused.
     """
 
@@ -54,8 +58,10 @@ class Start(Message):
 
 
 class Person(Message):
-    track: Track
-    keypoints: list[Keypoint]
+    """track: a number or a text; -1, null or nothing for a person who is not tracked, one in a frame."""
+
+    track: Track | None = None
+    keypoints: Annotated[list[Keypoint], Field(fail_fast=True)]
 
 
 class Pose(Message):
@@ -64,7 +70,7 @@ class Pose(Message):
     type: Literal["pose"] = "pose"
     seq: Seq
     pts_s: float | None = None
-    people: list[Person]
+    people: Annotated[list[Person], Field(fail_fast=True)]
 
 
 class Reset(Message):
@@ -87,7 +93,17 @@ class End(Message):
     type: Literal["end"] = "end"
 
 
-Incoming = Annotated[Start | Pose | Reset | Flush | End, Field(discriminator="type")]
+class Token(Message):
+    """Who sends: before `start`, where the server asks and the handshake could not say, as in a browser.
+
+    token: its text, as `inkling tokens create` printed it.
+    """
+
+    type: Literal["token"] = "token"
+    token: str = Field(max_length=200, repr=False)
+
+
+Incoming = Annotated[Start | Pose | Reset | Flush | End | Token, Field(discriminator="type")]
 
 
 # -- from the server ----------------------------------------------------------------------------------------------
@@ -119,7 +135,7 @@ class Prediction(Message):
     type: Literal["prediction"] = "prediction"
     seq: int
     pts_s: float
-    track: int
+    track: TrackId
     label: str
     probabilities: list[float]
     classes: list[int] | None = None
@@ -145,7 +161,7 @@ class Event(Message):
     type: Literal["event"] = "event"
     seq: int
     pts_s: float
-    track: int
+    track: TrackId
     label: str
     phase: Literal["begin", "end"]
     probability: float
@@ -161,7 +177,7 @@ class DecisionMessage(Message):
     type: Literal["decision"] = "decision"
     seq: int
     pts_s: float
-    track: int
+    track: TrackId
     label: str
     probability: float
     elapsed_s: float

@@ -9,7 +9,7 @@ Packed results are binary messages, little-endian, less than half of their JSON;
          6     2  how many probabilities follow, u16
          8     8  seq, u64
         16     8  pts_s, f64
-        24     4  track, u32
+        24     4  track, u32; 2**32 - 1: not tracked
         28     4  epoch, u32
         32     8  skipped, u64
         40     8  dropped, u64
@@ -20,7 +20,8 @@ Packed results are binary messages, little-endian, less than half of their JSON;
         56        probabilities, each f32; in the order of `ready.labels` unless flags say otherwise
                   then, with flag 1, as many indices of labels, each u16
 
-The fields mean what they mean in JSON. Rounded to 6 decimals, the probabilities are those of JSON.
+The fields mean what they mean in JSON. Rounded to 6 decimals, the probabilities are those of JSON. A person whose
+track is a text or a larger number gets JSON all the same.
 """
 
 from __future__ import annotations
@@ -32,7 +33,9 @@ from inkling.service.protocol.binary_header import PREDICTION, Header
 from inkling.service.protocol.errors import BadMessage
 from inkling.service.protocol.fast_prediction import JsonPredictions, unchecked_prediction
 from inkling.service.protocol.messages import RESETS, Prediction, Start
+from inkling.service.protocol.pose_binary import NOT_TRACKED
 from inkling.service.protocol.prediction_value import PredictionValue, top
+from inkling.service.protocol.track_id import UNTRACKED
 
 TOP = 1
 HEADER = Header(PREDICTION, "IIQQIHBB")
@@ -60,15 +63,16 @@ class PredictionMessages:
 
 
 class PackedPredictions:
-    """Results as packed bytes."""
+    """Results as packed bytes; as JSON where the track does not fit."""
 
-    __slots__ = ("_floats", "_top_k")
+    __slots__ = ("_floats", "_json", "_top_k")
 
     def __init__(self, labels: Sequence[str], top_k: int | None) -> None:
         self._top_k = top_k if top_k is not None and top_k < len(labels) else None
         self._floats = struct.Struct(f"<{len(labels)}f")
+        self._json = JsonPredictions(labels, top_k)
 
-    def __call__(self, value: PredictionValue) -> bytes:
+    def __call__(self, value: PredictionValue) -> str | bytes:
         probabilities, row = value.probabilities, value.row
         count, flags = len(probabilities), 0
         if self._top_k is not None:
@@ -77,13 +81,21 @@ class PackedPredictions:
             row = struct.pack(f"<{count}f{count}H", *(probabilities[k] for k in classes), *classes)
         elif not row:
             row = self._floats.pack(*probabilities)
-        return (
-            HEADER.pack(
+        if value.track == NOT_TRACKED:
+            return self._json(value)
+        try:
+            header = HEADER.pack(
                 count, value.seq, value.pts_s, value.track, value.epoch, value.skipped, value.dropped, value.backlog,
                 value.best, _RESET[value.reset], flags,
-            )
-            + row
-        )  # fmt: skip
+            )  # fmt: skip
+        except struct.error:  # a track that does not fit
+            if value.track != UNTRACKED:
+                return self._json(value)
+            header = HEADER.pack(
+                count, value.seq, value.pts_s, NOT_TRACKED, value.epoch, value.skipped, value.dropped, value.backlog,
+                value.best, _RESET[value.reset], flags,
+            )  # fmt: skip
+        return header + row
 
 
 def wire_format(labels: Sequence[str], start: Start) -> Callable[[PredictionValue], str | bytes]:
@@ -103,6 +115,16 @@ def unpack_prediction(data: bytes, labels: Sequence[str]) -> Prediction:
     classes = list(struct.unpack_from(f"<{count}H", data, HEADER.size + 4 * count)) if flags else None
     shown = [round(number, DECIMALS) for number in numbers]
     value = PredictionValue(
-        seq, pts_s, track, best, shown, data[HEADER.size :], epoch, _REASON[reset], skipped, dropped, backlog
+        seq,
+        pts_s,
+        UNTRACKED if track == NOT_TRACKED else track,
+        best,
+        shown,
+        data[HEADER.size :],
+        epoch,
+        _REASON[reset],
+        skipped,
+        dropped,
+        backlog,
     )
     return unchecked_prediction(value, labels[best], shown, classes)

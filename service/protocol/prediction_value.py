@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from heapq import nlargest
 
+from inkling.service.protocol.track_id import TrackId
+
 
 class PredictionValue:
     """What `messages.Prediction` says, as numbers: made once a result, then written in whichever form is wanted.
@@ -20,7 +22,7 @@ class PredictionValue:
         self,
         seq: int,
         pts_s: float,
-        track: int,
+        track: TrackId,
         best: int,
         probabilities: list[float],
         row: bytes,

@@ -25,6 +25,11 @@ class SourceMetrics(Collector):
         for cause, count in tally.lost.items():
             lost.add_metric([cause], count)
         yield states
+        yield GaugeMetricFamily(
+            "inkling_sources_timed_by_arrival",
+            "Sources whose clock stands still or runs at a wrong rate.",
+            self._sources.timed_by_arrival(),
+        )
         yield lost
         yield CounterMetricFamily("inkling_source_connects", "Connections to sources begun.", tally.connects)
         yield CounterMetricFamily("inkling_source_frames", "Frames fetched from sources.", tally.frames)

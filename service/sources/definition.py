@@ -14,8 +14,9 @@ class SourceDefinition(BaseModel):
     """A video that the server fetches itself, and the bundle that watches it.
 
     url: rtsp(s)://, http(s):// (MJPEG, HLS or a file), file: or device:, with credentials where they are needed.
-    transport: of RTSP. pace, loop: of files; `fast` plays as fast as the model goes and drops nothing. top_k and
-    error_rate: as in a stream's `start`.
+    transport: of RTSP. pace, loop: of files; `fast` plays as fast as the model goes and drops nothing. fps: of files
+    without times (raw .h264, .mjpeg), or with wrong ones. aspect: width by height of a pixel, where a recorder does not
+    say it (704 x 576 for 4:3: 1.09). top_k and error_rate: as in a stream's `start`.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -27,6 +28,8 @@ class SourceDefinition(BaseModel):
     transport: Literal["tcp", "udp"] = "tcp"
     pace: Literal["real", "fast"] = "real"
     loop: bool = False
+    fps: Annotated[float, Field(ge=1, le=1000)] | None = None
+    aspect: Annotated[float, Field(ge=0.25, le=4)] | None = None
     top_k: Annotated[int, Field(gt=0)] | None = None
     error_rate: Annotated[float, Field(gt=0, lt=1)] | None = None
 
@@ -35,6 +38,6 @@ class SourceDefinition(BaseModel):
         address = Address.parse(self.url)
         if self.transport != "tcp" and address.scheme not in ("rtsp", "rtsps"):
             raise BadSource("transport is for RTSP sources only")
-        if address.scheme != "file" and (self.loop or self.pace != "real"):
-            raise BadSource("loop and pace are for file sources only")
+        if address.scheme != "file" and (self.loop or self.pace != "real" or self.fps is not None):
+            raise BadSource("loop, pace and fps are for file sources only")
         return address

@@ -14,8 +14,8 @@ from inkling.service.sources.policy import SourcePolicy
 class FetchRequest(BaseModel):
     """One connection. height, width, fit: of the bundle's input, to which frames are brought at once.
 
-    open_s, read_s: seconds to an answer, and between two; max_pixels: of a frame as it comes. policy: what the address
-    must hold to.
+    fps, aspect: as in the source's definition. open_s, read_s: seconds to an answer, and between two; max_pixels: of a
+    frame as it comes. policy: what the address must hold to.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -27,6 +27,8 @@ class FetchRequest(BaseModel):
     transport: Literal["tcp", "udp"] = "tcp"
     pace: Literal["real", "fast"] = "real"
     loop: bool = False
+    fps: float | None = None
+    aspect: float | None = None
     open_s: float
     read_s: float
     max_pixels: int

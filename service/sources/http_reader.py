@@ -14,6 +14,7 @@ from urllib.parse import urljoin
 import certifi
 import httpx
 
+from inkling.models.transport_stream import LossFinder
 from inkling.service.protocol.errors import ServiceError
 from inkling.service.sources.address import PORTS, Address
 from inkling.service.sources.failure import Failure
@@ -35,29 +36,83 @@ _STATUS = {
 
 
 class ResponseBody:
-    """A response's body as ffmpeg reads it: forward only. name: its URL, against which ffmpeg resolves others."""
+    """A response's body as ffmpeg reads it, forward only. name: its URL, against which ffmpeg resolves others.
+
+    losses: looks at the bytes as they are read, where they are a transport stream. length: of the whole, None: not
+    said. ranged: whether the server gives parts of it.
+    """
 
     def __init__(self, response: httpx.Response, name: str) -> None:
         self.name = name
         self.type = response.headers.get("content-type", "").partition(";")[0].strip().lower()
+        length = response.headers.get("content-length", "")
+        self.length = int(length) if length.isdecimal() else None
+        self.ranged = response.headers.get("accept-ranges", "").strip().lower() == "bytes"
+        self.losses: LossFinder | None = None
+        self._take(response, 0)
+
+    def _take(self, response: httpx.Response, place: int) -> None:
         self._response = response
         self._chunks: Iterator[bytes] = response.iter_raw()
         self._rest = b""
+        self._place = place
 
     def read(self, size: int) -> bytes:
         """At least one byte and at most `size` of them; none at the end. Raises Failure."""
-        while not self._rest:
+        data = self.peek(1)[:size]
+        self._rest = self._rest[len(data) :]
+        if self.losses is not None:
+            self.losses.feed(data, self._place)
+        self._place += len(data)
+        return data
+
+    def peek(self, least: int) -> bytes:
+        """What is read next: at least so many bytes, unless it ends before. Raises Failure."""
+        while len(self._rest) < least:
             try:
-                self._rest = next(self._chunks)
+                self._rest += next(self._chunks)
             except StopIteration:
-                return b""
+                break
             except httpx.HTTPError as error:
                 raise failure(error) from None
-        data, self._rest = self._rest[:size], self._rest[size:]
-        return data
+        return self._rest
 
     def close(self) -> None:
         self._response.close()
+
+
+class SeekableBody(ResponseBody):
+    """A body that can be read from anywhere: another part is asked for where ffmpeg jumps to.
+
+    An MP4 has its index at the end, unless somebody moved it.
+    """
+
+    def __init__(self, body: ResponseBody, length: int, ask: Callable[[int], httpx.Response]) -> None:
+        """body: just opened, and peeked into at most. ask: GET from that byte on. Raises Failure."""
+        self.name, self.type, self.length, self.ranged, self.losses = body.name, body.type, length, True, None
+        self._ask = ask
+        self._size = length
+        self._response, self._chunks, self._rest, self._place = body._response, body._chunks, body._rest, 0
+
+    def read(self, size: int) -> bytes:
+        return super().read(size) if self._place < self._size else b""
+
+    def tell(self) -> int:
+        """The next byte's place."""
+        return self._place
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        """Read on from another place. Raises Failure."""
+        place = max(offset + {0: 0, 1: self._place, 2: self._size}[whence], 0)
+        if self._place <= place <= self._place + len(self._rest):
+            self._rest = self._rest[place - self._place :]
+            self._place = place
+        elif place < self._size:
+            self._response.close()
+            self._take(self._ask(place), place)
+        else:
+            self._rest, self._place = b"", place
+        return place
 
 
 class SourceClient:
@@ -77,14 +132,38 @@ class SourceClient:
 
     def open(self, url: str) -> ResponseBody:
         """GET. Raises Failure."""
+        return self._opened(url)[0]
+
+    def open_file(self, url: str) -> ResponseBody:
+        """GET what may be a file: a body that can be read from anywhere, where the server gives parts. Raises Failure.
+
+        Each part is asked for at the address where the whole was found, which is looked up and checked anew.
+        """
+        body, address = self._opened(url)
+        if not body.ranged or body.length is None:
+            return body
+
+        def ask(place: int) -> httpx.Response:
+            response = self._get(address, {"range": f"bytes={place}-"})
+            if response.status_code != 206:
+                response.close()
+                raise Failure(Cause.CLOSED, "the server does not give the part of the file that was asked for")
+            return response
+
+        return SeekableBody(body, body.length, ask)
+
+    def _opened(self, url: str) -> tuple[ResponseBody, Address]:
         for _ in range(MAX_REDIRECTS + 1):
             address = self._parse(url)
             response = self._get(address)
             where = response.headers.get("location")
             if not (response.is_redirect and where):
-                return self._checked(response, address)
+                return self._checked(response, address), address
             response.close()
-            url = urljoin(address.at(address.host, credentials=False), where)
+            try:
+                url = urljoin(address.at(address.host, credentials=False), where)
+            except ValueError:  # its text would repeat the address
+                raise Failure(Cause.REFUSED, "it leads to an address that is none") from None
         raise Failure(Cause.UNREADABLE, f"more than {MAX_REDIRECTS} redirects")
 
     def close(self) -> None:
@@ -94,13 +173,13 @@ class SourceClient:
         try:
             address = self._root if url == self._root.url else Address.parse(url)
             if address.scheme not in ("http", "https"):
-                raise Failure(Cause.REFUSED, "it leads from HTTP to another protocol")
+                raise Failure(Cause.REFUSED, f"it leads from HTTP to {address.scheme}:")
             self._policy.admit(address)
         except ServiceError as error:
             raise Failure(Cause.REFUSED, str(error)) from None
         return address
 
-    def _get(self, address: Address) -> httpx.Response:
+    def _get(self, address: Address, headers: dict[str, str] | None = None) -> httpx.Response:
         port = address.port or PORTS[address.scheme]
         try:
             ip = self._policy.choose(address.host, self._resolve(address.host, port))
@@ -109,7 +188,7 @@ class SourceClient:
         request = self._client.build_request(
             "GET",
             address.at(ip, credentials=False),
-            headers={"host": address.host_header},
+            headers={"host": address.host_header} | (headers or {}),
             extensions={"sni_hostname": address.host},
         )
         try:
@@ -117,7 +196,8 @@ class SourceClient:
             if response.status_code == 401 and (auth := self._auth(address, response)):
                 response.close()
                 response = self._client.send(request, stream=True, auth=auth)
-        except httpx.HTTPError as error:
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            # httpx looks at a redirect's address at once, and cannot read every one of them.
             raise failure(error) from None
         return response
 
@@ -152,9 +232,11 @@ def _context(policy: SourcePolicy) -> ssl.SSLContext:
     return context
 
 
-def failure(error: httpx.HTTPError) -> Failure:
+def failure(error: httpx.HTTPError | httpx.InvalidURL) -> Failure:
     """Why a connection failed, in words that hold no URL."""
     match error:
+        case httpx.InvalidURL() | httpx.UnsupportedProtocol():
+            return Failure(Cause.REFUSED, "it leads to an address that is none of HTTP")
         case httpx.TimeoutException():
             return Failure(Cause.TIMEOUT, "no answer in time")
         case httpx.ConnectError() if "CERTIFICATE" in str(error):

@@ -92,13 +92,15 @@ class SourceLifecycle:
     """
 
     __slots__ = (
-        "_last_s", "_live_s", "_local", "_timing", "cause", "deadline_s", "failures", "message", "since_s",
+        "_last_s", "_live_s", "_local", "_loops", "_timing", "cause", "deadline_s", "failures", "message", "since_s",
         "state",
     )  # fmt: skip
 
-    def __init__(self, timing: SourceTiming, now_s: float, *, local: bool = False) -> None:
-        """local: a file, for which some causes are hopeless that may pass elsewhere. Due to connect at once."""
+    def __init__(self, timing: SourceTiming, now_s: float, *, local: bool = False, loops: bool = False) -> None:
+        """local: a file, for which some causes are hopeless that may pass elsewhere. loops: played for ever, so that a
+        process that dies once it was live (of memory, of a signal) is no reason to stop. Due to connect at once."""
         self._timing = timing
+        self._loops = loops
         self._local = local
         self.state = SourceState.RETRYING
         self.cause: Cause | None = None
@@ -161,7 +163,8 @@ class SourceLifecycle:
     def lost(self, cause: Cause, message: str, now_s: float, chance: float = 1.0) -> None:
         """The connection ended, or could not be had. chance: of [0, 1), spreads the tries of many sources."""
         self._from(*ACTIVE)
-        if cause in (HOPELESS_HERE if self._local else HOPELESS):
+        again = cause is Cause.CRASHED and self._loops and self._live_s is not None
+        if not again and cause in (HOPELESS_HERE if self._local else HOPELESS):
             self.fail(cause, message, now_s)
             return
         timing = self._timing

@@ -12,19 +12,22 @@ import certifi
 from av.container import InputContainer
 from av.stream import Discard
 
-from inkling.models.video import CONTAINERS
+from inkling.models.clean_decoding import STRICT, CleanDecoder
+from inkling.models.transport_stream import LossFinder, stride_of
+from inkling.models.video import CONTAINERS, MANY_ERRORS
 from inkling.service.protocol.errors import ServiceError
 from inkling.service.sources.address import PORTS, Address
 from inkling.service.sources.failure import Failure, from_av, resolve
 from inkling.service.sources.fetch_request import FetchRequest
 from inkling.service.sources.http_reader import ResponseBody, SourceClient
 from inkling.service.sources.lifecycle import Cause
+from inkling.service.sources.whole_pictures import WholePictures
 
 _HLS_TYPES = ("application/vnd.apple.mpegurl", "application/x-mpegurl", "audio/mpegurl", "audio/x-mpegurl")
 _CLOCKLESS = ("mpjpeg", "mjpeg")
 """Formats whose times ffmpeg makes up from a frame rate: arrival is better."""
-_MANY_ERRORS = 100
-"""Packets in a row that cannot be decoded before the connection is given up."""
+_HEAD = 188 * 8
+"""Bytes in which a transport stream shows; a camera that sends less at once is none."""
 
 
 @dataclass(slots=True)
@@ -33,6 +36,7 @@ class LiveInput:
 
     container: InputContainer
     stream: Any
+    decoder: CleanDecoder
     max_pixels: int
     paced: bool
     web: SourceClient | None = None
@@ -43,33 +47,34 @@ class LiveInput:
 
     @property
     def finite(self) -> bool:
-        """Whether its end is an end, and not a loss."""
-        return self.paced and self.container.duration is not None
+        """Whether its end is an end, and not a loss: of a playlist that says so, and of any file that came whole."""
+        return self.paced and (self.format != "hls" or self.container.duration is not None)
 
     def frames(self) -> Iterator[tuple[float | None, av.VideoFrame]]:
         """(media_s or None, frame) until it ends. Raises Failure."""
         clockless = self.format in _CLOCKLESS
-        bad = 0
         packets = self.container.demux(self.stream)
+        if self.format == "rtsp":
+            packets = iter(WholePictures(packets))
         while True:
             try:
                 packet = next(packets)
-                frames = self.stream.codec_context.decode(packet)
-                bad = 0
             except (StopIteration, EOFError):
                 return
-            except (av.error.InvalidDataError, av.error.PatchWelcomeError, ValueError):
-                frames, bad = [], bad + 1
-                if bad >= _MANY_ERRORS:
-                    raise Failure(Cause.UNREADABLE, "the video cannot be decoded") from None
-            except (av.FFmpegError, OSError) as error:
+            except (av.FFmpegError, OSError, ValueError) as error:  # after it the generator would say that it is over
                 raise from_av(error) from None
+            try:
+                frames = self.decoder.decode(packet)
+            except EOFError:
+                return
+            if self.decoder.failed >= MANY_ERRORS:
+                raise Failure(Cause.UNREADABLE, "the video cannot be decoded")
             for frame in frames:
                 if frame.width * frame.height > self.max_pixels:
                     raise Failure(Cause.UNREADABLE, f"frames of {frame.width} x {frame.height} pixels are too large")
                 base: Fraction | None = frame.time_base or self.stream.time_base
-                known = not clockless and frame.pts is not None and base is not None
-                yield (float(frame.pts * base) if known else None), frame
+                timed = not clockless and frame.pts is not None and base is not None
+                yield (float(frame.pts * base) if timed else None), frame  # type: ignore[operator]
 
     def close(self) -> None:
         self.container.close()
@@ -111,7 +116,8 @@ def open_live(request: FetchRequest, address: Address) -> LiveInput:
 def _web(request: FetchRequest, address: Address) -> LiveInput:
     web = SourceClient(address, request.policy, resolve, request.read_s)
     try:
-        body = web.open(address.url)
+        body = web.open_file(address.url)
+        losses: LossFinder | None = None
         playlist = body.type in _HLS_TYPES or body.name.partition("?")[0].lower().endswith((".m3u8", ".m3u"))
         options = {"protocol_whitelist": "http,https,tcp,tls,crypto,data", "analyzeduration": "1000000"}
         if playlist:  # all of ffmpeg's own connections are replaced by ours, so it must not keep any
@@ -119,8 +125,11 @@ def _web(request: FetchRequest, address: Address) -> LiveInput:
             container = _open(body, request, format="hls", options=options, io_open=lambda url, *_: _segment(web, url))
         else:
             options |= {"format_whitelist": f"{CONTAINERS},mpjpeg"}
+            multipart = body.type.startswith("multipart/")
+            if not multipart and (stride := stride_of(body.peek(_HEAD))):
+                body.losses = losses = LossFinder(*stride)
             container = _open(body, request, options=options, io_open=_nothing)
-        return _live(request, container, paced=container.format.name not in _CLOCKLESS, web=web)
+        return _live(request, container, paced=container.format.name not in _CLOCKLESS, web=web, losses=losses)
     except BaseException:
         web.close()
         raise
@@ -164,7 +173,12 @@ def _pixels(stream: Any) -> int:
 
 
 def _live(
-    request: FetchRequest, container: InputContainer, *, paced: bool, web: SourceClient | None = None
+    request: FetchRequest,
+    container: InputContainer,
+    *,
+    paced: bool,
+    web: SourceClient | None = None,
+    losses: LossFinder | None = None,
 ) -> LiveInput:
     stream = _choose(request, container)
     if stream is None or stream.codec_context is None:
@@ -175,5 +189,6 @@ def _live(
         container.close()
         raise Failure(Cause.UNREADABLE, f"frames of {codec.width} x {codec.height} pixels are too large")
     codec.thread_count = 1  # more would hold frames back
-    codec.options = {"max_pixels": str(request.max_pixels)}
-    return LiveInput(container, stream, request.max_pixels, paced, web)
+    codec.options = {"max_pixels": str(request.max_pixels), **STRICT}
+    aspect = None if request.aspect is None else Fraction(request.aspect).limit_denominator(1000)
+    return LiveInput(container, stream, CleanDecoder(stream, losses, aspect), request.max_pixels, paced, web)

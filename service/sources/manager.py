@@ -8,7 +8,7 @@ import secrets
 import time
 
 from inkling.service.protocol.codec import ErrorMessage, Outgoing, Start
-from inkling.service.protocol.errors import Draining, OverCapacity, ServiceError, UnknownSource
+from inkling.service.protocol.errors import BadTime, Draining, OverCapacity, ServiceError, UnknownSource
 from inkling.service.sources.definition import SourceDefinition
 from inkling.service.sources.lifecycle import Cause, SourceState, SourceTiming
 from inkling.service.sources.policy import SourcePolicy
@@ -119,6 +119,10 @@ class SourceManager:
             counts[source.lifecycle.state] += 1
         return counts
 
+    def timed_by_arrival(self) -> int:
+        """How many have a clock that is wrong."""
+        return sum(source.clock_warning is not None for source in self.all())
+
     def tally(self) -> SourceCounts:
         """Counts of all sources, those that were removed since included."""
         total = SourceCounts()
@@ -139,7 +143,14 @@ class SourceManager:
         )
 
     def _open(self, start: Start, id: str) -> AdmittedStream:
-        return self._hub.open(start, _log_errors, stream=id)
+        return self._hub.open(start, lambda message: self._take(id, message), stream=id)
+
+    def _take(self, id: str, message: Outgoing) -> None:
+        """A source's stream has no client of its own: those who follow it see its messages."""
+        if isinstance(message, ErrorMessage) and message.code != Draining.code:
+            log.warning("frame %s: %s", message.seq, message.message, extra={"code": message.code})
+            if message.code == BadTime.code and (source := self._sources.get(id)) is not None:
+                source.stream_warning = message.message
 
     def _note_end(self, source: Source) -> None:
         if source.lifecycle.cause is Cause.FINISHED:
@@ -152,9 +163,3 @@ class SourceManager:
             await asyncio.to_thread(self.store.end, source.id)
         except StoreError as error:
             log.error("that source %s has ended is not kept: %s", source.id, error)
-
-
-def _log_errors(message: Outgoing) -> None:
-    """A source's stream has no client of its own: those who follow it see its messages."""
-    if isinstance(message, ErrorMessage) and message.code != Draining.code:
-        log.warning("frame %s: %s", message.seq, message.message, extra={"code": message.code})

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from inkling.service.sources.lifecycle import Cause
 
 HEADER = struct.Struct("<BddII")
-IMAGE, OPENED, LOOPED, ENDED, FAILED = range(1, 6)
+IMAGE, OPENED, LOOPED, ENDED, FAILED, DAMAGED = range(1, 7)
 MAX_SIDE = 4096
 MAX_TEXT = 4096
 
@@ -67,8 +67,15 @@ class Failed:
     message: str
 
 
-WorkerMessage = FetchedFrame | Opened | Looped | Ended | Failed
-_KINDS: dict[type, int] = {Opened: OPENED, Looped: LOOPED, Ended: ENDED, Failed: FAILED}
+@dataclass(frozen=True, slots=True)
+class Damaged:
+    """Frames of this connection were left out. warning: how many so far, and why."""
+
+    warning: str
+
+
+WorkerMessage = FetchedFrame | Opened | Looped | Ended | Failed | Damaged
+_KINDS: dict[type, int] = {Opened: OPENED, Looped: LOOPED, Ended: ENDED, Failed: FAILED, Damaged: DAMAGED}
 
 
 def pack(message: WorkerMessage) -> list[bytes | memoryview]:
@@ -90,7 +97,7 @@ def body_length(header: bytes) -> int:
         raise BadPipe("an arrival that is no time")
     if kind == IMAGE and 0 < first <= MAX_SIDE and 0 < second <= MAX_SIDE:
         return int(first * second * 3)
-    if OPENED <= kind <= FAILED and first <= MAX_TEXT:
+    if OPENED <= kind <= DAMAGED and first <= MAX_TEXT:
         return int(first)
     raise BadPipe(f"a message of kind {kind} and size {first}, {second}")
 
@@ -109,6 +116,8 @@ def unpack(header: bytes, body: bytes) -> WorkerMessage:
                 return Opened(width, height, _text(fields["format"]), bool(fields["live"]))
             case _ if kind == LOOPED:
                 return Looped()
+            case _ if kind == DAMAGED:
+                return Damaged(_text(fields["warning"]))
             case _ if kind == ENDED:
                 return Ended(tuple(_text(warning) for warning in fields["warnings"]))
             case _:

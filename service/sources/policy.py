@@ -1,8 +1,9 @@
-"""What a source may be: schemes, hosts, directories and devices. Pure but for looking at a file's path.
+"""What a source may be: schemes, hosts, directories and devices. Pure but for looking at a file's path and at
+this machine's addresses.
 
-Private by default: nothing of this machine (no file, no device, no loopback), no link-local address (where clouds keep
-their secrets), no multicast. A camera's address is checked when its name has been looked up, and the connection goes to
-the address that was checked, so that a name that changes its mind leads nowhere else.
+Private by default: nothing of this machine (no file, no device, no address of its own), no link-local address (where
+clouds keep their secrets), no multicast. A camera's address is checked when its name has been looked up, and the
+connection goes to the address that was checked, so that a name that changes its mind leads nowhere else.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from pydantic.dataclasses import dataclass
 
 from inkling.service.protocol.errors import SourceRefused
 from inkling.service.sources.address import SCHEMES, Address
+from inkling.service.sources.own_addresses import is_own_address
 
 _NAT64 = IPv6Network("64:ff9b::/96")
 _METADATA = frozenset({ip_address("fd00:ec2::254"), ip_address("100.100.100.200")})
@@ -148,4 +150,4 @@ def _ip(text: str) -> IPv4Address | IPv6Address | None:
 
 def _special(ip: IPv4Address | IPv6Address) -> bool:
     kinds = ip.is_loopback, ip.is_link_local, ip.is_multicast, ip.is_unspecified, ip.is_reserved, ip in _METADATA
-    return any(kinds) or str(ip).startswith("0.")
+    return any(kinds) or str(ip).startswith("0.") or is_own_address(ip)

@@ -20,7 +20,7 @@ from inkling.service.sources.connection import Connection
 from inkling.service.sources.definition import SourceDefinition
 from inkling.service.sources.fetch_request import FetchRequest
 from inkling.service.sources.lifecycle import Action, Cause, SourceLifecycle, SourceState, SourceTiming
-from inkling.service.sources.pipe import Ended, Failed, FetchedFrame, Looped, Opened, WorkerMessage
+from inkling.service.sources.pipe import Damaged, Ended, Failed, FetchedFrame, Looped, Opened, WorkerMessage
 from inkling.service.sources.policy import SourcePolicy
 from inkling.service.sources.timestamps import SourceClock
 from inkling.service.streams.admitted_stream import AdmittedStream
@@ -74,9 +74,10 @@ class Source:
         self.definition = definition
         self.address: Address = definition.address()
         policy.admit(self.address)
-        self.lifecycle = SourceLifecycle(timing, clock(), local=self.address.scheme == "file")
+        self.lifecycle = SourceLifecycle(timing, clock(), local=self.address.scheme == "file", loops=definition.loop)
         self.opened: Opened | None = None
         self.warnings: tuple[str, ...] = ()
+        self.stream_warning: str | None = None  # what its stream was told of its times last
         self.tally = SourceCounts()
         self._max_pixels = max_pixels
         self._policy = policy
@@ -100,6 +101,15 @@ class Source:
         if self._handle is not None:
             return self._handle.spec.name, self._handle.spec.version
         return self.definition.bundle, self.definition.version
+
+    @property
+    def clock_warning(self) -> str | None:
+        """What is wrong with the camera's clock now, while frames are timed by their arrival."""
+        return self._times.warning
+
+    def time_warnings(self) -> tuple[str, ...]:
+        """What is wrong with its times, in sentences."""
+        return tuple(said for said in (self.clock_warning, self.stream_warning) if said is not None)
 
     def since_s(self) -> float:
         """Seconds that it has been in its state."""
@@ -217,6 +227,8 @@ class Source:
             case Looped():
                 self._times.begin()
                 self._reset()
+            case Damaged():
+                self._say(message.warning)
             case Ended():
                 self.warnings = message.warnings
                 self.lifecycle.finish(now_s)
@@ -242,6 +254,11 @@ class Source:
                 await handle.writable()
             finally:
                 self._blocked = False
+
+    def _say(self, warning: str) -> None:
+        if not self.warnings:
+            log.warning("source %s: %s", self.address, warning)
+        self.warnings = (warning,)
 
     def _lost(self, cause: Cause, message: str) -> None:
         self.lifecycle.lost(cause, message, self._clock(), self._chance())
@@ -314,6 +331,8 @@ class Source:
             transport=wanted.transport,
             pace=wanted.pace,
             loop=wanted.loop,
+            fps=wanted.fps,
+            aspect=wanted.aspect,
             open_s=timing.open_s + GRACE_S,
             read_s=timing.read_s + GRACE_S,
             max_pixels=self._max_pixels,

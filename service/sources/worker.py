@@ -15,6 +15,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from fractions import Fraction
 
 import av.logging
 import cv2
@@ -29,12 +30,14 @@ from inkling.service.sources.fetch_request import FetchRequest
 from inkling.service.sources.lifecycle import Cause
 from inkling.service.sources.live_input import open_live
 from inkling.service.sources.pace import Pacer
-from inkling.service.sources.pipe import Ended, Failed, FetchedFrame, Looped, Opened, WorkerMessage, pack
+from inkling.service.sources.pipe import Damaged, Ended, Failed, FetchedFrame, Looped, Opened, WorkerMessage, pack
 from inkling.service.sources.timestamps import USUAL_S
 
 MEMORY_BYTES = 2**30
 """No video takes more to decode; a file made to exhaust the memory does."""
 WARNINGS = 5
+SAY_EVERY_S = 5.0
+"""Damage is said again after so long at the earliest."""
 
 Send = Callable[[WorkerMessage], None]
 
@@ -65,14 +68,21 @@ def _watch(request: FetchRequest, address: Address, send: Send) -> None:
         codec = live.stream.codec_context
         send(Opened(codec.width, codec.height, live.format, live=True))
         pacer = Pacer() if live.paced else None
+        said, said_s = -1, -SAY_EVERY_S
         for media_s, frame in live.frames():
+            left_out = live.decoder.left_out.total()
+            if said < 0:  # before the first key frame of a stream that is joined in its middle nothing is damaged
+                said = left_out
+            if left_out > said and time.monotonic() - said_s >= SAY_EVERY_S:
+                said, said_s = left_out, time.monotonic()
+                send(Damaged(live.decoder.warnings()[0]))
             if pacer is not None and media_s is not None:
                 time.sleep(pacer.wait_s(media_s, time.monotonic()))
             arrived_s = time.monotonic()
             send(FetchedFrame(media_s, arrived_s, fit_image(to_rgb(frame), request.height, request.width, request.fit)))
         if not live.finite:
             raise Failure(Cause.CLOSED, "the other side ended the stream")
-        send(Ended())
+        send(Ended(tuple(live.decoder.warnings())))
     finally:
         live.close()
 
@@ -80,10 +90,13 @@ def _watch(request: FetchRequest, address: Address, send: Send) -> None:
 def _play(request: FetchRequest, address: Address, send: Send) -> None:
     path = request.policy.file(address)
     pacer = Pacer() if request.pace == "real" else None
+    aspect = None if request.aspect is None else Fraction(request.aspect).limit_denominator(1000)
     began_s = 0.0  # this round, on the line of all of them
     while True:
         last_s, interval_s = 0.0, USUAL_S
-        with VideoReader(path, max_pixels=request.max_pixels, threads=1, timeout_s=request.read_s) as video:
+        with VideoReader(
+            path, max_pixels=request.max_pixels, threads=1, timeout_s=request.read_s, fps=request.fps, aspect=aspect
+        ) as video:
             for number, (pts_s, frame) in enumerate(video):
                 if not number:
                     send(Opened(frame.width, frame.height, address.scheme, live=False))
@@ -95,6 +108,8 @@ def _play(request: FetchRequest, address: Address, send: Send) -> None:
                 send(
                     FetchedFrame(pts_s, arrived_s, fit_image(to_rgb(frame), request.height, request.width, request.fit))
                 )
+        if video.broken is not None:
+            raise Failure(Cause.UNREADABLE, video.broken)
         if not request.loop:
             send(Ended(tuple(video.warnings[:WARNINGS])))
             return

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable
 
 from inkling.models.bundle.schema import BundleSpec
-from inkling.service.protocol.codec import End, Flush, Reset, Start
+from inkling.service.protocol.codec import End, Flush, Reset, Start, Token
 from inkling.service.protocol.errors import ServiceError
 from inkling.service.streams.session import FrameMessage, Session
 from inkling.service.streams.stats import StreamInfo
@@ -36,7 +36,7 @@ class AdmittedStream:
         """The bundle that it runs on."""
         return self._session.spec
 
-    def receive(self, message: Start | FrameMessage | Reset | Flush | End) -> None:
+    def receive(self, message: Start | FrameMessage | Reset | Flush | End | Token) -> None:
         """Take one decoded message; answers go to the outbox, now or later.
 
         Refusals that the stream survives (BadPose, TooManyPeople, NoSlot, ...) go to the outbox as `error` messages.

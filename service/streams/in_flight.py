@@ -61,10 +61,10 @@ class PersonStep(Step):
 class FrameInFlight:
     """A frame that is not settled, or waits for those before it. left: people without an answer.
 
-    One without steps stands for `frames` in a row that need none.
+    refused: why somebody of the frame was left out. One without steps stands for `frames` in a row that need none.
     """
 
-    __slots__ = ("ended", "frames", "left", "pts_s", "received_s", "seq", "session", "steps")
+    __slots__ = ("ended", "frames", "left", "pts_s", "received_s", "refused", "seq", "session", "steps")
 
     def __init__(self, session: FrameOwner, seq: int, pts_s: float, received_s: float) -> None:
         self.session = session
@@ -73,8 +73,14 @@ class FrameInFlight:
         self.received_s = received_s
         self.left = 0
         self.frames = 1
+        self.refused: ServiceError | None = None
         self.steps: list[PersonStep] = []
         self.ended: list[tuple[Track, DetectedEvent]] | None = None  # of tracks that gave their slot back at this frame
+
+    @property
+    def speaks(self) -> bool:
+        """Whether the client is told more of it than its predictions, so that it must keep its place."""
+        return self.ended is not None or self.refused is not None
 
 
 class FlushMarker:

@@ -26,6 +26,11 @@ class Limits:
     max_pixels: Count = Field(
         default=4096 * 4096, description="most pixels of one image or video frame, checked before it is decoded"
     )
+    max_decode_s: Annotated[float, Field(gt=0, allow_inf_nan=False)] = Field(
+        default=0.25,
+        description="seconds of one core that decoding one image may take, as estimated from its header; a baseline "
+        "JPEG takes the least, so PNG, WebP and progressive JPEG may have fewer pixels",
+    )
     track_timeout_s: Annotated[float, Field(gt=0, allow_inf_nan=False)] = Field(
         default=10.0, description="seconds unseen, in the stream's time, before a track is forgotten"
     )

@@ -16,6 +16,7 @@ from inkling.service.engine.scheduler import Step, StepQueue
 from inkling.service.engine.state_pool import StatePool
 from inkling.service.inputs.decode_pool import DecodePool, Decoder
 from inkling.service.inputs.frame_mapper import FrameMapper
+from inkling.service.inputs.pose_doubts import StreamPoses
 from inkling.service.inputs.pose_mapper import PoseMapper
 from inkling.service.protocol.codec import Start
 from inkling.service.protocol.errors import ServiceError
@@ -62,14 +63,14 @@ class LoadedBundle:
         """Start the engine. Streams submit on the loop's thread, decoders on theirs."""
         self.batcher.start(loop.call_soon if self.decoder is None else None)
 
-    def mapper(self, start: Start) -> PoseMapper | FrameMapper:
-        """One for all streams of a skeleton: the batcher prepares the rows of one mapper in one call."""
+    def mapper(self, start: Start) -> StreamPoses | FrameMapper:
+        """That of one stream. Streams of a skeleton share a `PoseMapper`: the batcher prepares its rows in one call."""
         if self.images is not None and start.input == "frame":
             return self.images
         mapper = self.mappers.get(start.skeleton)
         if mapper is None or start.input != "pose":
             mapper = self.mappers[start.skeleton] = PoseMapper(self.spec, start)
-        return mapper
+        return StreamPoses(mapper, start)
 
     def forget(self, session: Session) -> None:
         """The session is closed."""
@@ -110,6 +111,8 @@ def prepare(
     batcher = Batcher(canary or engine, pool, lambda outcome: post(loaded, outcome), limits.max_batch, clock)
     loaded = LoadedBundle(spec, pool, batcher, canary)
     if isinstance(spec.input, FrameInput):
-        loaded.images = FrameMapper(spec, Start(bundle=spec.name, input="frame"), limits.max_pixels)
-        loaded.decoder = Decoder(decoders, batcher, loaded.images.decode, refuse)
+        loaded.images = FrameMapper(
+            spec, Start(bundle=spec.name, input="frame"), limits.max_pixels, limits.max_decode_s
+        )
+        loaded.decoder = Decoder(decoders, batcher, loaded.images.decode, refuse, loaded.images.cost)
     return loaded

@@ -63,7 +63,7 @@ class PendingFrames:
         """Put a frame without steps in its place. While the engine is slow there may be any number: they merge, but for
         those at which an action ended, which says when."""
         last = self._entries[-1] if self._entries else None
-        if isinstance(last, FrameInFlight) and not last.steps and last.ended is frame.ended is None:
+        if isinstance(last, FrameInFlight) and not (last.steps or last.speaks or frame.speaks):
             last.seq, last.pts_s = frame.seq, frame.pts_s
             last.frames += 1
         else:
@@ -109,7 +109,7 @@ class PendingFrames:
                 entry.steps.clear()
                 entry.left = 0
                 self.waiting -= 1
-                if entry.ended is None:
+                if not entry.speaks:
                     self._entries.remove(entry)
                 return True
         return False

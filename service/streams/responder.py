@@ -78,6 +78,11 @@ class Responder:
         errors[error.code] = errors.get(error.code, 0) + 1
         self._send(error_message(error, seq))
 
+    def warn(self, warning: ServiceError | None) -> None:
+        """Something about the stream as a whole, if there is anything; no frame was refused."""
+        if warning is not None:
+            self.error(warning)
+
     def credit(self, seq: int) -> None:
         self._send(Credit(seq=seq, skipped=self._counts.skipped, dropped=self.dropped))
 

@@ -16,9 +16,11 @@ from typing import Any, Protocol
 from inkling.models.bundle.schema import BundleSpec
 from inkling.service.engine.scheduler import Lane, Prepare, StepQueue
 from inkling.service.engine.state_pool import StatePool
-from inkling.service.protocol.codec import End, Flush, PackedPose, Reset, Start
+from inkling.service.protocol.codec import End, Flush, PackedPose, Reset, Start, Token
 from inkling.service.protocol.errors import (
+    BadPose,
     BadTime,
+    DoubtfulPose,
     Draining,
     NoSlot,
     OutOfOrder,
@@ -28,12 +30,14 @@ from inkling.service.protocol.errors import (
     UnsupportedInput,
 )
 from inkling.service.protocol.image_binary import EncodedImage, ImageFrame
+from inkling.service.protocol.track_id import TrackId
 from inkling.service.streams.early_decision import early_decision_terms
 from inkling.service.streams.in_flight import FrameInFlight, PersonStep
 from inkling.service.streams.limits import Limits
 from inkling.service.streams.pending import PendingFrames
 from inkling.service.streams.responder import Outlet, Responder
 from inkling.service.streams.stats import Counts
+from inkling.service.streams.time_watch import SKIPPED_IN_A_TICK, TimeWatch
 from inkling.service.streams.tracks import Track, Tracks
 
 FrameMessage = PackedPose | EncodedImage | ImageFrame
@@ -90,6 +94,7 @@ class Session:
         self._mapper = mapper
         self._pending = PendingFrames(limits.inbox, queue, drop_oldest=start.policy == "drop_oldest")
         self._responder = Responder(spec, start, self.counts, outlet)
+        self._time_watch = TimeWatch(spec.rate_hz, spec.gaps.max_gap_s)
         self._silent = 0  # frames settled since the client last heard of it
         self._last = (0, 0.0)  # seq and pts_s of the frame settled last
         self._ending = False
@@ -109,7 +114,7 @@ class Session:
         return self._pending.full
 
     # -- in ---------------------------------------------------------------------------------------------------------
-    def receive(self, message: Start | FrameMessage | Reset | Flush | End, now_s: float) -> None:
+    def receive(self, message: Start | FrameMessage | Reset | Flush | End | Token, now_s: float) -> None:
         """Take one message.
 
         Raises OutOfOrder for a second start and for anything after end, BadMessage for a flood of flushes,
@@ -190,6 +195,11 @@ class Session:
             raise TooManyPeople(f"{len(people)} people in one frame; at most {self._limits.max_people} are watched")
         x = self._mapper.accept(message)
         frame = FrameInFlight(self, message.seq, pts_s, now_s)
+        if type(message) is PackedPose:
+            if message.refused is not None:
+                frame.refused = BadPose(message.refused)
+            if message.doubt is not None:
+                self._responder.error(DoubtfulPose(message.doubt))
         without_slot = False
         for row, track_id in enumerate(people):
             track = self.tracks.find(track_id, pts_s)
@@ -197,6 +207,7 @@ class Session:
             verdict = track.resampler.push(pts_s)
             if verdict.reset is not None:
                 track.reset(verdict.reset)
+                self._responder.warn(self._time_watch.reset(self.counts.taken, pts_s, now_s))
             if verdict.steps:
                 lane = track.lane or self._take_slot(track, people, frame)
                 if lane is None:
@@ -217,10 +228,12 @@ class Session:
                 self._responder.drop("no_slot")
             else:
                 self.counts.skipped += 1
+                if (number := self.counts.taken) % SKIPPED_IN_A_TICK == 0:
+                    self._responder.warn(self._time_watch.skipped(number, pts_s, now_s))
             self._pending.append_silent(frame)
         self._send_settled(now_s)
 
-    def _take_slot(self, track: Track, people: Collection[int], frame: FrameInFlight) -> Lane | None:
+    def _take_slot(self, track: Track, people: Collection[TrackId], frame: FrameInFlight) -> Lane | None:
         """A slot for a track that has none; None, and an error for the first time, when there is none to have."""
         try:
             lane, evicted = self.tracks.give_slot(track, people)
@@ -238,7 +251,7 @@ class Session:
         for event in track.detector.end():
             frame.ended = [*(frame.ended or ()), (track, event)]
 
-    def _reset(self, track_id: int | None) -> None:
+    def _reset(self, track_id: TrackId | None) -> None:
         """A reset waits for nothing: frames sent before it still belong to the old epoch, those after to the new."""
         track = None if track_id is None else self.tracks.get(track_id)
         for chosen in self.tracks if track_id is None else (track,):
@@ -278,6 +291,8 @@ class Session:
         self._last = (frame.seq, frame.pts_s)
         for track, event in frame.ended or ():
             self._responder.event(frame.seq, frame.pts_s, track, event)
+        if frame.refused is not None:
+            self._responder.error(frame.refused, frame.seq)
         if not frame.steps:
             self._silent += frame.frames
             return

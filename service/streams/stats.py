@@ -30,6 +30,11 @@ class Counts:
     tracks: int = 0
     """Tracks ever seen."""
 
+    @property
+    def taken(self) -> int:
+        """Frames that were received and not refused, the one that is being looked at included."""
+        return self.received - self.refused
+
     def add(self, other: Counts) -> None:
         self.received += other.received
         self.stepped += other.stepped

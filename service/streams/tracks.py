@@ -9,6 +9,7 @@ from inkling.models.clock import Resampler
 from inkling.service.engine.scheduler import Lane, Prepare
 from inkling.service.engine.state_pool import Slot, StatePool
 from inkling.service.protocol.errors import TooManyPeople
+from inkling.service.protocol.track_id import TrackId
 from inkling.service.streams.early_decision import EarlyDecisions, EarlyDecisionTerms
 from inkling.service.streams.event_detector import EventDetector
 
@@ -43,7 +44,7 @@ class Track:
 
     def __init__(
         self,
-        track: int,
+        track: TrackId,
         pts_s: float,
         resampler: Resampler,
         detector: EventDetector,
@@ -94,8 +95,8 @@ class Tracks:
         self._terms = terms
         self._timeout_s = max(timeout_s, spec.gaps.max_gap_s)
         self._background = None if spec.background is None else spec.labels.index(spec.background)
-        self._with_slot: dict[int, Track] = {}  # with a slot; the one unseen for longest first
-        self._without_slot: dict[int, Track] = {}  # without; likewise
+        self._with_slot: dict[TrackId, Track] = {}  # with a slot; the one unseen for longest first
+        self._without_slot: dict[TrackId, Track] = {}  # without; likewise
         self.seen = 0
         """Tracks ever, those forgotten since counted again when they return."""
 
@@ -107,7 +108,7 @@ class Tracks:
         """Tracks that hold a slot."""
         return len(self._with_slot)
 
-    def find(self, track_id: int, pts_s: float) -> Track:
+    def find(self, track_id: TrackId, pts_s: float) -> Track:
         """The track of a person who is in the frame at `pts_s`, made when it is new."""
         track = self._with_slot.get(track_id)
         if track is not None:
@@ -121,10 +122,10 @@ class Tracks:
         track.last_pts_s = pts_s
         return track
 
-    def get(self, track_id: int) -> Track | None:
+    def get(self, track_id: TrackId) -> Track | None:
         return self._with_slot.get(track_id) or self._without_slot.get(track_id)
 
-    def give_slot(self, track: Track, present: Collection[int]) -> tuple[Lane, Track | None]:
+    def give_slot(self, track: Track, present: Collection[TrackId]) -> tuple[Lane, Track | None]:
         """Give a track that has none a slot; returns its lane, and who lost theirs for it.
 
         Those in `present` (the frame's people) and those with steps waiting keep theirs.
@@ -135,7 +136,7 @@ class Tracks:
             free = (other for other in self._with_slot.values() if not other.waiting and other.id not in present)
             evicted = next(free, None)
             if evicted is None:
-                raise TooManyPeople(f"track {track.id} is not watched: {self._max_people} people of this stream are")
+                raise TooManyPeople(f"track {track.id!r} is not watched: {self._max_people} people of this stream are")
             self._take_slot_back(evicted)
         track.slot = self._pool.acquire()
         if track.lost_epoch == track.epoch:
@@ -174,7 +175,7 @@ class Tracks:
         del self._with_slot[track.id]
         self._without_slot[track.id] = track
 
-    def _new(self, track_id: int, pts_s: float) -> Track:
+    def _new(self, track_id: TrackId, pts_s: float) -> Track:
         self.seen += 1
         gaps = self._spec.gaps
         resampler = Resampler(self._spec.rate_hz, gaps.policy, gaps.max_gap_s)

@@ -14,17 +14,23 @@ from typing import TYPE_CHECKING
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
+from inkling.service.access.roles import Identity, Role
 from inkling.service.logs import stream_context
-from inkling.service.protocol.codec import ErrorMessage, Outgoing, Start, Summary, decode, encode
+from inkling.service.patience import patience
+from inkling.service.protocol.codec import ErrorMessage, Outgoing, Start, Summary, Token, decode, encode
 from inkling.service.protocol.errors import Draining, IdleTimeout, Internal, OutOfOrder, ServiceError, SlowReader
 from inkling.service.streams.admitted_stream import AdmittedStream
 from inkling.service.websocket.closing import BROKEN, NORMAL, RESTART, send_and_close
+from inkling.service.websocket.identity import chosen_subprotocol, identify, identity_of
 from inkling.service.websocket.transport import StreamTransport
 
 if TYPE_CHECKING:
     from inkling.service.websocket.endpoint import StreamEndpoint
 
 log = logging.getLogger(__name__)
+
+START_S = 10.0
+"""Seconds from the handshake to `start`; nothing else counts as life before it."""
 
 FLUSH_S = 2.0
 """Seconds that the messages before a closing error get to be written."""
@@ -52,19 +58,24 @@ class StreamConnection:
         """No message follows those that are on their way."""
         self._end: asyncio.Future[_End] = self._loop.create_future()
         self._sent: asyncio.Future[None] | None = None
+        self._sender: str | None = None
+        """The token that bytes count for, where there is a quota of them."""
         self._writable_s = 0.0
         """Since when the inbox has had room, if it was full."""
 
     async def run(self) -> None:
         with contextlib.suppress(WebSocketDisconnect):
             # Accept first: a browser cannot read why a handshake was refused.
-            await self._websocket.accept()
+            await self._websocket.accept(subprotocol=chosen_subprotocol(self._websocket))
+            quotas = self._endpoint.access.quotas
             try:
-                start = await self._receive_start()
+                identity, start = await self._receive_start()
+                quotas.open_stream(identity.id)
             except ServiceError as error:
                 await self._refuse(error)
                 return
-            with self._endpoint.busy():
+            self._sender = identity.id if quotas.limits_bytes else None
+            with self._endpoint.busy(), quotas.stream_of(identity.id):
                 self._transport.deliver_to(self, self._endpoint.outbox)
                 try:
                     stream = self._endpoint.hub.open(start, self._send, write=self._transport.write)
@@ -79,20 +90,31 @@ class StreamConnection:
         self._transport.resume()
         await self._close_with(error)
 
-    async def _receive_start(self) -> Start:
+    async def _receive_start(self) -> tuple[Identity, Start]:
+        """Who that is, and what it wants. A token may come first, and must where the handshake brought none."""
+        message = await self._receive_decoded()
+        identity = identity_of(self._websocket)
+        if identity is None:
+            identity = identify(self._websocket, self._endpoint.access.gate, message, Role.STREAM)
+        if isinstance(message, Token):
+            message = await self._receive_decoded()
+        if not isinstance(message, Start):
+            raise OutOfOrder("the first message of a stream is start")
+        return identity, message
+
+    async def _receive_decoded(self) -> object:
+        limit_s = min(self._endpoint.start_s, self._endpoint.idle_timeout_s)
         try:
-            async with asyncio.timeout(self._endpoint.idle_timeout_s):
+            async with patience(limit_s):
                 data = await self._receive()
         except TimeoutError:
-            raise IdleTimeout(f"no start within {self._endpoint.idle_timeout_s:g} s") from None
+            raise IdleTimeout(f"no start within {limit_s:g} s of connecting") from None
         try:
-            message = decode(data)
+            message = decode(data, self._endpoint.max_text)
         except ServiceError as error:
             if error.close is not None:
                 raise
             message = None
-        if not isinstance(message, Start):
-            raise OutOfOrder("the first message of a stream is start")
         return message
 
     async def _receive(self) -> str | bytes:
@@ -131,7 +153,7 @@ class StreamConnection:
             return False
         try:
             try:
-                stream.receive(decode(data))
+                stream.receive(decode(data, self._endpoint.max_text))
             except ServiceError as error:
                 if error.close is not None:
                     raise
@@ -144,20 +166,32 @@ class StreamConnection:
         if self._block and stream.full:
             stream.call_when_writable(self._read_on)
             return True
-        return False
+        return self._sender is not None and self._over_quota(self._sender, len(data))
+
+    def _over_quota(self, token_id: str, count: int) -> bool:
+        """Whether nothing more is read for now, because this token has sent more than it may in that time."""
+        wait_s = self._endpoint.access.quotas.take_bytes(token_id, count, self._loop.time())
+        if wait_s:
+            self._loop.call_later(wait_s, self._read_on)
+        return wait_s > 0
 
     def gone(self) -> None:
         """The client went away (`Sink`)."""
         self._end_with("disconnected")
 
-    def check_silence(self, now_s: float) -> None:
-        """End a stream whose client has said nothing for too long."""
+    def check_silence(self, now_s: float, attentive_s: float) -> None:
+        """End a stream whose client has said nothing for too long. attentive_s: since when anybody would have heard."""
         limit_s = self._endpoint.idle_timeout_s
         stream = self._stream
         if stream is None or (self._block and stream.full):  # it waits for us
             return
-        if now_s - max(stream.last_message_s, self._writable_s) >= limit_s:
-            self._end_with(IdleTimeout(f"no message for {limit_s:g} s"))
+        if now_s - max(stream.last_message_s, self._writable_s, attentive_s) >= limit_s:
+            self._end_with(
+                IdleTimeout(
+                    f"no message for {limit_s:g} s, and pings are none: to stay, send a pose of nobody now and then "
+                    "(keep_alive_s of our client does)"
+                )
+            )
 
     def _read_on(self) -> None:
         self._writable_s = time.monotonic()
@@ -185,9 +219,9 @@ class StreamConnection:
         if self._sent is not None and not self._sent.done():
             self._sent.set_result(None)
 
-    def too_slow(self) -> None:
+    def too_slow(self, why: str) -> None:
         """The client does not read (`Sink`)."""
-        self._end_with(SlowReader(f"{self._endpoint.outbox} messages wait for this client to read them"))
+        self._end_with(SlowReader(why))
 
     def _end_with(self, how: _End) -> None:
         """The stream ends in this way, if it has not ended in another."""

@@ -16,12 +16,20 @@ try:
 except ImportError:  # a platform that websockets has no compiled part for
     from websockets.utils import apply_mask
 
-__all__ = ["Splitter", "Unusual", "binary_frame", "text_frame"]
+from inkling.service.protocol.errors import TooLarge
+from inkling.service.websocket.budget import BURST
+
+__all__ = ["SHORT", "SMALL", "Splitter", "Unusual", "binary_frame", "text_frame"]
 
 _TEXT, _BINARY = 0x81, 0x82  # final, no extension
 _MASKED = 0x80
 _HEAD = 6
 """Bytes of the shortest frame that a client may send: two of header, four of mask."""
+
+SHORT = 8
+"""Bytes below which a message means nothing, whatever is in it."""
+SMALL = 1024
+"""Bytes below which a fragment is not worth its cost."""
 
 
 class Unusual(bytes):
@@ -34,17 +42,23 @@ Piece = bytes | str | Unusual
 class Splitter:
     """Cuts what a client sends into messages and unusual frames, in order."""
 
-    __slots__ = ("_fragmented", "_limit", "_need", "_rest")
+    __slots__ = ("_begun", "_first_limit", "_fragmented", "_limit", "_most_trifles", "_need", "_rest", "trifles")
 
-    def __init__(self, limit: int) -> None:
-        """limit: bytes of a message; the full parser gets, and refuses, a frame that announces more."""
+    def __init__(self, limit: int, first_limit: int | None = None, most_trifles: int = BURST) -> None:
+        """limit: bytes of a message; the full parser gets, and refuses, a frame that announces more.
+        first_limit: of the first message. most_trifles: in one call."""
         self._limit = limit
+        self._first_limit = limit if first_limit is None else min(first_limit, limit)
+        self._most_trifles = most_trifles
+        self._begun = False  # there was a message
+        self.trifles = 0
+        """Trifles (see `budget`) in the last call; beyond `most_trifles` it threw away what followed."""
         self._rest: bytes | bytearray = b""  # a frame that is not complete
         self._need = 0  # bytes that it will have at least
         self._fragmented = False  # a message is under way of which each frame is unusual
 
     def feed(self, data: bytes) -> list[Piece]:
-        """What is complete with `data`."""
+        """What is complete with `data`. Raises TooLarge when the first message is."""
         if self._rest:
             if isinstance(self._rest, bytes):
                 self._rest = bytearray(self._rest)
@@ -54,9 +68,10 @@ class Splitter:
             data = bytes(self._rest)
             self._rest = b""
         pieces: list[Piece] = []
-        limit = self._limit
+        limit = self._limit if self._begun else self._first_limit
+        trifles, most_trifles = 0, self._most_trifles
         at, end, need = 0, len(data), 0
-        while end - at >= _HEAD:
+        while end - at >= _HEAD and trifles <= most_trifles:
             size = data[at + 1] - _MASKED
             begin = at + 6
             if size == 126:
@@ -68,7 +83,13 @@ class Splitter:
                 size = int.from_bytes(data[at + 2 : at + 10], "big")
                 begin = at + 14
             if not 0 <= size <= limit:  # below 0: it is not masked
+                if 0 <= size <= self._limit:  # only the first message is bound to less
+                    if not any(type(piece) is not Unusual for piece in pieces):
+                        raise TooLarge(f"the first message of a connection may have at most {self._first_limit} bytes")
+                    limit = self._limit
+                    continue
                 pieces.append(Unusual(data[at:]))
+                self.trifles = trifles
                 return pieces
             stop = begin + size
             if stop > end:
@@ -86,7 +107,14 @@ class Splitter:
                 pieces.append(Unusual(data[at:stop]))
                 if not first & 0x08:  # no control frame: its first bit says whether the message ends with it
                     self._fragmented = first < 0x80
+                if size >= SHORT and (first & 0x08 or size < SMALL):
+                    trifles += 1
+            if size < SHORT:
+                trifles += 1
             at = stop
+        self.trifles = trifles
+        if not self._begun:
+            self._begun = any(type(piece) is not Unusual for piece in pieces)
         if at < end:
             self._rest, self._need = data[at:], need
         return pieces

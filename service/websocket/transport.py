@@ -19,6 +19,9 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from websockets.frames import CloseCode, Frame
 
+from inkling.service.patience import UNREAD_S, Unread
+from inkling.service.protocol.errors import Flood, ServiceError, TooLarge
+from inkling.service.websocket.budget import Budget
 from inkling.service.websocket.framing import Piece, Splitter, Unusual, binary_frame, text_frame
 from inkling.service.websocket.uvicorn_repairs import MendedProtocol
 
@@ -31,6 +34,9 @@ FAIR = 32
 
 MANY = 64
 """Frames of one client that wait for the end of the turn at most."""
+
+MAX_FIRST = 64 * 1024
+"""Bytes of a connection's first message, which is `start`; of whoever only listens: of all it sends."""
 
 EXTENSION = "inkling.transport"
 """Key of the ASGI extension that holds the connection's `StreamTransport`."""
@@ -48,8 +54,8 @@ class Sink(Protocol):
     def all_sent(self) -> None:
         """What waited for the client to read has gone to the socket."""
 
-    def too_slow(self) -> None:
-        """More messages wait for the client to read than may."""
+    def too_slow(self, why: str, /) -> None:
+        """The client does not read."""
 
 
 class TurnEnd:
@@ -76,7 +82,14 @@ class StreamTransport(MendedProtocol):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._splitter = Splitter(self.config.ws_max_size)
+        self._splitter = Splitter(self.config.ws_max_size, MAX_FIRST)
+        self._budget = Budget()
+        self._unread: Unread | None = None
+        self._fragments = 0  # bytes of fragments before the first message was whole
+        self.admitted = False
+        """The connection has its stream: it gives no place to newcomers."""
+        self.quiet_since_s = self.loop.time()
+        """When the connection was made."""
         self._sink: Sink | None = None
         self._held_up = False  # the sink takes nothing now
         self._backlog: deque[Piece] = deque()  # arrived, not taken
@@ -98,6 +111,7 @@ class StreamTransport(MendedProtocol):
         most_unsent: messages that may wait for the client to read before the sink hears that it is too slow.
         """
         self._sink = sink
+        self.admitted = True
         self._most_unsent = most_unsent
         self._held_up = True
         while not self.queue.empty():
@@ -123,7 +137,17 @@ class StreamTransport(MendedProtocol):
             return
         if self.refusing:
             return
-        pieces = self._splitter.feed(data)
+        splitter = self._splitter
+        try:
+            pieces = splitter.feed(data)
+        except TooLarge as error:
+            self.refuse(error)
+            return
+        # After our close only the client's matters: whatever comes with it costs too.
+        cost = len(pieces) if self.close_sent else splitter.trifles
+        if cost and not self._budget.spend(cost, self.loop.time()):
+            self.refuse(Flood("too many pings, empty messages or small fragments: send fewer"))
+            return
         sink = self._sink
         if sink is None:
             for piece in pieces:
@@ -175,14 +199,17 @@ class StreamTransport(MendedProtocol):
 
     def _parse(self, frame: Unusual) -> None:
         """Leave a frame to the full parser."""
-        if not self.refusing:
-            super().data_received(frame)
+        if self.refusing:
+            return
+        if self._sink is None and not frame[0] & 0x08:
+            self._fragments += len(frame)
+            if self._fragments > MAX_FIRST:
+                self.refuse(TooLarge(f"the first message of a connection may have at most {MAX_FIRST} bytes"))
+                return
+        super().data_received(frame)
 
     def send_receive_event_to_app(self) -> None:
         """A message of several fragments is whole, or one of text is not UTF-8."""
-        if self._sink is None:
-            super().send_receive_event_to_app()
-            return
         data, self.frames = b"".join(self.frames), []
         if self.close_sent:
             return
@@ -192,7 +219,10 @@ class StreamTransport(MendedProtocol):
             self.conn.send_close(CloseCode.INVALID_DATA)
             self.handle_parser_exception()
         else:
-            self._held_up = self._sink.message(message)
+            if self._sink is None:
+                self._to_application(message)
+            else:
+                self._held_up = self._sink.message(message)
 
     # -- out ----------------------------------------------------------------------------------------------------------
     @property
@@ -210,7 +240,7 @@ class StreamTransport(MendedProtocol):
         if self._unsent or not self.writable.is_set():
             self._unsent.append(frame)
             if len(self._unsent) > self._most_unsent and self._sink is not None:
-                self._sink.too_slow()
+                self._sink.too_slow(f"{self._most_unsent} messages wait for this client to read them")
         elif not (self.disconnected or self.close_sent):
             if not self._out:
                 self._turn_end.add(self)
@@ -226,7 +256,21 @@ class StreamTransport(MendedProtocol):
             if not self.disconnected:
                 self.transport.write(out[0] if len(out) == 1 else b"".join(out))
 
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        if self._unread is None:
+            self._unread = Unread(self.loop, self.transport, self._unread_for_long, UNREAD_S)
+        self._unread.begin()
+
+    def _unread_for_long(self) -> None:
+        if self._sink is not None and not self.close_sent:
+            self._sink.too_slow(f"this client has read nothing for {UNREAD_S:g} s")
+        else:
+            self.transport.abort()
+
     def resume_writing(self) -> None:
+        if self._unread is not None:
+            self._unread.end()
         super().resume_writing()
         self.flush()
         while self._unsent and self.writable.is_set():
@@ -244,9 +288,9 @@ class StreamTransport(MendedProtocol):
         super().handle_close(event)
         self._gone()
 
-    def handle_parser_exception(self) -> None:
+    def refuse(self, error: ServiceError) -> None:
         self.flush()
-        super().handle_parser_exception()
+        super().refuse(error)
         self._gone()
 
     def shutdown(self) -> None:
@@ -255,10 +299,12 @@ class StreamTransport(MendedProtocol):
         self._gone()
 
     def connection_lost(self, exc: Exception | None) -> None:
+        if self._unread is not None:
+            self._unread.end()
         super().connection_lost(exc)
         self._gone()
         self._sink = None  # the two know each other, and so do this and its scope: spare the garbage collector the ring
-        if self.handshake_initiated:
+        if "scope" in vars(self):  # there was a handshake
             self.scope["extensions"][EXTENSION] = {}
 
     def _gone(self) -> None:

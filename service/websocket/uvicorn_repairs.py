@@ -6,6 +6,8 @@
   on its way.
 - A client that does not answer our close, or does not read it, is cut off after `LINGER_S`.
 - What a client sends before its handshake is answered waits. uvicorn takes it for an error.
+- A handshake that cannot be read is answered and closed. uvicorn keeps the connection and says nothing.
+- Of the pings of a client that does not read only the last is answered, once it reads. uvicorn's answers pile up.
 
 The methods and attributes that are used are private to uvicorn, so `pyproject.toml` caps it below the next minor
 version, and `tests/service/websocket/test_uvicorn_repairs.py` looks for each of them in the installed one.
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
 LINGER_S = 5.0
 """Seconds that a client gets to read what is on its way and to answer our close."""
 
+_BAD_REQUEST = b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
+
 
 class MendedProtocol(WebSocketsSansIOProtocol):
     """One WebSocket connection of uvicorn, which ends well."""
@@ -37,7 +41,10 @@ class MendedProtocol(WebSocketsSansIOProtocol):
         super().__init__(*args, **kwargs)
         self.refusing = False
         """The client broke the protocol and is told so: whatever else it sends is thrown away."""
+        self.refusal: ServiceError | None = None
+        """What it was told."""
         self._before_handshake = b""
+        self._pong = b""  # waits for the client to read
 
     def data_received(self, data: bytes) -> None:
         if self.handshake_initiated and not self.handshake_complete:  # it should have waited for our answer
@@ -45,6 +52,23 @@ class MendedProtocol(WebSocketsSansIOProtocol):
             self.pause_reading()
         elif not (self.refusing and self.handshake_complete):
             super().data_received(data)
+            if not self.handshake_initiated and self.conn.handshake_exc is not None:
+                self.transport.write(_BAD_REQUEST)
+                self.transport.close()
+
+    def handle_ping(self) -> None:
+        self._pong = b"".join(self.conn.data_to_send())
+        if self.writable.is_set():
+            self._answer_ping()
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._answer_ping()
+
+    def _answer_ping(self) -> None:
+        if self._pong and not self.close_sent:
+            self.transport.write(self._pong)
+        self._pong = b""
 
     async def send(self, message: ASGISendEvent) -> None:
         if self.refusing or (self.handshake_complete and self.close_sent):
@@ -74,10 +98,22 @@ class MendedProtocol(WebSocketsSansIOProtocol):
     def handle_parser_exception(self) -> None:
         """The client broke the WebSocket protocol, sent text that is not UTF-8, or more than `ws_max_size` bytes."""
         close = self.conn.close_sent or Close(CloseCode.PROTOCOL_ERROR, "")
-        error: ServiceError = BadMessage(f"not a WebSocket message: {close.reason or 'text that is not UTF-8'}")
         if close.code == TooLarge.close:
-            error = TooLarge(f"a message may have at most {self.config.ws_max_size} bytes")
-        self.refusing = self.close_sent = True
+            self.refuse(TooLarge(f"a message may have at most {self.config.ws_max_size} bytes"))
+        else:
+            self.refuse(BadMessage(f"not a WebSocket message: {close.reason or 'text that is not UTF-8'}"))
+
+    def refuse(self, error: ServiceError) -> None:
+        """Tell the client what it did wrong, close, and throw away whatever else it sends."""
+        if self.refusing or self.transport.is_closing():
+            return
+        self.refusing = True
+        if self.close_sent:  # it knows already, and the time for its answer runs
+            return
+        if self.conn.close_sent is None:
+            self.conn.send_close(error.close or CloseCode.POLICY_VIOLATION, error.code)
+        close = self.conn.close_sent or Close(CloseCode.PROTOCOL_ERROR, "")
+        self.refusal, self.close_sent = error, True
         self.queue.put_nowait({"type": "websocket.disconnect", "code": close.code, "reason": close.reason})
         self.transport.write(text_frame(encode(error_message(error)).encode()) + b"".join(self.conn.data_to_send()))
         if self.transport.can_write_eof():

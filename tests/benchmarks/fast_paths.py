@@ -98,7 +98,7 @@ class Echo:
     def all_sent(self) -> None:
         pass
 
-    def too_slow(self) -> None:
+    def too_slow(self, why: str) -> None:
         raise AssertionError("fewer messages are under way than may wait")
 
 

@@ -81,7 +81,7 @@ def test_the_service_has_one_name_whichever_profile_runs(compose: dict[str, Any]
     for name in ("service-cpu", "service-gpu"):
         service = compose["services"][name]
         assert service["networks"]["default"]["aliases"] == [target.split(":")[0]]
-        assert service["environment"]["INKLING_PORT"] == target.split(":")[1]
+        assert service["environment"]["INKLING_METRICS_PORT"] == f"${{INKLING_METRICS_PORT:-{target.split(':')[1]}}}"
 
 
 def test_files_and_volumes_that_are_mounted_exist(compose: dict[str, Any]) -> None:

@@ -116,7 +116,7 @@ def prometheus(server: Running, directory: Path) -> Iterator[str]:
     program = tool("prometheus")
     shutil.copytree(DOCKER / "prometheus", directory / "etc")
     config: dict[str, Any] = yaml.safe_load((directory / "etc/prometheus.yml").read_text())
-    assert config["scrape_configs"][0]["static_configs"] == [{"targets": ["inkling:8000"]}]
+    assert config["scrape_configs"][0]["static_configs"] == [{"targets": ["inkling:9100"]}]
     config["scrape_configs"][0]["static_configs"][0]["targets"] = [server.url.removeprefix("http://")]
     config["global"] = dict.fromkeys(config["global"], "1s")
     (directory / "etc/prometheus.yml").write_text(yaml.safe_dump(config))

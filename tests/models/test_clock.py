@@ -3,12 +3,13 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterable
+from random import Random
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inkling.models.clock import GapPolicy, Resampler, Verdict, step_frames
+from inkling.models.clock import LATE_IN_A_ROW, GapPolicy, Resampler, Verdict, step_frames
 
 rates = st.floats(1, 120)
 finite = st.floats(allow_nan=False, allow_infinity=False)
@@ -113,6 +114,42 @@ def test_a_frame_at_most_one_tick_late_is_skipped_and_does_not_move_the_clock() 
     assert verdicts([0.0, 0.1, 0.2, 0.11, 0.3], 10) == [Verdict(1), Verdict(1), Verdict(1), Verdict(0), Verdict(1)]
 
 
+@given(st.integers(0, 2**32), st.floats(10, 60), st.floats(5, 30))
+def test_workers_that_put_frames_out_of_order_by_up_to_eight_reset_nothing(
+    seed: int, source_hz: float, rate_hz: float
+) -> None:
+    random = Random(seed)
+    order = sorted(range(300), key=lambda k: k + random.uniform(-8, 8))
+    found = verdicts((k / source_hz for k in order), rate_hz, max_gap_s=17 / source_hz)
+    assert all(verdict.reset is None for verdict in found)
+    newest = -1
+    for k, verdict in zip(order, found, strict=True):  # only frames after all others so far are stepped
+        assert not verdict.steps or k > newest
+        newest = max(newest, k)
+
+
+def test_a_frame_late_by_up_to_the_gap_limit_is_skipped_and_by_more_a_jump() -> None:
+    assert verdicts([5.0, 4.0, 5.1], 10) == [Verdict(1), Verdict(0), Verdict(1)]
+    assert verdicts([5.0, 3.999, 4.1], 10) == [Verdict(1), Verdict(1, "backward"), Verdict(1)]
+
+
+def test_a_clock_that_stays_back_resets_once() -> None:
+    back = [4.2 + k / 100 for k in range(LATE_IN_A_ROW + 3)]
+    found = verdicts([5.0, *back], 10)
+    assert found[1 : LATE_IN_A_ROW + 1] == [Verdict(0)] * LATE_IN_A_ROW
+    assert found[LATE_IN_A_ROW + 1] == Verdict(1, "backward")
+    assert [verdict.reset for verdict in found].count("backward") == 1
+
+
+def test_late_frames_with_others_on_time_between_them_never_reset() -> None:
+    two_clocks = [5 + k / 30 - (0.5 if k % 2 else 0.0) for k in range(300)]
+    assert all(verdict.reset is None for verdict in verdicts(two_clocks, 15))
+
+
+def test_a_clock_that_stands_still_is_skipped_for_as_long_as_it_does() -> None:
+    assert verdicts([5.0] * 200, 15) == [Verdict(1)] + [Verdict(0)] * 199
+
+
 def test_a_backward_jump_resets_and_starts_a_new_clock() -> None:
     found = verdicts([5.0, 5.1, 2.03, 2.13, 2.18], 10)
     assert found == [Verdict(1), Verdict(1), Verdict(1, "backward"), Verdict(1), Verdict(0)]
@@ -166,6 +203,24 @@ def test_step_frames_is_what_a_stream_of_the_same_frames_would_step(
                 shown.append(shown[-1])
             shown.append(frame)
     assert step_frames(times, rate_hz, policy, max_gap_s) == shown
+
+
+@given(st.lists(st.floats(0, 3), max_size=60), rates, st.sampled_from(["hold", "skip"]))
+def test_what_becomes_of_late_frames_concerns_no_clip_of_training(
+    intervals_s: list[float], rate_hz: float, policy: GapPolicy
+) -> None:
+    """Its times never decrease (`pose_file` refuses others): every frame is either after the newest or at its time."""
+    times = list(itertools.accumulate(intervals_s, initial=0.0))
+    steps, origin, newest, last_tick = [0], 0.0, 0.0, 0
+    for frame, time in enumerate(times[1:], start=1):  # the rule for frames on time, written out
+        if time > newest:
+            reach = min((time - newest) * rate_hz, 1.0) / 2
+            newest, tick = time, math.floor((time - origin) * rate_hz + reach)
+            if tick > last_tick:
+                held = tick - last_tick - 1 if policy == "hold" else 0
+                steps += [steps[-1]] * held + [frame]
+                last_tick = tick
+    assert step_frames(times, rate_hz, policy) == steps
 
 
 def test_step_frames_repeats_the_frames_of_a_slow_clip() -> None:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from inkling.models.errors import SkeletonError
-from inkling.models.skeletons import BODY13, SKELETONS, Mapping, Skeleton, get, mapping
+from inkling.models.skeletons import BODY13, SKELETONS, Mapping, Skeleton, get, mapping, without_origin
 
 Floats = NDArray[np.float32]
 FLAT = sorted(name for name, skeleton in SKELETONS.items() if skeleton.dimensions == 2)
@@ -226,3 +226,11 @@ def test_mapping_a_clip_equals_the_definition_pose_by_pose(pair: tuple[str, str]
         assert np.array_equal(mapped, clip)
     for got, pose in zip(mapped, clip, strict=True):
         np.testing.assert_allclose(got, by_hand(to, pose), rtol=1e-6)
+
+
+def test_the_origin_is_a_missing_joint_in_a_picture_and_a_place_in_space() -> None:
+    poses = np.array([[[0, 0, 0.5], [0, 3, 1], [4, 0, 1]]], np.float32)
+    assert without_origin(poses, BODY13).tolist() == [[[0, 0, 0], [0, 3, 1], [4, 0, 1]]]
+    assert poses[0, 0, 2] == 0.5
+    space = np.array([[[0, 0, 0, 1]]], np.float32)
+    assert without_origin(space, get("kinect20")) is space

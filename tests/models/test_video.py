@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import av
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given
@@ -94,7 +95,44 @@ def test_a_stream_without_times_or_frame_count_runs_at_its_frame_rate(tmp_path: 
     times, seen, warnings = read(make_film(tmp_path / "bare.h264", pictures(6), 25.0, "libx264", "yuv420p"))
     assert len(seen) == 6
     assert np.diff(times).max() == pytest.approx(np.diff(times).min())
-    assert warnings == ["6 frames had no time and were placed by the frame rate"]
+    assert times == pytest.approx([i / 25 for i in range(6)])
+    assert warnings == ["the file has no times: 25 frames a second are assumed; `fps` says otherwise"]
+
+
+@pytest.mark.parametrize("name", ["bare.h264", "bare.hevc", "bare.mjpeg"])
+def test_a_raw_stream_plays_at_the_rate_that_is_asked_for(tmp_path: Path, name: str) -> None:
+    codec, pixels = {"h264": ("libx264", "yuv420p"), "hevc": ("libx265", "yuv420p"), "mjpeg": ("mjpeg", "yuvj420p")}[
+        name.split(".")[1]
+    ]
+    options = {"x265-params": "log-level=none"} if codec == "libx265" else {}
+    film = make_film(tmp_path / name, pictures(8), 30.0, codec, pixels, base=Fraction(1, 30), options=options)
+    times, _, warnings = read(film, fps=30.0)
+    assert times == pytest.approx([i / 30 for i in range(8)])
+    assert warnings == []
+    times, _, warnings = read(film)
+    assert len(times) == 8
+    assert times[1] == pytest.approx(1 / 25 if codec == "mjpeg" else 1 / 30)
+    assert "frames a second are assumed" in warnings[0]
+
+
+@pytest.mark.parametrize("first_s", [-0.5, 0.0, 2.0])
+def test_times_are_those_of_a_player_which_begins_with_the_sound(tmp_path: Path, first_s: float) -> None:
+    """Without sound from 0; a picture that comes 2 s after the sound is shown 2 s after it."""
+    given_s = [first_s + i / 10 for i in range(5)]
+    times, _, _ = read(make_film(tmp_path / "silent.mkv", pictures(5), given_s))
+    assert times == pytest.approx([i / 10 for i in range(5)], abs=2e-3)
+    if first_s > 0:
+        times, _, _ = read(make_film(tmp_path / "sound.mkv", pictures(5), given_s, audio=True))
+        assert times == pytest.approx(given_s, abs=0.07)  # the sound begins a frame of its own before 0
+
+
+@pytest.mark.parametrize(("aspect", "shape"), [(Fraction(4, 3), (48, 85)), (Fraction(1, 2), (96, 64))])
+def test_pixels_are_made_square(tmp_path: Path, aspect: Fraction, shape: tuple[int, int]) -> None:
+    tagged = {"aspect": f"{aspect.numerator}/{aspect.denominator}"}
+    path = make_film(tmp_path / "wide.mp4", pictures(3), 15.0, "libx264", "yuv420p", options=tagged)
+    assert read(path)[1][0].shape == (*shape, 3)
+    assert read(path, aspect=Fraction(1))[1][0].shape == (48, 64, 3)
+    assert read(make_film(tmp_path / "untold.mkv", pictures(3)), aspect=aspect)[1][0].shape == (*shape, 3)
 
 
 def test_a_file_that_is_cut_off_gives_what_is_there(tmp_path: Path) -> None:
@@ -136,6 +174,23 @@ def test_what_is_no_video_is_refused_with_a_sentence(tmp_path: Path, name: str, 
     with pytest.raises(VideoError) as refusal:
         read(path)
     assert str(tmp_path) not in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("suffix", "name"), [(".jpg", "JPEG"), (".png", "PNG"), (".webp", "WebP"), (".bmp", "BMP"), (".tiff", "TIFF")]
+)
+def test_a_single_picture_is_refused_by_name(tmp_path: Path, suffix: str, name: str) -> None:
+    path = tmp_path / f"one{suffix}"
+    cv2.imwrite(str(path), pictures(1)[0])
+    with pytest.raises(VideoError, match=f"single picture \\({name}\\)"):
+        read(path)
+
+
+@pytest.mark.parametrize(("head", "name"), [(b"ID3\4", "MP3"), (b"RIFF\1\1\1\1WAVEfmt ", "WAV"), (b"%PDF-1.7", "PDF")])
+def test_sound_and_documents_are_refused_by_name(tmp_path: Path, head: bytes, name: str) -> None:
+    (tmp_path / "x").write_bytes(head + bytes(3000))
+    with pytest.raises(VideoError, match=name):
+        read(tmp_path / "x")
 
 
 def test_a_playlist_is_not_followed_even_to_a_good_file(tmp_path: Path) -> None:
@@ -219,9 +274,9 @@ def test_decoding_times_are_taken_where_the_others_are_out_of_order() -> None:
 
 
 # -- public files -------------------------------------------------------------------------------------------------
-SAMPLES = {  # frames, seconds between the first and the last, (height, width)
+SAMPLES = {  # undamaged frames, when the last is shown, (height, width) with square pixels
     "decord/examples/flipping_a_pancake.mkv": (310, 10.3, (240, 426)),
-    "decord/tests/test_data/corrupted.mp4": (49, 4.9, (720, 1280)),
+    "decord/tests/test_data/corrupted.mp4": (28, 2.7, (720, 1280)),
     "decord/tests/test_data/unordered.mov": (4, 0.094, (50, 50)),
     "decord/tests/test_data/video_0.mov": (3, 0.067, (320, 568)),
     "decord/tests/test_data/video_90.mov": (3, 0.067, (568, 320)),
@@ -230,8 +285,8 @@ SAMPLES = {  # frames, seconds between the first and the last, (height, width)
     "intel_sample_videos/asl_gestures/walk.mkv": (89, 2.933, (480, 640)),
     "intel_sample_videos/asl_gestures/yes.mkv": (65, 2.134, (480, 640)),
     "intel_sample_videos/one-by-one-person-detection.mp4": (1394, 139.3, (432, 768)),
-    "mmaction2/demo/demo.mp4": (280, 9.964, (256, 340)),
-    "mmaction2/tests/data/test.avi": (164, 6.52, (240, 320)),
+    "mmaction2/demo/demo.mp4": (280, 9.964, (256, 427)),
+    "mmaction2/tests/data/test.avi": (164, 6.56, (240, 320)),
 }
 
 

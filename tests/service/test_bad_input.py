@@ -94,7 +94,6 @@ BAD_MESSAGES = {
     "depth": '{"type": "pose", "seq": ' + "[" * 50_000,
     "a negative seq": '{"type": "pose", "seq": -1, "people": []}',
     "keypoints that are text": '{"type": "pose", "seq": 0, "people": [{"track": 1, "keypoints": "left hand"}]}',
-    "a track beyond 2**31": '{"type": "pose", "seq": 0, "people": [{"track": 9876543210, "keypoints": []}]}',
     "empty binary": b"",
     "binary garbage": bytes(range(256)) * 10,
     "a packed pose cut short": pack_pose(0, [1], np.zeros((1, 13, 3)), 0.0)[:-1],
@@ -195,7 +194,7 @@ BAD_FRAMES: dict[str, tuple[Any, str]] = {
     "time is not a number": (json.dumps(pose(1, 7777.5, {1: body()})).replace("7777.5", "NaN"), "bad_time"),
     "packed negative time": (pack_pose(1, [1], np.ones((1, 13, 3)), -1.0), "bad_time"),
     "packed endless time": (pack_pose(1, [1], np.ones((1, 13, 3)), np.inf), "bad_time"),
-    "thousands of people": (pose(1, 0.1, {track: body() for track in range(3000)}), "too_many_people"),
+    "a hundred people": (pose(1, 0.1, {track: body() for track in range(100)}), "too_many_people"),
     "packed thousands of people": (pack_pose(1, range(5000), np.ones((5000, 13, 3)), 0.1), "too_many_people"),
 }
 
@@ -342,7 +341,7 @@ def test_bytes_that_are_no_websocket_frame_are_refused(server: Running, beside: 
         b"",
         b"\x00" * 1000,
         b"GET / HTTP/1.1\r\n",
-        b"GET /v1/stream HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n",
+        b"GET /v1/stream HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n",
         b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(range(256)),
     ],
 )

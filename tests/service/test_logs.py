@@ -10,8 +10,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from inkling.service.logs import JsonFormatter, PlainFormatter, add_stream, setup, stream_context
+from inkling.service.logs import JsonFormatter, NowAndThen, PlainFormatter, add_stream, setup, stream_context
 
 
 @pytest.fixture
@@ -85,13 +87,51 @@ def test_a_clients_text_cannot_forge_a_line(log: Log) -> None:
         handler.setFormatter(formatter)
         logger.info("unknown bundle %s", "x\r\n12:00:00.000 info service: forged")
     try:
-        raise ValueError("cause")
+        raise ValueError("cause\n12:00:00.000 info service: forged")
     except ValueError:
         handler.setFormatter(PlainFormatter())
         logger.exception("failed for %s", "x\nforged")
     lines = text.getvalue().splitlines()
     assert not [line for line in lines if line.startswith(("12:00:00.000 info service", "forged"))]
-    assert lines[-1] == "ValueError: cause"
+    assert lines[-2] == "    ValueError: cause"
+
+
+HIDDEN = "\x1b[2J\x07\x7f\x85\x9b31m\u2028\u2029\u202e\u2066\u200b\ufeff\ud800"
+
+
+@pytest.mark.parametrize("formatter", [PlainFormatter(), JsonFormatter()])
+def test_what_commands_a_terminal_or_hides_is_never_logged_as_it_came(log: Log, formatter: logging.Formatter) -> None:
+    logger, text, handler = log
+    handler.setFormatter(formatter)
+    try:
+        raise ValueError(HIDDEN)
+    except ValueError:
+        with stream_context(HIDDEN):
+            logger.exception("for %s", HIDDEN, extra={"name_of": HIDDEN, "many": [HIDDEN]})
+    said = text.getvalue()
+    assert not set(HIDDEN) & set(said) - set("[2J31m")
+    assert said.count("\\u001b") >= 4
+    said.encode()  # half characters cannot be written
+
+
+@given(st.text())
+def test_a_json_line_still_says_what_the_text_was(said: str) -> None:
+    line = JsonFormatter().format(logging.makeLogRecord({"msg": said}))
+    assert json.loads(line)["message"] == said
+    assert len(line.splitlines()) == 1
+
+
+def test_a_warning_of_the_web_server_comes_now_and_then_with_its_count() -> None:
+    often = NowAndThen(every_s=10.0)
+
+    def logged(at_s: float, level: int = logging.WARNING) -> str | None:
+        record = logging.makeLogRecord({"msg": "Invalid", "created": at_s, "levelno": level})
+        return record.getMessage() if often.filter(record) else None
+
+    assert [logged(0.0), logged(1.0), logged(9.9)] == ["Invalid", None, None]
+    assert logged(5.0, logging.ERROR) == "Invalid"
+    assert logged(10.0) == "Invalid (2 more since the last such line)"
+    assert logged(25.0) == "Invalid"
 
 
 def test_an_exception_is_part_of_its_json_line(log: Log) -> None:

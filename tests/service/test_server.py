@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import resource
+import shutil
 import signal
 import socket as tcp
 import subprocess
@@ -21,7 +23,7 @@ from inkling.models.errors import BundleNotFound
 from inkling.service import bootstrap
 from inkling.service.engine.onnx_engine import Engine
 from inkling.service.protocol.codec import ErrorMessage, Prediction, Summary
-from inkling.service.server import CannotListen, address, bind, serve
+from inkling.service.server import CannotListen, address, bind, most_connections, serve, takes_both
 from tests.service.conftest import (
     WAIT_S,
     body,
@@ -314,3 +316,129 @@ def test_json_logs_carry_the_stream_on_each_of_its_lines(bundles: Path) -> None:
     about = [line for line in lines if line.get("stream")]
     assert {line["stream"] for line in about} == {stream}
     assert [line["message"] for line in about] == ["stream opened", "stream closed: disconnected"]
+
+
+def test_after_a_pause_of_the_process_streams_go_on_whose_data_waits(bundles: Path) -> None:
+    """Stopped for longer than its idle limit, as a debugger or a container's pause does."""
+    with process("--bundles", str(bundles), "--load", "tiny", "--idle-timeout-s", "1.5") as server:
+        url = server.ready()
+        host, port = url.removeprefix("http://").split(":")
+        stream_url = url.replace("http", "ws") + "/v1/stream"
+        head = (
+            b"POST /v1/clips?bundle=tiny HTTP/1.1\r\nhost: localhost\r\ncontent-length: 2\r\nconnection: close\r\n\r\n"
+        )
+        with (
+            tcp.create_connection((host, int(port)), WAIT_S) as upload,
+            connect(stream_url, compression=None) as late,
+            connect(stream_url, compression=None) as socket,
+        ):
+            upload.sendall(head)
+            say(socket, START)
+            assert hear(socket).type == "ready"
+            server.process.send_signal(signal.SIGSTOP)
+            say(socket, pose(0, 0.0, {1: body()}))
+            say(late, START)
+            upload.sendall(b"{}")
+            time.sleep(4)  # what is tested: time in which the process does not run
+            server.process.send_signal(signal.SIGCONT)
+            assert hear(socket).type == "prediction"
+            assert hear(late).type == "ready"
+            assert b"bad_clip" in b"".join(iter(lambda: upload.recv(65536), b""))
+            time.sleep(0.3)
+            say(socket, {"type": "end"})
+            heard, close = hear_all(socket)
+    assert isinstance(heard[-1], Summary)
+    assert close == 1000
+
+
+@pytest.mark.skipif(not tcp.has_dualstack_ipv6(), reason="this system has no sockets for both")
+def test_the_address_of_everything_takes_ipv4_too_and_says_so(bundles: Path) -> None:
+    settings = tiny_settings(bundles, host="::", insecure=True)
+    with running(settings) as server:
+        port = server.server.servers[0].sockets[0].getsockname()[1]
+        for host in ("127.0.0.1", "[::1]"):
+            assert httpx.get(f"http://{host}:{port}/livez").status_code == 200
+    with bind("::", 0) as both, bind("::1", 0) as six, bind("127.0.0.1", 0) as four:
+        assert [takes_both(listener) for listener in (both, six, four)] == [True, False, False]
+
+
+def test_connections_stay_below_the_files_that_the_process_may_open(caplog: pytest.LogCaptureFixture) -> None:
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(1000, before[1]), before[1]))
+        assert most_connections(600) == 600
+        assert resource.getrlimit(resource.RLIMIT_NOFILE) == (before[1], before[1]), "raised as far as it goes"
+        assert most_connections(before[1]) == before[1] - 256
+        assert "max_connections" in caplog.text
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
+NGINX = """
+daemon off; master_process off; pid {root}/pid; error_log {root}/error.log;
+events {{}}
+http {{
+    access_log off;
+    client_body_temp_path {root}/body; proxy_temp_path {root}/proxy; fastcgi_temp_path {root}/fastcgi;
+    uwsgi_temp_path {root}/uwsgi; scgi_temp_path {root}/scgi;
+    map $http_upgrade $connection_upgrade {{ default upgrade; '' ''; }}
+    server {{
+        listen 127.0.0.1:{port};
+        location /inkling/ {{
+            proxy_pass {server}/;
+            proxy_http_version 1.1;
+            proxy_set_header Host $http_host;
+            proxy_set_header Upgrade $http_upgrade;
+            proxy_set_header Connection $connection_upgrade;
+        }}
+    }}
+}}
+"""
+
+
+@pytest.fixture
+def behind_nginx(bundles: Path, tmp_path: Path) -> Iterator[str]:
+    """The URL of a server that nginx offers under /inkling, which it takes off."""
+    program = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
+    if program is None and "INKLING_CI" not in os.environ:
+        pytest.skip("nginx is not installed")
+    assert program is not None
+    with bind("127.0.0.1", 0) as spare:
+        port = spare.getsockname()[1]
+    settings = tiny_settings(bundles, root_path="/inkling")
+    with running(settings) as server:
+        config = tmp_path / "nginx.conf"
+        config.write_text(NGINX.format(root=tmp_path, port=port, server=server.url))
+        proxy = subprocess.Popen([program, "-c", str(config), "-e", str(tmp_path / "error.log")])
+        try:
+            url = f"http://127.0.0.1:{port}/inkling"
+            wait_until(lambda: _answers(f"{url}/livez"))
+            assert httpx.get(f"{server.url}/livez").status_code == 200, "without the proxy it needs no prefix"
+            yield url
+        finally:
+            proxy.terminate()
+            proxy.wait(WAIT_S)
+
+
+def _answers(url: str) -> bool:
+    try:
+        return httpx.get(url).status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+def test_everything_works_behind_a_proxy_that_takes_a_prefix_off(behind_nginx: str) -> None:
+    url = behind_nginx
+    page = httpx.get(f"{url}/docs")
+    assert page.status_code == 200
+    for link in ("openapi.json", "v1/protocol"):
+        assert f'href="{link}"' in page.text
+        assert httpx.get(httpx.URL(f"{url}/docs").join(link)).status_code == 200
+    assert httpx.get(f"{url}/openapi.json").json()["servers"] == [{"url": "/inkling"}]
+    moved = httpx.get(f"{url}/v1/bundles/")
+    assert (moved.status_code, moved.headers["location"]) == (307, f"{url}/v1/bundles")
+    assert httpx.get(moved.headers["location"]).json()[0]["name"] == "tiny"
+    with connect(url.replace("http", "ws") + "/v1/stream", compression=None) as socket:
+        say(socket, START)
+        say(socket, pose(0, 0.0, {1: body()}))
+        assert [hear(socket).type, hear(socket).type] == ["ready", "prediction"]

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inkling.models.npz import BadNpz, read_npz_file
-from inkling.models.skeletons import Skeleton
+from inkling.models.skeletons import Skeleton, without_origin
 from inkling.training.recipe.sections import Occluded
 
 Array = NDArray[np.float32]
@@ -68,7 +68,8 @@ def _marked(keypoints: NDArray[Any], skeleton: Skeleton, occluded: Occluded) -> 
         guessed = ~present & finite & ~far & np.asarray((points != 0).any(-1))
         confidence = np.asarray(np.where(guessed, 1.0, confidence))
     poses = np.concatenate([points, confidence[..., None]], -1)
-    return np.asarray(np.where(confidence[..., None] > 0, poses, 0.0), np.float32)
+    poses = without_origin(poses, skeleton)
+    return np.asarray(np.where(poses[..., -1:] > 0, poses, 0.0), np.float32)
 
 
 def _refuse(skeleton: Skeleton, wrong: NDArray[np.bool_], what: str) -> None:

@@ -30,6 +30,7 @@ from inkling.service.protocol.codec import (
     decode,
     encode,
 )
+from inkling.service.protocol.track_id import TrackId
 
 LABELS = ("jumping_jacks", "idle")
 
@@ -84,7 +85,7 @@ class Peer:
         return True
 
 
-def prediction(seq: int, pts_s: float, track: int, keypoints: np.ndarray[Any, Any]) -> Prediction:
+def prediction(seq: int, pts_s: float, track: TrackId, keypoints: np.ndarray[Any, Any]) -> Prediction:
     share = float(1 / (1 + np.exp(np.clip(keypoints[-1, 1] / 100, -30, 30)))) if len(keypoints) else 0.5
     return Prediction(
         seq=seq,

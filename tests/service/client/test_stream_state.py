@@ -320,7 +320,7 @@ def test_a_callback_that_raises_ends_the_stream_with_its_error_as_the_cause() ->
 
 def test_a_track_that_is_none_cannot_be_reset() -> None:
     with pytest.raises(BadArgument, match="track"):
-        open_stream().reset(-1, 0.0)
+        open_stream().reset(2**64, 0.0)
 
 
 # -- silence ------------------------------------------------------------------------------------------------------

@@ -21,10 +21,11 @@ from inkling.models.video import VideoReader, to_rgb
 from inkling.service.clips import jobs
 from inkling.service.clips.video_frames import VideoLimits, VideoProgress, video_frames
 from inkling.service.protocol.codec import Prediction, Start
-from inkling.service.protocol.errors import BadClip, Cancelled, TooLarge
+from inkling.service.protocol.errors import BadClip, Cancelled, NoStorage, OverCapacity, TooLarge
 from inkling.service.protocol.image_binary import ImageFrame, pack_image
 from tests.films import make_film, pictures
 from tests.service.conftest import Running, hear_all, opened, running, say, tiny_settings, wait_until
+from tests.service.sources.cameras import until
 from tests.support import TinyFrameReference, make_bundle, make_frame_bundle
 
 _BASE = Fraction(1, 15)
@@ -149,7 +150,7 @@ def test_damage_becomes_a_warning(server: Running, tmp_path: Path) -> None:
         (b"", {}, 422, "bad_clip"),
         (b"\0" * (2**23 + 1), {}, 413, "too_large"),
         (b"anything", {"bundle": "nobody"}, 404, "unknown_bundle"),
-        (b"anything", {"bundle": "tiny"}, 415, "unsupported_input"),
+        (b"anything", {"bundle": "tiny"}, 422, "bad_clip"),
         (b"anything", {"fps": 0}, 422, "bad_message"),
         (b'{"fps": 15, "people": [{"track": 1, "keypoints": [[[1, 2, 1]]]}]}', {}, 415, "unsupported_input"),
     ],
@@ -203,8 +204,6 @@ def test_a_sender_that_stalls_is_given_up(server: Running, begin: bytes) -> None
     before = server.core.metrics.errors["idle_timeout"]
     thread = threading.Thread(target=send)
     thread.start()
-    if begin.startswith(b"\x1a"):
-        wait_until(lambda: len(get(server)) > 0 and get(server)[-1]["state"] == "receiving")
     wait_until(lambda: server.core.metrics.errors["idle_timeout"] > before)
     release.set()
     thread.join()
@@ -242,7 +241,7 @@ def test_only_so_many_predictions_are_remembered(server: Running, film: Path, mo
 
 
 def test_a_failed_clip_says_why_when_asked(server: Running) -> None:
-    clip = post(server, b"no video, sorry", wait=False).json()["clip"]
+    clip = post(server, b"\x1aE\xdf\xa3 no video, sorry", wait=False).json()["clip"]
     wait_until(lambda: get(server, f"/{clip}")["state"] == "failed")
     assert get(server, f"/{clip}")["error"]["code"] == "bad_clip"
 
@@ -278,7 +277,9 @@ def test_a_client_that_goes_away_takes_its_clip_along(server: Running, long_film
 
 
 def jobs_of(server: Running, clip_dir: Path) -> jobs.VideoJobs:
-    return jobs.VideoJobs(server.core.hub, LIMITS, max_jobs=1, max_bytes=100, scored=lambda _: None, directory=clip_dir)
+    return jobs.VideoJobs(
+        server.core.hub, LIMITS, max_jobs=1, max_bytes=100, max_s=60.0, scored=lambda _: None, directory=clip_dir
+    )
 
 
 async def two_parts() -> AsyncIterator[bytes]:
@@ -313,6 +314,83 @@ def test_a_clip_cancelled_at_the_end_of_its_upload_is_not_scored(server: Running
         with pytest.raises(Cancelled):
             await jobs.receive(body(), Start(bundle="tiny-frames", input="frame", policy="block"), None)
         assert not jobs.all()
+
+    asyncio.run(run())
+
+
+def test_a_directory_that_cannot_be_written_takes_no_place_and_says_what_to_do(
+    server: Running, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def run() -> None:
+        gone = tmp_path / "gone"
+        jobs = jobs_of(server, gone)
+        assert "no videos can be scored" in caplog.text
+        start = Start(bundle="tiny-frames", input="frame", policy="block")
+        for _ in range(5):
+            with pytest.raises(NoStorage, match="clip_dir"):
+                await jobs.receive(two_parts(), start, None)
+        assert jobs.all() == []
+        gone.mkdir()
+        await jobs.receive(two_parts(), start, None)
+        await jobs.stop()
+
+    asyncio.run(run())
+
+
+def test_a_full_disk_is_said_and_takes_no_place(
+    server: Running, clip_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def run() -> None:
+        jobs = jobs_of(server, clip_dir)
+        monkeypatch.setattr(jobs, "_new_file", lambda: Path("/dev/full").open("wb"))  # noqa: SIM115
+        for _ in range(3):
+            with pytest.raises(NoStorage, match="No space left"):
+                await jobs.receive(two_parts(), Start(bundle="tiny-frames", input="frame", policy="block"), None)
+        assert jobs.all() == []
+
+    asyncio.run(run())
+
+
+def test_slow_senders_hold_no_place(server: Running, clip_dir: Path) -> None:
+    async def run() -> None:
+        jobs, release = jobs_of(server, clip_dir), asyncio.Event()
+        start = Start(bundle="tiny-frames", input="frame", policy="block")
+
+        async def slow() -> AsyncIterator[bytes]:
+            yield b"x"
+            await release.wait()
+
+        senders = [asyncio.create_task(jobs.receive(slow(), start, None)) for _ in range(8)]
+        await until(lambda: len(jobs.all()) == 8)
+        with pytest.raises(OverCapacity, match="being sent"):
+            await jobs.receive(two_parts(), start, None)
+        senders.pop().cancel()
+        await until(lambda: len(jobs.all()) == 7)
+        job = await jobs.receive(two_parts(), start, None)
+        with pytest.raises(BadClip):
+            await jobs.result(job)
+        for sender in senders:
+            sender.cancel()
+        await asyncio.gather(*senders, return_exceptions=True)
+        await jobs.stop()
+
+    asyncio.run(run())
+
+
+def test_a_video_has_so_much_time(server: Running, clip_dir: Path, long_film: Path) -> None:
+    body = long_film.read_bytes()
+
+    async def run() -> None:
+        jobs_ = jobs.VideoJobs(
+            server.core.hub, LIMITS, max_jobs=1, max_bytes=2**24, max_s=0.05, scored=lambda _: None, directory=clip_dir
+        )
+
+        async def whole() -> AsyncIterator[bytes]:
+            yield body
+
+        job = await jobs_.receive(whole(), Start(bundle="tiny-frames", input="frame", policy="block"), None)
+        with pytest.raises(TooLarge, match="not scored within"):
+            await jobs_.result(job)
 
     asyncio.run(run())
 

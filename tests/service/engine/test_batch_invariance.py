@@ -231,6 +231,7 @@ class Invariance(RuleBasedStateMachine):
     # -- what must hold -----------------------------------------------------------------------------------------------
     def check(self, watched: Watched) -> None:
         for prediction in watched.stream.predictions[watched.checked :]:
+            assert isinstance(prediction.track, int)
             twin = watched.twins[prediction.track]
             expected = watched.expected.pop((prediction.seq, prediction.track))
             assert prediction.probabilities == pytest.approx(expected, abs=ERROR)
@@ -277,7 +278,7 @@ class Invariance(RuleBasedStateMachine):
             assert watched.stream.session.closed
             assert not watched.expected
             codes = {message.code for message in watched.stream.messages if isinstance(message, ErrorMessage)}
-            assert codes <= {"step_failed", "no_slot"}
+            assert codes <= {"step_failed", "no_slot", "bad_time"}  # the last: frames of 1.5 s are too few
         assert self.rig.pool.used == 0
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+import zlib
+from typing import Any, Literal
 
 import cv2
 import numpy as np
@@ -74,6 +75,24 @@ def test_a_large_jpeg_for_a_small_model_is_reduced() -> None:
     assert reduction(1080, 1920, 112, 112, "letterbox") == 8
     assert reduction(1080, 1920, 112, 112, "crop") == 4
     assert reduction(200, 200, 112, 112, "letterbox") == 1
+
+
+@pytest.mark.parametrize("order", ["little", "big"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_the_orientation_that_a_file_says_is_undone_as_opencv_does(
+    orientation: int, order: Literal["little", "big"]
+) -> None:
+    jpeg, png = encoded(picture(40, 60, seed=2), ".jpg"), encoded(picture(40, 60, seed=2), ".png")
+    numbers = [(0x0112, 2), (3, 2), (1, 4), (orientation, 2), (0, 2), (0, 4)]
+    entry = b"".join(number.to_bytes(size, order) for number, size in numbers)
+    exif = (b"II*\0" if order == "little" else b"MM\0*") + (8).to_bytes(4, order) + (1).to_bytes(2, order) + entry
+    jpeg = jpeg[:2] + b"\xff\xe1" + (len(exif) + 8).to_bytes(2, "big") + b"Exif\0\0" + exif + jpeg[2:]
+    chunk = len(exif).to_bytes(4, "big") + b"eXIf" + exif + zlib.crc32(b"eXIf" + exif).to_bytes(4, "big")
+    png = png[:33] + chunk + png[33:]
+    for data in (jpeg, png):
+        wanted = np.asarray(cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB), np.uint8)
+        shown = fitted(unpack_image(pack_image(0, data)), wanted.shape[0], wanted.shape[1], "stretch")
+        np.testing.assert_array_equal(shown, wanted)
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))

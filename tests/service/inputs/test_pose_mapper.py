@@ -99,3 +99,18 @@ def test_a_bundles_own_skeleton_is_known_by_its_name(tmp_path: Path) -> None:
     spec = tiny(tmp_path, joints=5).spec
     mapper = PoseMapper(spec, Start(bundle="tiny", skeleton="stick5"))
     assert mapper.prepare(mapper.accept(frame(body(0, joints=5)[np.newaxis]))).shape == (1, 5, 3)
+
+
+def test_joints_at_the_origin_are_missing_whatever_their_confidence(spec: BundleSpec) -> None:
+    """As YOLO and OpenPose write those that they did not find; in JSON, packed, and without confidences."""
+    mapper = PoseMapper(spec, Start(bundle="tiny", skeleton="coco17"))
+    pose = body(1, joints=17)
+    pose[[3, 9], 2] = 0  # an ear and a wrist
+    expected = mapper.prepare(mapper.accept(frame(pose[np.newaxis])))
+    for confidence in (0.003, 1.0):
+        pose[[3, 9]] = 0, 0, confidence
+        assert np.array_equal(mapper.prepare(mapper.accept(frame(pose[np.newaxis]))), expected)
+    pose[:, 2] = 1
+    pose[3, 2] = pose[9, 2] = 0
+    expected = mapper.prepare(mapper.accept(frame(pose[np.newaxis])))
+    assert np.array_equal(mapper.prepare(mapper.accept(frame(pose[np.newaxis, :, :2]))), expected)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from typing import Any
 
 import numpy as np
@@ -28,7 +29,7 @@ from inkling.service.protocol.codec import (
     pack_pose,
     schema,
 )
-from inkling.service.protocol.errors import BadMessage, BadPose, BadTime, ServiceError
+from inkling.service.protocol.errors import BadMessage, BadPose, BadTime, ServiceError, TooLarge, TooManyPeople
 
 
 def pose(*people: Any, seq: int = 5, **fields: Any) -> str:
@@ -150,7 +151,6 @@ def test_a_track_twice_in_one_frame_is_refused() -> None:
         '{"type":"pose","seq":-1,"people":[]}',
         '{"type":"pose","seq":9007199254740992,"people":[]}',
         '{"type":"pose","people":[]}',
-        '{"type":"pose","seq":1,"people":[{"track":2147483648,"keypoints":[]}]}',
         '{"type":"pose","seq":1,"people":[{"track":1,"keypoints":["a"]}]}',
         '{"type":"pose","seq":1,"people":[{"track":1}]}',
         "[" * 100_000,
@@ -266,7 +266,7 @@ def test_an_error_names_its_frame() -> None:
 
 def test_the_schema_lists_every_message_and_every_error() -> None:
     document = json.loads(json.dumps(schema()))
-    assert set(document["incoming"]["discriminator"]["mapping"]) == {"start", "pose", "reset", "flush", "end"}
+    assert set(document["incoming"]["discriminator"]["mapping"]) == {"start", "pose", "reset", "flush", "end", "token"}
     assert "prediction" in document["outgoing"]["discriminator"]["mapping"]
     kinds = [
         kind for kind in vars(errors).values()
@@ -280,7 +280,116 @@ def test_the_schema_lists_every_message_and_every_error() -> None:
 
 
 def test_a_joint_of_many_numbers_is_refused_before_each_null_takes_as_many() -> None:
-    keypoints = [[0.0] * 1000, *[None] * 1000]
+    keypoints = [[0.0] * 1000, *[None] * 500]
     with pytest.raises(BadPose, match="at most 4 numbers") as refused:
         decode(json.dumps({"type": "pose", "seq": 3, "people": [{"track": 1, "keypoints": keypoints}]}))
     assert refused.value.seq == 3
+
+
+# -- tracks of any kind -------------------------------------------------------------------------------------------
+def people(*tracks: Any, **fields: Any) -> str:
+    """JSON of a frame with one joint for each track; a track of `...` is left out."""
+    rows: list[dict[str, Any]] = [{"track": track, "keypoints": [[1, 2, 1]]} for track in tracks]
+    for row in rows:
+        if row["track"] is ...:
+            del row["track"]
+    return json.dumps({"type": "pose", "seq": 5, "people": rows, **fields})
+
+
+@pytest.mark.parametrize(
+    "track", [0, 2**31, 2**53 + 1, 2**64 - 1, "6f1c2b9e-52a1-4c0e-9d4e-6c1d3f0a7b12", "7", "ü" * 64]
+)
+def test_numbers_of_64_bits_and_texts_are_tracks_as_they_came(track: Any) -> None:
+    for extra in ({}, {"pts_s": 1}):  # the short way, and the full one
+        assert frame(people(track, 1.0, **extra)).tracks == [track, 1]
+
+
+@pytest.mark.parametrize("track", [-1, None, ..., -1.0])
+def test_one_person_may_be_without_a_track(track: Any) -> None:
+    assert frame(people(track, 4)).tracks == [-1, 4]
+
+
+@pytest.mark.parametrize("track", [-2, 2**64, 10**400, "", "x" * 65, True, 1.5, [], {}, "nan"])
+def test_a_wrong_track_refuses_its_person_and_no_other(track: Any) -> None:
+    text = people(track, 4) if track != "nan" else people("T", 4).replace('"T"', "NaN")
+    message = frame(text)
+    assert message.tracks == [4]
+    assert message.keypoints.tolist() == [[[1, 2, 1]]]
+    assert message.refused is not None
+    assert message.refused.startswith("a track is a whole number from 0 to 2**64 - 1")
+    assert len(message.refused) < 300
+    with pytest.raises(BadPose) as refused:
+        decode(text.replace(', {"track": 4, "keypoints": [[1, 2, 1]]}', ""))
+    assert refused.value.seq == 5
+
+
+def test_of_several_people_without_a_track_none_is_taken_for_another() -> None:
+    for message in (frame(people(None, 3, -1)), frame(pack_pose(5, [-1, 3, -1], np.ones((3, 1, 3))))):
+        assert list(message.tracks) == [3]
+        assert message.refused == (
+            "only one person of a frame may be without a track; give each of them a number or a text"
+            " (2 people of this frame are refused)"
+        )
+    with pytest.raises(BadPose, match="only one person"):
+        decode(people(None, -1))
+    with pytest.raises(BadPose, match="only one person"):
+        decode(pack_pose(5, [-1, -1], np.ones((2, 1, 3))))
+
+
+# -- what a message costs -----------------------------------------------------------------------------------------
+LIMIT = 128 * 1024
+
+
+def filled(before: str, item: str, after: str) -> str:
+    """As many of `item` as a text message holds."""
+    count = (LIMIT - len(before) - len(after)) // (len(item) + 1)
+    return before + ",".join([item] * count) + after
+
+
+MANY = {
+    "wrong people": filled('{"type":"pose","seq":5,"people":[', '{"a":1}', "]}"),
+    "numbers for people": filled('{"type":"pose","seq":5,"people":[', "1", "]}"),
+    "nulls for people": filled('{"type":"pose","seq":5,"people":[', "null", "]}"),
+    "empty people": filled('{"type":"pose","seq":5,"people":[', '{"keypoints":[]}', "]}"),
+    "missing joints": filled('{"type":"pose","seq":5,"people":[{"keypoints":[', "null", "]}]}"),
+    "points": filled('{"type":"pose","seq":5,"people":[{"keypoints":[', "[1,2]", "]}]}"),
+    "numbers of one joint": filled('{"type":"pose","seq":5,"people":[{"keypoints":[null,[', "1", "]]}]}"),
+    "fields": '{"type":"pose",' + ",".join(f'"{i}":0' for i in range(10_000)) + "}",
+    "fields of a start": '{"type":"start",' + ",".join(f'"{i}":0' for i in range(10_000)) + "}",
+    "fields of a person": '{"type":"pose","seq":5,"people":[{' + ",".join(f'"{i}":0' for i in range(10_000)) + "}]}",
+    "lists": filled("[", "[]", "]"),
+}
+
+
+@pytest.mark.parametrize("text", MANY.values(), ids=MANY)
+def test_of_many_mistakes_the_first_is_named_and_no_other_is_made(text: str) -> None:
+    """Counted in Python calls, which do not grow with the message: what is left is the parser's work."""
+    assert len(text) <= LIMIT
+    calls = 0
+
+    def count(*_: object) -> None:
+        nonlocal calls
+        calls += 1
+
+    sys.setprofile(count)
+    try:
+        with pytest.raises(ServiceError):
+            decode(text)
+    finally:
+        sys.setprofile(None)
+    assert calls < 5000
+
+
+def test_a_longer_text_is_too_large_and_packed_poses_are_not() -> None:
+    with pytest.raises(TooLarge, match="at most 131072 characters"):
+        decode(" " * (LIMIT + 1))
+    with pytest.raises(TooLarge, match="at most 10 characters, not 14"):
+        decode('{"type":"end"}', 10)
+    assert decode(" " * (LIMIT - 14) + '{"type":"end"}') == End()
+    assert frame(pack_pose(5, range(1000), np.ones((1000, 33, 3)))).keypoints.shape == (1000, 33, 3)
+
+
+def test_more_people_than_any_server_watches_are_refused_by_their_seq() -> None:
+    with pytest.raises(TooManyPeople) as refused:
+        decode(MANY["empty people"])
+    assert refused.value.seq == 5

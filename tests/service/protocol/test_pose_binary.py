@@ -21,7 +21,7 @@ POSE = np.arange(12, dtype=np.float32).reshape(2, 2, 3)
     keypoints=st.tuples(st.integers(0, 5), st.integers(0, 33), st.integers(1, 4)).flatmap(
         lambda shape: arrays(np.float32, shape, elements=st.floats(-1e6, 1e6, width=32))
     ),
-    first=st.integers(0, 2**31 - 6),
+    first=st.integers(-1, 2**32 - 7),
 )
 def test_unpacking_inverts_packing(seq: int, pts_s: float | None, keypoints: NDArray[np.float32], first: int) -> None:
     tracks = list(range(first, first + len(keypoints)))
@@ -99,19 +99,15 @@ def test_a_track_twice_in_a_frame_is_refused() -> None:
 
 
 def test_numbers_that_the_header_cannot_hold_are_not_packed() -> None:
-    for seq, tracks in ((-1, [1, 2]), (2**53, [1, 2]), (0, [1, 2**31]), (0, [-1, 2]), (0, [1])):
+    for seq, tracks in ((-1, [1, 2]), (2**53, [1, 2]), (0, [1, 2**32 - 1]), (0, [-2, 2]), (0, [1])):
         with pytest.raises(ValueError, match=r"seq must|keypoints must"):
             pack_pose(seq, tracks, POSE)
     with pytest.raises(ValueError, match="too many"):
         pack_pose(0, [1], np.zeros((1, 70_000, 3)))
 
 
-def test_seq_and_track_beyond_the_protocol_are_refused() -> None:
+def test_a_seq_beyond_the_protocol_is_refused() -> None:
     data = bytearray(pack_pose(0, [1, 2], POSE))
     data[8:16] = struct.pack("<Q", 2**53)
     with pytest.raises(BadMessage, match="seq"):
-        unpack_pose(bytes(data))
-    data = bytearray(pack_pose(0, [1, 2], POSE))
-    data[32:36] = struct.pack("<I", 2**31)
-    with pytest.raises(BadMessage, match="track"):
         unpack_pose(bytes(data))

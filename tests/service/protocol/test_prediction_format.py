@@ -38,11 +38,13 @@ def test_a_stream_gets_the_format_that_its_start_asks_for() -> None:
 def test_a_row_that_is_packed_already_goes_out_as_it_is() -> None:
     row = bytes(range(20))
     data = PackedPredictions(LABELS, None)(PredictionValue(0, 0.0, 0, 0, [0.2] * 5, row, 0, None, 0, 0, 0))
+    assert isinstance(data, bytes)
     assert data[HEADER.size :] == row
 
 
 def test_the_layout_is_the_documented_one() -> None:
     data = PackedPredictions(("a", "b"), None)(PredictionValue(7, 0.5, 3, 1, [0.25, 0.75], b"", 2, "gap", 4, 5, 6))
+    assert isinstance(data, bytes)
     assert (data[:4], data[4], data[5], int.from_bytes(data[6:8], "little")) == (b"INKL", 1, 3, 2)
     assert [int.from_bytes(data[a:b], "little") for a, b in ((8, 16), (24, 28), (28, 32), (32, 40), (40, 48))] == [
         7, 3, 2, 4, 5,
@@ -52,9 +54,9 @@ def test_the_layout_is_the_documented_one() -> None:
 
 @pytest.mark.parametrize("change", ["short", "long", "magic", "version", "kind", "label", "reset", "flags"])
 def test_what_is_no_packed_result_is_refused(change: str) -> None:
-    data = bytearray(
-        PackedPredictions(("a", "b"), None)(PredictionValue(7, 0.5, 3, 1, [0.25, 0.75], b"", 2, None, 4, 5, 6))
-    )
+    packed = PackedPredictions(("a", "b"), None)(PredictionValue(7, 0.5, 3, 1, [0.25, 0.75], b"", 2, None, 4, 5, 6))
+    assert isinstance(packed, bytes)
+    data = bytearray(packed)
     at = {"magic": 0, "version": 4, "kind": 5, "label": 52, "reset": 54, "flags": 55}
     if change in at:
         data[at[change]] = 77
@@ -63,3 +65,13 @@ def test_what_is_no_packed_result_is_refused(change: str) -> None:
         unpack_prediction(bytes(changed), ("a", "b"))
     with pytest.raises(BadMessage):
         unpack_prediction(bytes(changed[:20]), ("a", "b"))
+
+
+@pytest.mark.parametrize("track", ['a "person"', 2**32 - 1, 2**64 - 1, -1, 2**32 - 2])
+def test_any_track_comes_back_as_it_went_out_packed_where_it_fits(track: int | str) -> None:
+    value = PredictionValue(7, 0.5, track, 1, [0.25, 0.75], b"", 2, "gap", 4, 5, 6)
+    data = PackedPredictions(("a", "b"), None)(value)
+    assert isinstance(data, bytes) is (track in (-1, 2**32 - 2))
+    expected = PredictionMessages(("a", "b"), None)(value)
+    assert decode_reply(data, ("a", "b")) == expected
+    assert decode_reply(JsonPredictions(("a", "b"), None)(value)) == expected

@@ -19,6 +19,6 @@ def values(draw: st.DrawFn) -> PredictionValue:
     probabilities = [round(weight / sum(weights), 6) for weight in weights]
     best = max(range(len(LABELS)), key=probabilities.__getitem__)
     return PredictionValue(
-        draw(st.integers(0, 2**53 - 1)), draw(TIMES), draw(st.integers(0, 2**31 - 1)), best, probabilities, b"",
+        draw(st.integers(0, 2**53 - 1)), draw(TIMES), draw(st.integers(-1, 2**32 - 2)), best, probabilities, b"",
         draw(COUNT), draw(st.sampled_from([None, *RESETS])), draw(COUNT), draw(COUNT), draw(st.integers(0, 1000)),
     )  # fmt: skip

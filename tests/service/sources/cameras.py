@@ -70,6 +70,20 @@ def reply(request: BaseHTTPRequestHandler, body: bytes, kind: str = "video/mp4",
     request.wfile.write(body)
 
 
+def reply_in_parts(request: BaseHTTPRequestHandler, body: bytes, kind: str = "video/mp4") -> None:
+    """The whole, or what is asked for from some byte on."""
+    asked = request.headers.get("range", "")
+    begin = int(asked.removeprefix("bytes=").rstrip("-")) if asked else 0
+    request.send_response(206 if asked else 200)
+    request.send_header("content-type", kind)
+    request.send_header("accept-ranges", "bytes")
+    request.send_header("content-length", str(len(body) - begin))
+    if asked:
+        request.send_header("content-range", f"bytes {begin}-{len(body) - 1}/{len(body)}")
+    request.end_headers()
+    request.wfile.write(body[begin:])
+
+
 def send_to(request: BaseHTTPRequestHandler, where: str) -> None:
     """A redirect."""
     request.send_response(302)

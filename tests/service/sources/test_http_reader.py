@@ -61,7 +61,17 @@ def test_a_name_is_sent_to_the_address_that_was_checked() -> None:
 
 
 @pytest.mark.parametrize(
-    "where", ["http://other.lan:{}/", "http://127.0.0.2:{}/", "file:///etc/passwd", "rtsp://127.0.0.1:{}/", "ftp://x/"]
+    "where",
+    [
+        "http://other.lan:{}/",
+        "http://127.0.0.2:{}/",
+        "file:///etc/passwd",
+        "rtsp://127.0.0.1:{}/",
+        "ftp://x/",
+        "data:video/mp4;base64,AAAA",
+        "data:",
+        "http://[:/",
+    ],
 )
 def test_a_redirect_leads_nowhere_that_is_not_allowed(where: str) -> None:
     with serving(lambda request: reply(request, b"inside")) as port:

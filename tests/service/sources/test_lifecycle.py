@@ -135,6 +135,21 @@ def test_hopeless_causes_end_it_and_others_do_not(cause: Cause, local: bool) -> 
     assert (source.cause, source.message, source.deadline_s is None) == (cause, "why", hopeless)
 
 
+def test_a_looping_file_whose_process_dies_is_begun_again_once_it_was_live() -> None:
+    life = SourceLifecycle(TIMING, 0.0, local=True, loops=True)
+    life.connect(0.0)
+    life.frame(0.1)
+    life.lost(Cause.CRASHED, "killed", 0.2)
+    assert life.state is SourceState.RETRYING
+
+
+def test_a_looping_file_that_kills_its_process_at_once_has_failed() -> None:
+    life = SourceLifecycle(TIMING, 0.0, local=True, loops=True)
+    life.connect(0.0)
+    life.lost(Cause.CRASHED, "it kills every process", 0.1)
+    assert life.state is SourceState.FAILED
+
+
 def test_a_file_that_was_played_has_ended() -> None:
     source = machine(local=True)
     source.frame(1.0)

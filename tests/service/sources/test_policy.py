@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import contextlib
 import ipaddress
+import socket
 from pathlib import Path
 
 import pytest
@@ -134,3 +136,15 @@ def test_a_path_that_no_file_can_have_is_not_there(tmp_path: Path) -> None:
     for name in ("a" * 300, "ring", "ring/a.mp4"):
         with pytest.raises(SourceRefused, match="no such file"):
             SourcePolicy(directories=(tmp_path,)).file(Address.parse(f"file:{name}"))
+
+
+def test_every_address_of_this_machine_counts_as_this_machine() -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        with contextlib.suppress(OSError):
+            probe.connect(("192.0.2.1", 9))  # nothing is sent; it finds the address that this machine has outside
+        own = probe.getsockname()[0]
+    for ip in {own, "127.0.0.1", "127.9.9.9"} - {"0.0.0.0"}:  # noqa: S104
+        with pytest.raises(SourceRefused):
+            SourcePolicy().choose("cam.lan", [ip])
+        assert SourcePolicy(hosts=(ip,)).choose("cam.lan", [ip]) == ip
+    assert SourcePolicy().choose("cam.lan", ["192.168.213.77"]) == "192.168.213.77"

@@ -87,7 +87,7 @@ def test_frames_come_with_the_cameras_own_times(transport: str) -> None:
     with serving() as server:
         opened, *pictures = fetch(job(server.url(), transport=transport, open_s=20), limit=25)
     assert opened == Opened(320, 240, "rtsp", live=True)
-    assert all(isinstance(picture, FetchedFrame) for picture in pictures)
+    assert all(isinstance(picture, FetchedFrame) for picture in pictures), "it sends a key frame in two packets"
     times = [
         picture.media_s for picture in pictures if isinstance(picture, FetchedFrame) and picture.media_s is not None
     ]

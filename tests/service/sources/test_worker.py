@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Sequence
+from fractions import Fraction
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
@@ -21,9 +22,12 @@ from inkling.models.video import VideoReader, to_rgb
 from inkling.service.sources.connection import Connection
 from inkling.service.sources.fetch_request import FetchRequest
 from inkling.service.sources.lifecycle import Cause
-from inkling.service.sources.pipe import Ended, Failed, FetchedFrame, Looped, Opened, WorkerMessage
+from inkling.service.sources.pipe import Damaged, Ended, Failed, FetchedFrame, Looped, Opened, WorkerMessage
 from inkling.service.sources.policy import SourcePolicy
-from tests.service.sources.cameras import Camera, make_video, reply, serving, silent, within
+from tests.films import lose_packets, make_film, quiet_scene
+from tests.service.sources.cameras import Camera, make_video, reply, reply_in_parts, serving, silent, within
+
+_BASE = Fraction(1, 25)
 
 
 def job(url: str, directory: Path | None = None, **more: Any) -> FetchRequest:
@@ -188,6 +192,54 @@ def test_a_file_over_http_ends_in_order(tmp_path: Path) -> None:
         messages = fetch(job(f"http://127.0.0.1:{port}/a.mkv"))
     assert len(pictures(messages)) == 10
     assert messages[-1] == Ended()
+
+
+def test_a_film_with_its_index_at_the_end_plays_over_http(tmp_path: Path) -> None:
+    path = make_video(tmp_path / "a.mp4", frames=40, rate=30, size=(240, 320))
+    data = path.read_bytes()
+    assert data.index(b"moov") > data.index(b"mdat")
+    with serving(lambda request: reply_in_parts(request, data)) as port:
+        *middle, last = fetch(job(f"http://127.0.0.1:{port}/a.mp4"))
+    local = pictures(fetch(job("file:a.mp4", tmp_path)))
+    assert last == Ended()
+    assert len(pictures(middle)) == 40
+    for one, other in zip(pictures(middle), local, strict=True):
+        np.testing.assert_array_equal(one.image, other.image)
+
+
+def test_a_film_without_a_duration_ends_over_http(tmp_path: Path) -> None:
+    data = make_video(tmp_path / "a.mkv", frames=10, rate=30, live="1").read_bytes()
+    with serving(lambda request: reply(request, data, "video/x-matroska")) as port:
+        *middle, last = fetch(job(f"http://127.0.0.1:{port}/a.mkv"))
+    assert (len(pictures(middle)), last) == (10, Ended())
+
+
+@pytest.mark.parametrize("over_http", [False, True])
+def test_frames_of_a_damaged_transport_stream_are_left_out_and_said(tmp_path: Path, over_http: bool) -> None:
+    film = make_film(tmp_path / "a.ts", quiet_scene(90), 25.0, "mpeg4", "yuv420p", options={"g": "12"}, base=_BASE)
+    damaged = lose_packets(film, 0.01, seed=1)
+    clean = [message.image for message in pictures(fetch(job("file:a.ts", tmp_path)))]
+    if over_http:
+        with serving(lambda request: reply(request, damaged.read_bytes(), "video/mp2t")) as port:
+            messages = fetch(job(f"http://127.0.0.1:{port}/a.ts"))
+        assert any(isinstance(message, Damaged) for message in messages)
+    else:
+        messages = fetch(job(f"file:{damaged.name}", tmp_path))
+    assert 10 < len(pictures(messages)) < 90
+    for message in pictures(messages):
+        assert min(np.abs(message.image.astype(int) - image).mean() for image in clean) < 0.01
+    assert isinstance(messages[-1], Ended)
+    assert "parts were lost on the way" in messages[-1].warnings[0]
+
+
+def test_a_file_that_breaks_off_has_failed(tmp_path: Path) -> None:
+    """Its index says where frames are that are not there."""
+    data = make_video(tmp_path / "a.mp4", frames=40, size=(240, 320), movflags="faststart").read_bytes()
+    (tmp_path / "half.mp4").write_bytes(data[: len(data) // 2])
+    *middle, last = fetch(job("file:half.mp4", tmp_path))
+    assert 5 < len(pictures(middle)) < 40
+    assert isinstance(last, Failed | Ended)
+    assert isinstance(last, Failed) or last.warnings
 
 
 def test_a_playlist_is_fetched_piece_by_piece_from_allowed_hosts_only(tmp_path: Path) -> None:

@@ -77,6 +77,7 @@ def test_people_of_a_frame_are_answered_together_in_their_order(rig: Rig) -> Non
         last = stream.predictions[-3:]
         assert [(p.seq, p.track) for p in last] == [(seq, 9), (seq, 2), (seq, 5)]
         for prediction in last:
+            assert isinstance(prediction.track, int)
             expected = plain[prediction.track].step(people[prediction.track], 0)
             assert prediction.probabilities == pytest.approx(expected, abs=ERROR)
     assert stream.session.counts.stepped == 5

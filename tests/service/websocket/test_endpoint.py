@@ -133,7 +133,7 @@ def test_what_was_asked_before_a_fatal_message_is_still_sent(server: Running) ->
 def test_a_defect_ends_its_stream_with_internal_and_no_details(
     server: Running, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def defect(data: object) -> None:
+    def defect(data: object, max_text: int) -> None:
         raise RuntimeError("secret")
 
     with opened(server) as socket:

@@ -7,6 +7,7 @@ from websockets.frames import CloseCode, Frame, Opcode
 from websockets.protocol import Protocol as Full
 from websockets.protocol import Side
 
+from inkling.service.protocol.errors import TooLarge
 from inkling.service.websocket.framing import Splitter, Unusual, binary_frame, text_frame
 
 LIMIT = 70_000
@@ -72,3 +73,21 @@ def test_a_servers_frame_is_what_any_client_reads(message: str | bytes) -> None:
     data = bytes(frame.data)
     assert (data.decode() if frame.opcode is Opcode.TEXT else data) == message
     assert client.close_sent is None or client.close_sent.code != CloseCode.PROTOCOL_ERROR
+
+
+def test_trifles_are_counted_and_a_flood_of_them_is_not_taken_apart() -> None:
+    splitter = Splitter(LIMIT, most_trifles=10)
+    small, large = masked(Opcode.TEXT, b"a" * 20, False), masked(Opcode.CONT, b"b" * 2000, False)
+    splitter.feed(whole("a whole message") + small + large + masked(Opcode.PING, b"more than short") + whole(b""))
+    assert splitter.trifles == 3
+    assert len(splitter.feed(masked(Opcode.PONG, b"") * 5000)) == splitter.trifles == 11
+
+
+def test_only_the_first_message_is_bound_to_less() -> None:
+    large = whole(b"x" * 5000)
+    for early in (large, large[:100], masked(Opcode.PING, b"") + large):
+        with pytest.raises(TooLarge, match="at most 1000 bytes"):
+            Splitter(LIMIT, first_limit=1000).feed(early)
+    assert Splitter(LIMIT, first_limit=1000).feed(whole("start") + large) == ["start", b"x" * 5000]
+    splitter = Splitter(LIMIT, first_limit=1000)
+    assert splitter.feed(whole("start")) + splitter.feed(large) == ["start", b"x" * 5000]

@@ -153,7 +153,7 @@ def test_a_broken_image_is_refused_and_the_stream_goes_on(server: Running, case:
 
 
 def test_a_frame_that_the_clock_skips_is_never_decoded(server: Running) -> None:
-    broken = encoded(picture(60, 80), ".png").replace(b"IDAT", b"IDAX")
+    broken = encoded(picture(60, 80), ".png").replace(b"IEND", b"IEND\0")  # its checksum is wrong
     with watching(server) as socket:
         heard = send_all(
             socket,

@@ -1,0 +1,1 @@
+"""Whole clips of poses, one format a file: bytes from a stranger in, `PoseClip` out. Pure and bounded."""

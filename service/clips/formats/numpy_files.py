@@ -1,0 +1,73 @@
+"""numpy's files: `.npz` of the data set format, and `.npy` with the keypoints alone.
+
+`.npz`: `keypoints (T, J, D[+1])`, optional `pts_s (T,)`, `fps` and `skeleton`; one person, track 0; NaN where a joint
+is missing. Never unpickled; sizes are checked before anything is unpacked.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import zipfile
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inkling.models.npz import BadNpz, NpzTooLarge, read_npz
+from inkling.service.clips.formats.frames import to_float32
+from inkling.service.clips.pose_arrays import PoseClip
+from inkling.service.protocol.errors import BadClip, TooLarge
+
+_ARRAYS = ("keypoints", "pts_s", "fps", "skeleton")
+
+
+def read_npz_clip(body: bytes | bytearray, max_bytes: int) -> PoseClip:
+    """The clip in the bytes of a file. Raises BadClip, TooLarge."""
+    try:
+        arrays = read_npz(bytes(body), _ARRAYS, max_bytes)
+    except NpzTooLarge:
+        raise TooLarge(f"the clip unpacks to more than {max_bytes} bytes") from None
+    except BadNpz as error:
+        raise BadClip(f"the .npz cannot be read: {error}") from None
+    keypoints, pts_s, skeleton = _npz_keypoints(arrays), _npz_times(arrays), arrays.get("skeleton")
+    clip = PoseClip(
+        {0: to_float32(keypoints)},
+        {0: np.ones(len(keypoints), np.bool_)},
+        pts_s,
+        None if skeleton is None else str(skeleton),
+    )
+    fps = arrays.get("fps")
+    if pts_s is not None or fps is None:
+        return clip
+    if fps.shape != () or fps.dtype.kind not in "iuf":
+        raise BadClip(f"fps must be one number, not {fps.dtype} {fps.shape}")
+    return clip.at(float(fps))
+
+
+def _npz_keypoints(arrays: Mapping[str, NDArray[Any]]) -> NDArray[Any]:
+    keypoints = arrays.get("keypoints")
+    if keypoints is None or keypoints.ndim != 3 or keypoints.dtype.kind not in "iuf":
+        found = "there is none" if keypoints is None else f"it is {keypoints.dtype} {keypoints.shape}"
+        raise BadClip(f"the .npz needs an array keypoints (frames, joints, numbers): {found}")
+    if not math.prod(keypoints.shape[1:]):  # any number of such frames takes no bytes
+        raise BadClip(f"keypoints need joints of numbers in each frame, not {keypoints.shape}")
+    return keypoints
+
+
+def _npz_times(arrays: Mapping[str, NDArray[Any]]) -> NDArray[np.float64] | None:
+    pts_s = arrays.get("pts_s")
+    if pts_s is None:
+        return None
+    if pts_s.ndim != 1 or pts_s.dtype.kind not in "iuf":
+        raise BadClip(f"pts_s must be seconds (frames,), not {pts_s.dtype} {pts_s.shape}")
+    return pts_s.astype(np.float64)
+
+
+def read_npy_clip(body: bytes | bytearray, max_bytes: int) -> PoseClip:
+    """Keypoints as `numpy.save` wrote them. Raises BadClip, TooLarge."""
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:  # so that there is one reader of arrays, which is bounded
+        archive.writestr("keypoints.npy", body)
+    return read_npz_clip(file.getvalue(), max_bytes)
