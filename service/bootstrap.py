@@ -18,6 +18,7 @@ from inkling.service.metrics import Metrics
 from inkling.service.protocol.errors import ServiceError
 from inkling.service.settings import Settings
 from inkling.service.sources.collector import SourceMetrics
+from inkling.service.sources.fetch_request import Spool
 from inkling.service.sources.manager import SourceManager
 from inkling.service.sources.store import SourceStore
 from inkling.service.streams.hub import Hub
@@ -141,6 +142,7 @@ def _sources(settings: Settings, hub: Hub, metrics: Metrics) -> SourceManager:
         of_sources.timing,
         max_sources=of_sources.max_sources,
         max_pixels=settings.limits.max_pixels,
+        spool=Spool(settings.clips.max_video_bytes, settings.clips.directory),
     )
     metrics.registry.register(SourceMetrics(sources))
     return sources

@@ -39,7 +39,7 @@ ROOMS = {
         "streams": {"protocol", "engine", "inputs"},
         "websocket": {"protocol", "access", "streams", "metrics", "logs", "patience"},
         "clips": {"protocol", "streams"},
-        "sources": {"protocol", "streams", "version", "logs"},
+        "sources": {"protocol", "inputs", "streams", "version", "logs"},
         "http": {
             *("protocol", "access", "streams", "clips", "sources", "bootstrap", "metrics", "settings", "version"),
             "patience",

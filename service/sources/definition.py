@@ -13,7 +13,8 @@ from inkling.service.sources.address import MAX_LENGTH, Address
 class SourceDefinition(BaseModel):
     """A video that the server fetches itself, and the bundle that watches it.
 
-    url: rtsp(s)://, http(s):// (MJPEG, HLS or a file), file: or device:, with credentials where they are needed.
+    url: rtsp(s)://, http(s):// (MJPEG, HLS, a file or a picture), file: or device:, with credentials where they are
+    needed. interval_s: seconds from one picture to the next, where the address gives one and is to be asked again.
     transport: of RTSP. pace, loop: of files; `fast` plays as fast as the model goes and drops nothing. fps: of files
     without times (raw .h264, .mjpeg), or with wrong ones. aspect: width by height of a pixel, where a recorder does not
     say it (704 x 576 for 4:3: 1.09). top_k and error_rate: as in a stream's `start`.
@@ -30,6 +31,7 @@ class SourceDefinition(BaseModel):
     loop: bool = False
     fps: Annotated[float, Field(ge=1, le=1000)] | None = None
     aspect: Annotated[float, Field(ge=0.25, le=4)] | None = None
+    interval_s: Annotated[float, Field(ge=0.1, le=60)] | None = None
     top_k: Annotated[int, Field(gt=0)] | None = None
     error_rate: Annotated[float, Field(gt=0, lt=1)] | None = None
 
@@ -40,4 +42,6 @@ class SourceDefinition(BaseModel):
             raise BadSource("transport is for RTSP sources only")
         if address.scheme != "file" and (self.loop or self.pace != "real" or self.fps is not None):
             raise BadSource("loop, pace and fps are for file sources only")
+        if address.scheme not in ("http", "https") and self.interval_s is not None:
+            raise BadSource("interval_s is for pictures over HTTP only")
         return address

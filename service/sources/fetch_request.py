@@ -3,19 +3,30 @@ every user of the machine can read)."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
+from pydantic.dataclasses import dataclass
 
 from inkling.models.resize import FitPolicy
 from inkling.service.sources.policy import SourcePolicy
 
 
+@dataclass(frozen=True, slots=True)
+class Spool:
+    """Where a recording is kept while it plays, if it must be fetched whole; directory: None is the system's."""
+
+    max_bytes: int = 2**30
+    directory: Path | None = None
+
+
 class FetchRequest(BaseModel):
     """One connection. height, width, fit: of the bundle's input, to which frames are brought at once.
 
-    fps, aspect: as in the source's definition. open_s, read_s: seconds to an answer, and between two; max_pixels: of a
-    frame as it comes. policy: what the address must hold to.
+    fps, aspect, interval_s: as in the source's definition. open_s, read_s: seconds to an answer, and between two;
+    max_pixels: of a frame as it comes. policy: what the address must hold to. spool: for recordings that must be
+    fetched whole.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -29,7 +40,9 @@ class FetchRequest(BaseModel):
     loop: bool = False
     fps: float | None = None
     aspect: float | None = None
+    interval_s: float | None = None
     open_s: float
     read_s: float
     max_pixels: int
     policy: SourcePolicy
+    spool: Spool = Spool()

@@ -38,13 +38,16 @@ _STATUS = {
 class ResponseBody:
     """A response's body as ffmpeg reads it, forward only. name: its URL, against which ffmpeg resolves others.
 
-    losses: looks at the bytes as they are read, where they are a transport stream. length: of the whole, None: not
-    said. ranged: whether the server gives parts of it.
+    content_type: in full, type: its first part. losses: looks at the bytes as they are read, where they are a transport
+    stream. length: of the whole, None: not said. ranged: whether the server gives parts of it. etag, modified: what
+    the server calls this very version of it, empty: nothing.
     """
 
     def __init__(self, response: httpx.Response, name: str) -> None:
         self.name = name
-        self.type = response.headers.get("content-type", "").partition(";")[0].strip().lower()
+        self.content_type = response.headers.get("content-type", "")
+        self.type = self.content_type.partition(";")[0].strip().lower()
+        self.etag, self.modified = response.headers.get("etag", ""), response.headers.get("last-modified", "")
         length = response.headers.get("content-length", "")
         self.length = int(length) if length.isdecimal() else None
         self.ranged = response.headers.get("accept-ranges", "").strip().lower() == "bytes"
@@ -89,7 +92,9 @@ class SeekableBody(ResponseBody):
 
     def __init__(self, body: ResponseBody, length: int, ask: Callable[[int], httpx.Response]) -> None:
         """body: just opened, and peeked into at most. ask: GET from that byte on. Raises Failure."""
-        self.name, self.type, self.length, self.ranged, self.losses = body.name, body.type, length, True, None
+        self.name, self.content_type, self.type = body.name, body.content_type, body.type
+        self.etag, self.modified = body.etag, body.modified
+        self.length, self.ranged, self.losses = length, True, None
         self._ask = ask
         self._size = length
         self._response, self._chunks, self._rest, self._place = body._response, body._chunks, body._rest, 0
@@ -132,14 +137,23 @@ class SourceClient:
 
     def open(self, url: str) -> ResponseBody:
         """GET. Raises Failure."""
-        return self._opened(url)[0]
+        return self._checked(*self._opened(url))
+
+    def open_if_new(self, url: str, known: dict[str, str]) -> ResponseBody | None:
+        """GET with the headers `known`; None: the server says that it has nothing else. Raises Failure."""
+        response, address = self._opened(url, known)
+        if known and response.status_code == 304:
+            response.close()
+            return None
+        return self._checked(response, address)
 
     def open_file(self, url: str) -> ResponseBody:
         """GET what may be a file: a body that can be read from anywhere, where the server gives parts. Raises Failure.
 
         Each part is asked for at the address where the whole was found, which is looked up and checked anew.
         """
-        body, address = self._opened(url)
+        response, address = self._opened(url)
+        body = self._checked(response, address)
         if not body.ranged or body.length is None:
             return body
 
@@ -152,13 +166,13 @@ class SourceClient:
 
         return SeekableBody(body, body.length, ask)
 
-    def _opened(self, url: str) -> tuple[ResponseBody, Address]:
+    def _opened(self, url: str, headers: dict[str, str] | None = None) -> tuple[httpx.Response, Address]:
         for _ in range(MAX_REDIRECTS + 1):
             address = self._parse(url)
-            response = self._get(address)
+            response = self._get(address, headers)
             where = response.headers.get("location")
             if not (response.is_redirect and where):
-                return self._checked(response, address), address
+                return response, address
             response.close()
             try:
                 url = urljoin(address.at(address.host, credentials=False), where)

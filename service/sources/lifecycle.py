@@ -12,6 +12,7 @@ Pure: time comes in, and what is to be done comes out.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from enum import StrEnum
 from typing import Annotated
 
@@ -43,6 +44,8 @@ class Cause(StrEnum):
     CLOSED = "closed"  # by the other side
     NO_FRAMES = "no_frames"  # connected, and silent
     CRASHED = "crashed"  # the process that decodes
+    TOO_LARGE = "too_large"  # a recording that must be fetched whole
+    NO_STORAGE = "no_storage"  # there is no room for it
     CAPACITY = "over_capacity"  # of this server
     NO_BUNDLE = "no_bundle"  # the bundle is not loaded, or takes no frames
     FINISHED = "finished"
@@ -52,7 +55,7 @@ class Cause(StrEnum):
 ACTIVE = frozenset({SourceState.CONNECTING, SourceState.LIVE, SourceState.STALLED})
 """States with a connection, or the attempt to have one."""
 FINAL = frozenset({SourceState.ENDED, SourceState.FAILED})
-HOPELESS = frozenset({Cause.UNAUTHORISED, Cause.REFUSED, Cause.NO_BUNDLE})
+HOPELESS = frozenset({Cause.UNAUTHORISED, Cause.REFUSED, Cause.NO_BUNDLE, Cause.TOO_LARGE})
 """Causes after which no further try is made, wherever the source is."""
 HOPELESS_HERE = HOPELESS | {Cause.NOT_FOUND, Cause.UNREADABLE, Cause.CRASHED}
 """The same for a file: it will not be another one in a second."""
@@ -81,6 +84,10 @@ class SourceTiming:
     first_retry_s: Seconds = 1.0
     retry_s: Seconds = Field(default=30.0, description="longest wait in seconds between two tries to connect")
     steady_s: Seconds = 10.0
+
+    def later(self, interval_s: float) -> SourceTiming:
+        """For a source whose frames are so far apart: what is missed counts from when the next one is due."""
+        return replace(self, stall_s=self.stall_s + interval_s, read_s=self.read_s + interval_s)
 
 
 class SourceLifecycle:
@@ -127,9 +134,12 @@ class SourceLifecycle:
         self._enter(SourceState.CONNECTING, now_s, self.cause, self.message)
         self.deadline_s = now_s + self._timing.open_s
 
-    def opened(self, now_s: float) -> None:
-        """The other side answered; the first frame is still to come."""
+    def opened(self, now_s: float, message: str | None = None) -> None:
+        """The other side answered; the first frame is still to come. message: why, where it takes long; then this may
+        be said again and again."""
         self._from(SourceState.CONNECTING)
+        if message is not None:
+            self.message = message
         self.deadline_s = now_s + self._timing.read_s
 
     def frame(self, now_s: float) -> None:

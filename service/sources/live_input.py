@@ -1,11 +1,14 @@
-"""Open a live source with ffmpeg: RTSP, HTTP (MJPEG, HLS, files) and devices. Runs in the process that fetches."""
+"""Open a live source: RTSP, HLS, files over HTTP and devices with ffmpeg, pictures over HTTP without it.
+
+Runs in the process that fetches.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any
+from typing import Any, BinaryIO
 
 import av
 import certifi
@@ -17,15 +20,19 @@ from inkling.models.transport_stream import LossFinder, stride_of
 from inkling.models.video import CONTAINERS, MANY_ERRORS
 from inkling.service.protocol.errors import ServiceError
 from inkling.service.sources.address import PORTS, Address
+from inkling.service.sources.camera_pictures import CameraPictures, polled, streamed
 from inkling.service.sources.failure import Failure, from_av, resolve
 from inkling.service.sources.fetch_request import FetchRequest
-from inkling.service.sources.http_reader import ResponseBody, SourceClient
+from inkling.service.sources.http_reader import ResponseBody, SeekableBody, SourceClient
 from inkling.service.sources.lifecycle import Cause
+from inkling.service.sources.pipe import Fetching
+from inkling.service.sources.sniff import gives_pictures, index_is_last
+from inkling.service.sources.spool import fetch_whole
 from inkling.service.sources.whole_pictures import WholePictures
 
 _HLS_TYPES = ("application/vnd.apple.mpegurl", "application/x-mpegurl", "audio/mpegurl", "audio/x-mpegurl")
-_CLOCKLESS = ("mpjpeg", "mjpeg")
-"""Formats whose times ffmpeg makes up from a frame rate: arrival is better."""
+_CLOCKLESS = "mjpeg"
+"""A format whose times ffmpeg makes up from a frame rate: arrival is better."""
 _HEAD = 188 * 8
 """Bytes in which a transport stream shows; a camera that sends less at once is none."""
 
@@ -52,7 +59,7 @@ class LiveInput:
 
     def frames(self) -> Iterator[tuple[float | None, av.VideoFrame]]:
         """(media_s or None, frame) until it ends. Raises Failure."""
-        clockless = self.format in _CLOCKLESS
+        clockless = self.format == _CLOCKLESS
         packets = self.container.demux(self.stream)
         if self.format == "rtsp":
             packets = iter(WholePictures(packets))
@@ -82,12 +89,12 @@ class LiveInput:
             self.web.close()
 
 
-def open_live(request: FetchRequest, address: Address) -> LiveInput:
-    """Connect, and find the video. Raises Failure."""
+def open_live(request: FetchRequest, address: Address, told: Callable[[Fetching], None]) -> LiveInput | CameraPictures:
+    """Connect, and find the video. told: what takes long meanwhile. Raises Failure."""
     try:
         request.policy.admit(address)
         if address.scheme in ("http", "https"):
-            return _web(request, address)
+            return _web(request, address, told)
         if address.scheme == "device":
             path = str(request.policy.device(address))
             return _live(request, _open(path, request, format="v4l2"), paced=False)
@@ -113,10 +120,14 @@ def open_live(request: FetchRequest, address: Address) -> LiveInput:
     return _live(request, _open(url, request, options=options), paced=False)
 
 
-def _web(request: FetchRequest, address: Address) -> LiveInput:
+def _web(request: FetchRequest, address: Address, told: Callable[[Fetching], None]) -> LiveInput | CameraPictures:
     web = SourceClient(address, request.policy, resolve, request.read_s)
     try:
+        if request.interval_s is not None:
+            return CameraPictures(request, "pictures", polled(web, address.url, request.interval_s), web)
         body = web.open_file(address.url)
+        if gives_pictures(body):
+            return CameraPictures(request, "mpjpeg", streamed(body), web)
         losses: LossFinder | None = None
         playlist = body.type in _HLS_TYPES or body.name.partition("?")[0].lower().endswith((".m3u8", ".m3u"))
         options = {"protocol_whitelist": "http,https,tcp,tls,crypto,data", "analyzeduration": "1000000"}
@@ -124,15 +135,26 @@ def _web(request: FetchRequest, address: Address) -> LiveInput:
             options |= {"http_persistent": "0", "http_multiple": "0", "extension_picky": "0"}
             container = _open(body, request, format="hls", options=options, io_open=lambda url, *_: _segment(web, url))
         else:
-            options |= {"format_whitelist": f"{CONTAINERS},mpjpeg"}
-            multipart = body.type.startswith("multipart/")
-            if not multipart and (stride := stride_of(body.peek(_HEAD))):
+            options |= {"format_whitelist": CONTAINERS}
+            if stride := stride_of(body.peek(_HEAD)):
                 body.losses = losses = LossFinder(*stride)
-            container = _open(body, request, options=options, io_open=_nothing)
-        return _live(request, container, paced=container.format.name not in _CLOCKLESS, web=web, losses=losses)
+            container = _open(_seekable(body, request, told), request, options=options, io_open=_nothing)
+        return _live(request, container, paced=container.format.name != _CLOCKLESS, web=web, losses=losses)
     except BaseException:
         web.close()
         raise
+
+
+def _seekable(body: ResponseBody, request: FetchRequest, told: Callable[[Fetching], None]) -> ResponseBody | BinaryIO:
+    """The body, or a copy of all of it where ffmpeg must read its end first and its server gives no parts."""
+    if isinstance(body, SeekableBody) or not index_is_last(body):
+        return body
+
+    def say(size: int, length: int | None) -> None:
+        of_all = "" if length is None else f" of {length / 1e6:.0f}"
+        told(Fetching(f"the recording is fetched first, since its index is at its end: {size / 1e6:.0f}{of_all} MB"))
+
+    return fetch_whole(body, request.spool, say)
 
 
 def _segment(web: SourceClient, url: str) -> ResponseBody:
@@ -144,7 +166,7 @@ def _nothing(url: str, *_: object) -> ResponseBody:
 
 
 def _open(
-    what: str | ResponseBody, request: FetchRequest, *, options: dict[str, str] | None = None, **more: Any
+    what: str | ResponseBody | BinaryIO, request: FetchRequest, *, options: dict[str, str] | None = None, **more: Any
 ) -> InputContainer:
     options = {"max_pixels": str(request.max_pixels), **(options or {})}
     times = (request.open_s, request.read_s)

@@ -10,6 +10,7 @@ import time
 from inkling.service.protocol.codec import ErrorMessage, Outgoing, Start
 from inkling.service.protocol.errors import BadTime, Draining, OverCapacity, ServiceError, UnknownSource
 from inkling.service.sources.definition import SourceDefinition
+from inkling.service.sources.fetch_request import Spool
 from inkling.service.sources.lifecycle import Cause, SourceState, SourceTiming
 from inkling.service.sources.policy import SourcePolicy
 from inkling.service.sources.source import Source, SourceCounts
@@ -32,8 +33,9 @@ class SourceManager:
         *,
         max_sources: int,
         max_pixels: int,
+        spool: Spool,
     ) -> None:
-        """max_pixels: of a frame as it comes. Raises StoreError."""
+        """max_pixels: of a frame as it comes. spool: for recordings that must be fetched whole. Raises StoreError."""
         self.store = store
         self._kept = store.all()
         self._hub = hub
@@ -41,6 +43,7 @@ class SourceManager:
         self._timing = timing
         self._max_sources = max_sources
         self._max_pixels = max_pixels
+        self._spool = spool
         self._sources: dict[str, Source] = {}
         self._gone = SourceCounts()
         self._writing: set[asyncio.Task[None]] = set()
@@ -139,6 +142,7 @@ class SourceManager:
             self._timing,
             self._open,
             max_pixels=self._max_pixels,
+            spool=self._spool,
             on_end=self._note_end,
         )
 

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from inkling.service.sources.lifecycle import Cause
 
 HEADER = struct.Struct("<BddII")
-IMAGE, OPENED, LOOPED, ENDED, FAILED, DAMAGED = range(1, 7)
+IMAGE, OPENED, LOOPED, ENDED, FAILED, DAMAGED, FETCHING = range(1, 8)
 MAX_SIDE = 4096
 MAX_TEXT = 4096
 
@@ -74,8 +74,22 @@ class Damaged:
     warning: str
 
 
-WorkerMessage = FetchedFrame | Opened | Looped | Ended | Failed | Damaged
-_KINDS: dict[type, int] = {Opened: OPENED, Looped: LOOPED, Ended: ENDED, Failed: FAILED, Damaged: DAMAGED}
+@dataclass(frozen=True, slots=True)
+class Fetching:
+    """Connected, and a whole recording must come before its first frame. said: how far that is."""
+
+    said: str
+
+
+WorkerMessage = FetchedFrame | Opened | Looped | Ended | Failed | Damaged | Fetching
+_KINDS: dict[type, int] = {
+    Opened: OPENED,
+    Looped: LOOPED,
+    Ended: ENDED,
+    Failed: FAILED,
+    Damaged: DAMAGED,
+    Fetching: FETCHING,
+}
 
 
 def pack(message: WorkerMessage) -> list[bytes | memoryview]:
@@ -97,7 +111,7 @@ def body_length(header: bytes) -> int:
         raise BadPipe("an arrival that is no time")
     if kind == IMAGE and 0 < first <= MAX_SIDE and 0 < second <= MAX_SIDE:
         return int(first * second * 3)
-    if OPENED <= kind <= DAMAGED and first <= MAX_TEXT:
+    if OPENED <= kind <= FETCHING and first <= MAX_TEXT:
         return int(first)
     raise BadPipe(f"a message of kind {kind} and size {first}, {second}")
 
@@ -118,6 +132,8 @@ def unpack(header: bytes, body: bytes) -> WorkerMessage:
                 return Looped()
             case _ if kind == DAMAGED:
                 return Damaged(_text(fields["warning"]))
+            case _ if kind == FETCHING:
+                return Fetching(_text(fields["said"]))
             case _ if kind == ENDED:
                 return Ended(tuple(_text(warning) for warning in fields["warnings"]))
             case _:

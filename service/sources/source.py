@@ -18,9 +18,9 @@ from inkling.service.protocol.image_binary import ImageFrame
 from inkling.service.sources.address import Address
 from inkling.service.sources.connection import Connection
 from inkling.service.sources.definition import SourceDefinition
-from inkling.service.sources.fetch_request import FetchRequest
+from inkling.service.sources.fetch_request import FetchRequest, Spool
 from inkling.service.sources.lifecycle import Action, Cause, SourceLifecycle, SourceState, SourceTiming
-from inkling.service.sources.pipe import Damaged, Ended, Failed, FetchedFrame, Looped, Opened, WorkerMessage
+from inkling.service.sources.pipe import Damaged, Ended, Failed, FetchedFrame, Fetching, Looped, Opened, WorkerMessage
 from inkling.service.sources.policy import SourcePolicy
 from inkling.service.sources.timestamps import SourceClock
 from inkling.service.streams.admitted_stream import AdmittedStream
@@ -65,21 +65,27 @@ class Source:
         open_stream: OpenStream,
         *,
         max_pixels: int,
+        spool: Spool,
         on_end: Callable[[Source], None] = lambda source: None,
         clock: Callable[[], float] = time.monotonic,
         chance: Callable[[], float] = random.random,
     ) -> None:
-        """Raises BadSource, SourceRefused. on_end: called when it has ended or failed by itself."""
+        """spool: for recordings that must be fetched whole. on_end: called when it has ended or failed by itself.
+
+        Raises BadSource, SourceRefused.
+        """
         self.id = id
         self.definition = definition
         self.address: Address = definition.address()
         policy.admit(self.address)
+        timing = timing.later(definition.interval_s or 0.0)
         self.lifecycle = SourceLifecycle(timing, clock(), local=self.address.scheme == "file", loops=definition.loop)
         self.opened: Opened | None = None
         self.warnings: tuple[str, ...] = ()
         self.stream_warning: str | None = None  # what its stream was told of its times last
         self.tally = SourceCounts()
         self._max_pixels = max_pixels
+        self._spool = spool
         self._policy = policy
         self._timing = timing
         self._open = open_stream
@@ -224,6 +230,9 @@ class Source:
                 if self.lifecycle.state is SourceState.CONNECTING:
                     self.opened = message
                     self.lifecycle.opened(now_s)
+            case Fetching():
+                if self.lifecycle.state is SourceState.CONNECTING:
+                    self.lifecycle.opened(now_s, message.said)
             case Looped():
                 self._times.begin()
                 self._reset()
@@ -337,4 +346,6 @@ class Source:
             read_s=timing.read_s + GRACE_S,
             max_pixels=self._max_pixels,
             policy=self._policy,
+            interval_s=wanted.interval_s,
+            spool=self._spool,
         )

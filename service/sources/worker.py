@@ -25,6 +25,7 @@ from inkling.models.resize import fit_image
 from inkling.models.video import VideoReader, to_rgb
 from inkling.service.protocol.errors import ServiceError
 from inkling.service.sources.address import Address
+from inkling.service.sources.camera_pictures import CameraPictures
 from inkling.service.sources.failure import Failure
 from inkling.service.sources.fetch_request import FetchRequest
 from inkling.service.sources.lifecycle import Cause
@@ -63,8 +64,12 @@ def fetch(request: FetchRequest, send: Send) -> None:
 def _watch(request: FetchRequest, address: Address, send: Send) -> None:
     if address.scheme in ("rtsp", "rtsps"):
         _NoRedirect.watch(send)
-    live = open_live(request, address)
+    live = open_live(request, address, send)
     try:
+        if isinstance(live, CameraPictures):
+            for message in live.messages():
+                send(message)
+            return
         codec = live.stream.codec_context
         send(Opened(codec.width, codec.height, live.format, live=True))
         pacer = Pacer() if live.paced else None

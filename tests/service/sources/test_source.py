@@ -19,6 +19,7 @@ from inkling.service.protocol.codec import End, Outgoing, Prediction, Ready, Sta
 from inkling.service.protocol.errors import SourceRefused, UnsupportedInput
 from inkling.service.protocol.image_binary import ImageFrame
 from inkling.service.sources.definition import SourceDefinition
+from inkling.service.sources.fetch_request import Spool
 from inkling.service.sources.lifecycle import Cause, SourceState, SourceTiming
 from inkling.service.sources.policy import SourcePolicy
 from inkling.service.sources.source import Source
@@ -52,6 +53,7 @@ class Watch:
             timing,
             open_stream,
             max_pixels=4096 * 4096,
+            spool=Spool(),
             on_end=lambda source: self.ended.append(source.id),
         )
 
