@@ -15,6 +15,7 @@ _FEW, _HEAD = 16, 4096
 """Bytes that a camera sends at once, and those of a file."""
 _PART = re.compile(
     rb"(?i)[\r\n]*(?:--[^\r\n]{1,200}[\r\n]+)*"
+    rb"(?:[a-z][a-z0-9-]*[ \t]*:[^\r\n]*\r?\n){0,16}"
     rb"(?:(?:content-type|content-length|x-timestamp)[ \t]*:|(?<=[\r\n])\xff\xd8\xff)"
 )
 """How a multipart answer begins, with a boundary or without."""

@@ -15,7 +15,7 @@ import pytest
 
 from inkling.service.sources.store import FILE, StoreError
 from tests.service.conftest import Running, running, tiny_settings
-from tests.service.sources.cameras import Camera, free_port, make_video, silent, within
+from tests.service.sources.cameras import Camera, free_port, jpeg, make_video, reply, serving, silent, within
 from tests.support import make_bundle, make_frame_bundle
 
 WAIT_S = 30.0
@@ -90,6 +90,8 @@ def test_a_source_is_added_shown_and_removed(here: Running) -> None:
     [
         ("nonsense", {}, 422, "bad_source"),
         ("rtsp://127.0.0.1/x", {"loop": True}, 422, "bad_source"),
+        ("rtsp://127.0.0.1/x", {"interval_s": 1}, 422, "bad_source"),
+        ("http://127.0.0.1/x", {"interval_s": 0}, 422, "bad_message"),
         ("rtsp://127.0.0.1/x", {"bundel": 1}, 422, "bad_message"),
         ("rtsp://127.0.0.1/x", {"top_k": 0}, 422, "bad_message"),
         ("rtsp://127.0.0.1/x", {"bundle": "no"}, 404, "unknown_bundle"),
@@ -109,6 +111,27 @@ def test_what_cannot_be_is_refused_and_leaves_nothing(
     answer = add(here, url, **more)
     assert (answer.status_code, answer.json()["code"]) == (status, code)
     assert httpx.get(f"{here.url}/v1/sources").json() == httpx.get(f"{here.url}/v1/streams").json() == []
+
+
+def test_a_snapshot_address_is_polled_also_after_a_restart(settings: dict[str, Any]) -> None:
+    with serving(lambda request: reply(request, jpeg(48, 64), "image/jpeg")) as port:
+        with running(tiny_settings(**settings)) as first:
+            row = add(first, f"http://127.0.0.1:{port}/shot.jpg", interval_s=0.2).json()
+        with running(tiny_settings(**settings)) as second:
+            assert within(WAIT_S, lambda: look(second, row["id"])["frames"] >= 3)
+            shown = look(second, row["id"])
+            assert (shown["state"], shown["width"], shown["format"]) == ("live", 64, "pictures")
+
+
+def test_a_recording_that_is_too_large_to_be_fetched_first_has_failed(settings: dict[str, Any], tmp_path: Path) -> None:
+    data = make_video(tmp_path / "a.mp4", frames=20).read_bytes()
+    with (
+        serving(lambda request: reply(request, data)) as port,
+        running(tiny_settings(**settings, max_video_bytes=len(data) - 1)) as server,
+    ):
+        row = add(server, f"http://127.0.0.1:{port}/a.mp4").json()
+        assert within(WAIT_S, lambda: look(server, row["id"])["state"] == "failed")
+        assert look(server, row["id"])["cause"] == "too_large"
 
 
 def test_a_body_that_is_no_definition_by_its_size_is_refused_unread(here: Running) -> None:

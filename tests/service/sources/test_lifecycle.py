@@ -55,6 +55,28 @@ def test_a_camera_that_answers_and_sends_nothing_is_dropped() -> None:
     assert source.tick(19.0) is Action.DROP
 
 
+def test_a_recording_that_is_fetched_first_says_so_and_is_given_time() -> None:
+    source = machine()
+    for now_s in (9.0, 18.0, 27.0):
+        source.opened(now_s, f"{now_s:g} MB")
+        assert (source.state, source.message) == (SourceState.CONNECTING, f"{now_s:g} MB")
+    assert source.tick(36.9) is Action.NOTHING
+    source.frame(36.9)
+    assert source.message == ""
+
+
+def test_where_frames_are_far_apart_none_is_missed_before_it_is_due() -> None:
+    source = SourceLifecycle(TIMING.later(20.0), 0.0)
+    source.connect(0.0)
+    source.frame(1.0)
+    assert source.tick(23.9) is Action.NOTHING
+    assert source.state is SourceState.LIVE
+    assert source.tick(24.0) is Action.NOTHING
+    assert source.state is SourceState.STALLED
+    assert source.tick(31.0) is Action.DROP
+    assert TIMING.later(0.0) == TIMING
+
+
 def test_a_camera_that_freezes_is_stalled_then_dropped() -> None:
     source = machine()
     source.frame(1.0)

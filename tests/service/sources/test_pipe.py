@@ -15,6 +15,7 @@ from inkling.service.sources.pipe import (
     Ended,
     Failed,
     FetchedFrame,
+    Fetching,
     Looped,
     Opened,
     body_length,
@@ -27,13 +28,14 @@ texts = st.text(st.characters(codec="utf-8", categories=["L", "N", "P"]), max_si
 messages = st.one_of(
     st.builds(Opened, st.integers(0, 9999), st.integers(0, 9999), texts, st.booleans()),
     st.just(Looped()),
+    st.builds(Fetching, texts),
     st.builds(Ended, st.lists(texts, max_size=4).map(tuple)),
     st.builds(Failed, st.sampled_from(Cause), texts),
 )
 
 
 @given(messages)
-def test_what_is_packed_is_unpacked(message: Opened | Looped | Ended | Failed) -> None:
+def test_what_is_packed_is_unpacked(message: Opened | Looped | Fetching | Ended | Failed) -> None:
     header, body = (bytes(part) for part in pack(message))
     assert body_length(header) == len(body)
     assert unpack(header, body) == message

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +27,7 @@ from inkling.service.sources.policy import SourcePolicy
 from inkling.service.sources.source import Source
 from inkling.service.streams.admitted_stream import AdmittedStream
 from inkling.service.streams.hub import Hub
-from tests.service.sources.cameras import Camera, free_port, make_video, silent, until
+from tests.service.sources.cameras import Camera, free_port, jpeg, make_video, reply, serving, silent, until
 from tests.support import make_bundle, make_frame_bundle
 
 QUICK = SourceTiming(open_s=5.0, stall_s=0.4, read_s=1.0, first_retry_s=0.1, retry_s=0.3, steady_s=10.0)
@@ -306,6 +308,66 @@ def test_a_bundle_of_poses_is_refused(bundles: list[Path]) -> None:
         source.start()
         await until(lambda: bool(watch.ended))
         assert (source.lifecycle.state, source.lifecycle.cause) == (SourceState.FAILED, Cause.NO_BUNDLE)
+
+    run(bundles, body)
+
+
+def test_a_camera_that_is_asked_for_pictures_is_live_between_them(bundles: list[Path]) -> None:
+    asked: list[float] = []
+
+    def answer(request: BaseHTTPRequestHandler) -> None:
+        asked.append(time.monotonic())
+        reply(request, jpeg(48, 64, len(asked)), "image/jpeg")
+
+    async def body(watch: Watch) -> None:
+        with serving(answer) as port:
+            source = watch.source(f"http://127.0.0.1:{port}/shot", interval_s=0.6)  # later than QUICK is stalled
+            source.start()
+            await until(lambda: source.lifecycle.state is SourceState.LIVE)
+            since_s = source.lifecycle.since_s
+            await until(lambda: len(watch.predictions) >= 4)
+            assert (source.lifecycle.state, source.lifecycle.since_s) == (SourceState.LIVE, since_s)
+            await source.remove()
+        assert source.tally.connects == 1
+        assert min(later - asked[0] for later in asked[3:4]) >= 1.7
+
+    run(bundles, body)
+
+
+def test_an_address_that_gives_a_single_picture_says_what_to_set(bundles: list[Path]) -> None:
+    async def body(watch: Watch) -> None:
+        with serving(lambda request: reply(request, jpeg(48, 64), "image/jpeg")) as port:
+            source = watch.source(f"http://127.0.0.1:{port}/shot")
+            source.start()
+            await until(lambda: source.lifecycle.cause is Cause.UNREADABLE)
+            assert "interval_s" in source.lifecycle.message
+            await source.remove()
+
+    run(bundles, body)
+
+
+def test_while_a_recording_is_fetched_first_the_source_says_so(bundles: list[Path], tmp_path: Path) -> None:
+    data = make_video(tmp_path / "a.mp4", frames=20, rate=30, size=(240, 320)).read_bytes()
+    go_on = threading.Event()
+
+    def answer(request: BaseHTTPRequestHandler) -> None:
+        request.send_response(200)
+        request.send_header("content-length", str(len(data)))
+        request.end_headers()
+        request.wfile.write(data[: len(data) // 2])
+        go_on.wait(10)
+        request.wfile.write(data[len(data) // 2 :])
+
+    async def body(watch: Watch) -> None:
+        with serving(answer) as port:
+            source = watch.source(f"http://127.0.0.1:{port}/a.mp4", PATIENT)
+            source.start()
+            await until(lambda: "the recording is fetched first" in source.lifecycle.message)
+            assert source.lifecycle.state is SourceState.CONNECTING
+            go_on.set()
+            await until(lambda: bool(watch.ended))
+            assert (source.lifecycle.cause, source.lifecycle.message) == (Cause.FINISHED, "")
+            assert source.tally.frames == 20
 
     run(bundles, body)
 
