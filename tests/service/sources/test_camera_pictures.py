@@ -8,7 +8,6 @@ from collections.abc import Iterable, Iterator
 from http.server import BaseHTTPRequestHandler
 from typing import Any
 
-import cv2
 import numpy as np
 import pytest
 
@@ -22,6 +21,7 @@ from inkling.service.sources.lifecycle import Cause
 from inkling.service.sources.live_input import open_live
 from inkling.service.sources.pipe import Damaged, FetchedFrame, Opened
 from tests.service.sources.cameras import jpeg, reply, serving
+from tests.service.sources.test_jpeg_end import FILES
 from tests.service.sources.test_multipart import ODD, PICTURES, PNG, TYPE, stream
 from tests.service.sources.test_worker import job
 
@@ -258,7 +258,6 @@ def test_an_address_that_gives_no_picture_has_its_cause(
 
 
 def test_a_progressive_picture_is_read_too() -> None:
-    done, data = cv2.imencode(".jpg", cv2.imdecode(np.frombuffer(PICTURES[0], np.uint8), 1), [2, 1])
-    assert done
-    (_, frame), _ = taken([stream(pictures=[bytes(data.tobytes())])])
+    (_, frame), _ = taken([stream(pictures=[FILES["progressive"]])])
     assert isinstance(frame, FetchedFrame)
+    np.testing.assert_array_equal(frame.image, seen(FILES["progressive"]))
