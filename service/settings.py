@@ -89,10 +89,12 @@ class ClipSettings(_Group):
     max_bytes: Count = Field(default=64 * MIB, description="largest clip, as sent and again as unpacked")
     max_frames: Count = Field(default=108_000, description="most frames in one clip (an hour at 30 Hz)")
     max_videos: Count = Field(default=4, description="most videos that are received and scored at once")
-    max_video_bytes: Count = Field(default=1024 * MIB, description="largest video file")
+    max_video_bytes: Count = Field(default=1024 * MIB, description="largest video file, sent or fetched whole")
     max_video_s: Seconds = Field(default=900.0, description="seconds that the scoring of one video may take")
     directory: Path | None = Field(
-        default=None, description="directory for videos while they are scored; empty: the system's for temporary files"
+        default=None,
+        description="directory for videos while they are scored, and for recordings that sources must fetch whole; "
+        "empty: the system's for temporary files",
     )
 
 

@@ -202,7 +202,7 @@ def outcome(data: Iterable[bytes], max_bytes: int) -> tuple[list[Part], str]:
     return parts, ""
 
 
-@settings(max_examples=400)
+@settings(max_examples=200)
 @given(st.lists(_PIECES, max_size=14), st.data(), st.sampled_from([60, 3000, MAX]))
 def test_any_bytes_give_the_same_parts_however_they_are_split(
     pieces: list[bytes], data: st.DataObject, max_bytes: int
