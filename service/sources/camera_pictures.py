@@ -31,7 +31,7 @@ ONE_PICTURE = (
     "is asked for again and again"
 )
 MANY_DAMAGED = 8
-"""So many in a row, and another connection may be better."""
+"""So many before the first whole one, and it is no camera that can be watched. Later it is one with a bad hour."""
 SAY_EVERY_S = 5.0
 """Damage is said again after so long at the earliest."""
 _READ_BYTES = 2**16
@@ -65,16 +65,14 @@ class CameraPictures:
     def messages(self) -> Iterator[Opened | FetchedFrame | Damaged]:
         """`Opened` with the first picture, then pictures, and of damage now and then. Ends with a Failure only."""
         opened = False
-        failed, said, said_s = 0, 0, -SAY_EVERY_S
+        said, said_s = 0, -SAY_EVERY_S
         for file in self._files:
             picture: tuple[ImageFile, Image] | None = None
             try:
                 picture = self._picture(file)
-                failed = 0
             except BadImage as error:
                 self.left_out[BROKEN if file.whole else LOST] += 1
-                failed += 1
-                if failed >= MANY_DAMAGED:
+                if not opened and self.left_out.total() >= MANY_DAMAGED:
                     raise Failure(Cause.UNREADABLE, f"no picture can be decoded: {error}") from None
             left_out = self.left_out.total()
             if left_out > said and time.monotonic() - said_s >= SAY_EVERY_S:

@@ -153,6 +153,13 @@ def test_a_camera_that_sends_nothing_but_damage_is_given_up_with_the_reason() ->
     )
 
 
+def test_a_camera_that_was_watched_is_not_given_up_for_damage() -> None:
+    cut = [PICTURES[0][:-200]] * (MANY_DAMAGED + 1)
+    messages, failure = taken([stream(pictures=[PICTURES[0], *cut, PICTURES[1]])])
+    assert [type(message) for message in messages] == [Opened, FetchedFrame, Damaged, FetchedFrame]
+    assert failure.cause is Cause.CLOSED
+
+
 def test_pictures_that_are_too_large_are_not_decoded() -> None:
     messages, failure = taken([stream()], max_pixels=64 * 48 - 1)
     assert (messages, failure.cause) == ([], Cause.UNREADABLE)

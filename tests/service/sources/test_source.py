@@ -334,6 +334,33 @@ def test_a_camera_that_is_asked_for_pictures_is_live_between_them(bundles: list[
     run(bundles, body)
 
 
+def test_the_time_between_two_frames_is_the_cameras_own_where_it_says_it(bundles: list[Path]) -> None:
+    """And not that of their arrival, which the network delays."""
+    done = threading.Event()
+
+    def answer(request: BaseHTTPRequestHandler) -> None:
+        request.send_response(200)
+        request.send_header("content-type", "multipart/x-mixed-replace; boundary=frame")
+        request.end_headers()
+        for number, wait_s in enumerate((0.25, 0.35, 0.25, 0.3, 10.0)):
+            head = f"--frame\r\nContent-Type: image/jpeg\r\nX-Timestamp: {7 + 0.3 * number:.6f}\r\n\r\n"
+            request.wfile.write(head.encode() + jpeg(48, 64, number))
+            done.wait(wait_s)
+
+    async def body(watch: Watch) -> None:
+        with serving(answer) as port:
+            source = watch.source(f"http://127.0.0.1:{port}/", PATIENT)
+            source.start()
+            await until(lambda: len({prediction.seq for prediction in watch.predictions}) == 5)
+            await source.remove()
+            done.set()
+        times = {prediction.seq: prediction.pts_s for prediction in watch.predictions}
+        apart = [times[seq + 1] - times[seq] for seq in range(4)]
+        assert apart == pytest.approx([0.3] * 4, abs=1e-3)
+
+    run(bundles, body)
+
+
 def test_an_address_that_gives_a_single_picture_says_what_to_set(bundles: list[Path]) -> None:
     async def body(watch: Watch) -> None:
         with serving(lambda request: reply(request, jpeg(48, 64), "image/jpeg")) as port:
