@@ -132,7 +132,13 @@ class AccessSettings(_Group):
         default=("127.0.0.1", "::1"), description="addresses of that proxy, separated by commas"
     )
     proxy_role: Role = Field(default=Role.VIEW, description="what those who signed in at the proxy may do")
-    token_streams: Count | None = Field(default=None, description="most streams open with one token; empty: no limit")
+    token_streams: Count | None = Field(
+        default=None,
+        description="most streams open at once with one token, clips that are being scored included; empty: no limit",
+    )
+    token_people: Count | None = Field(
+        default=None, description="most people watched at once with one token, over all of its streams; empty: no limit"
+    )
     token_sources: Count | None = Field(default=None, description="most sources added with one token; empty: no limit")
     token_bytes_per_s: Count | None = Field(
         default=None, description="bytes a second that the streams of one token may send; empty: no limit"
@@ -264,6 +270,7 @@ NAMES = {
     "proxy_addresses": Place("access.proxy_addresses", ","),
     "proxy_role": Place("access.proxy_role"),
     "token_streams": Place("access.token_streams"),
+    "token_people": Place("access.token_people"),
     "token_sources": Place("access.token_sources"),
     "token_bytes_per_s": Place("access.token_bytes_per_s"),
     "metrics_port": Place("access.metrics_port"),
