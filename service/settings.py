@@ -129,7 +129,9 @@ class AccessSettings(_Group):
         default=None, description="header in which a reverse proxy says who signed in; empty: none does"
     )
     proxy_addresses: tuple[str, ...] = Field(
-        default=("127.0.0.1", "::1"), description="addresses of that proxy, separated by commas"
+        default=("127.0.0.1", "::1"),
+        description="addresses of reverse proxies, separated by commas: what they say of where a request comes from, "
+        "and of who signed in, is believed",
     )
     proxy_role: Role = Field(default=Role.VIEW, description="what those who signed in at the proxy may do")
     token_streams: Count | None = Field(
