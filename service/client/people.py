@@ -50,7 +50,7 @@ def pack_people(people: People) -> Packed:
         if array.ndim != 2 or array.shape != arrays[0].shape:
             raise BadArgument(f"each person is an array (joints, numbers), alike in one frame, not {array.shape}")
     tracks = [checked_track(track) for track in given]
-    keypoints = np.stack(arrays)
+    keypoints = arrays[0][np.newaxis] if len(arrays) == 1 else np.stack(arrays)  # `np.array` made copies already
     if max(keypoints.shape[:2]) >= 2**16 or keypoints.shape[2] >= 2**8:
         raise BadArgument(f"these are too many numbers for one frame: {keypoints.shape}")
     keypoints[np.isnan(keypoints).any(axis=-1)] = 0

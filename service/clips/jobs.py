@@ -244,8 +244,8 @@ class VideoJobs:
         for job in list(self._jobs.values()):
             if job.ended_s is not None and now_s - job.ended_s > KEEP_S:
                 del self._jobs[job.id]
-        while (job := crowded_out([job for job in self._jobs.values() if job.ended_s is not None])) is not None:
-            del self._jobs[job.id]
+        while (gone := crowded_out([job for job in self._jobs.values() if job.ended_s is not None])) is not None:
+            del self._jobs[gone.id]
 
 
 def crowded_out(ended: list[VideoJob]) -> VideoJob | None:

@@ -34,8 +34,9 @@ def test_a_track_that_the_packed_form_cannot_hold_goes_as_json_with_the_same_num
 
 
 def test_usual_tracks_go_packed() -> None:
-    for track in (-1, 0, np.int64(3), 2**32 - 2):
-        assert isinstance(pose_message(0, pack_people({track: BODY}), None), bytes)  # type: ignore[dict-item]
+    for track in (-1, 0, int(np.int64(3)), 2**32 - 2):
+        assert isinstance(pose_message(0, pack_people({track: BODY}), None), bytes)
+    assert [type(track) for track in pack_people({np.int64(3): BODY}).tracks] == [int]  # type: ignore[arg-type]
 
 
 def test_nobody_is_no_rows() -> None:
