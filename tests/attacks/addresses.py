@@ -38,6 +38,7 @@ REDIRECTS = ("data:video/mp4;base64,AAAA", "file:///etc/passwd", "rtsp://127.0.0
 ALLOWED = "127.0.0.66"
 """The one address of this machine that the server was told to trust: from there the redirects come."""
 WAIT_S = 30.0
+LOOK_S = 0.1
 
 
 def own_addresses() -> list[str]:
@@ -115,7 +116,7 @@ def fates(target: Victim, urls: Sequence[str]) -> Got:
             continue
         end_s = time.monotonic() + WAIT_S
         while any(row["state"] == "connecting" for row in _rows(target)) and time.monotonic() < end_s:
-            time.sleep(0.1)
+            time.sleep(LOOK_S)
         for row in _rows(target):
             harm = {"live": f"{REACHED}: ", "connecting": f"{HANGS}: "}.get(row["state"], "")
             got[f"{harm}{row['state']} {row['cause']}"] += 1
@@ -163,7 +164,7 @@ def _live_beyond(target: Victim, frames: int) -> int:
         (row,) = _rows(target)
         if row["state"] == "live" and row["frames"] > frames:
             return int(row["frames"])
-        time.sleep(0.1)
+        time.sleep(LOOK_S)
     return 0
 
 
