@@ -136,6 +136,7 @@ class Server(uvicorn.Server):
             ws_ping_interval=20.0,
             ws_ping_timeout=None,  # a loaded client answers late; silence has a limit of its own
             root_path=core.settings.sockets.root_path,
+            proxy_headers=False,  # `Forwarded` believes the proxies of the settings
             lifespan="on",
             log_config=None,
             access_log=False,

@@ -131,10 +131,18 @@ class AccessSettings(_Group):
         default=None, description="header in which a reverse proxy says who signed in; empty: none does"
     )
     proxy_addresses: tuple[str, ...] = Field(
-        default=("127.0.0.1", "::1"), description="addresses of that proxy, separated by commas"
+        default=("127.0.0.1", "::1"),
+        description="addresses of reverse proxies, separated by commas: what they say of where a request comes from, "
+        "and of who signed in, is believed",
     )
     proxy_role: Role = Field(default=Role.VIEW, description="what those who signed in at the proxy may do")
-    token_streams: Count | None = Field(default=None, description="most streams open with one token; empty: no limit")
+    token_streams: Count | None = Field(
+        default=None,
+        description="most streams open at once with one token, clips that are being scored included; empty: no limit",
+    )
+    token_people: Count | None = Field(
+        default=None, description="most people watched at once with one token, over all of its streams; empty: no limit"
+    )
     token_sources: Count | None = Field(default=None, description="most sources added with one token; empty: no limit")
     token_bytes_per_s: Count | None = Field(
         default=None, description="bytes a second that the streams of one token may send; empty: no limit"
@@ -266,6 +274,7 @@ NAMES = {
     "proxy_addresses": Place("access.proxy_addresses", ","),
     "proxy_role": Place("access.proxy_role"),
     "token_streams": Place("access.token_streams"),
+    "token_people": Place("access.token_people"),
     "token_sources": Place("access.token_sources"),
     "token_bytes_per_s": Place("access.token_bytes_per_s"),
     "metrics_port": Place("access.metrics_port"),

@@ -38,42 +38,8 @@ TESTED_ELSEWHERE = {
     "training/recipe/sections.py": ("training/recipe/test_recipe.py", "sections are parts of a recipe"),
     "service/cli/play.py": ("service/client/test_jpeg.py", "films are played into a stream there"),
     "service/client/shared.py": ("service/client/test_clients.py", "what both clients have in common"),
-    "service/clips/formats/coco.py": (
-        "service/clips/test_pose_clip.py",
-        "files of every format, through the one reader",
-    ),
-    "service/clips/formats/csv_table.py": (
-        "service/clips/test_pose_clip.py",
-        "files of every format, through the one reader",
-    ),
-    "service/clips/formats/detections.py": (
-        "service/clips/test_pose_clip.py",
-        "files of every format, through the one reader",
-    ),
-    "service/clips/formats/frames.py": (
-        "service/clips/test_pose_clip.py",
-        "files of every format, through the one reader",
-    ),
-    "service/clips/formats/mediapipe.py": (
-        "service/clips/test_pose_clip.py",
-        "files of every format, through the one reader",
-    ),
-    "service/clips/formats/numpy_files.py": (
-        "service/clips/test_pose_clip.py",
-        "files of every format, through the one reader",
-    ),
-    "service/clips/formats/openpose.py": (
-        "service/clips/test_pose_clip.py",
-        "files of every format, through the one reader",
-    ),
-    "service/clips/formats/own_json.py": (
-        "service/clips/test_pose_clip.py",
-        "files of every format, through the one reader",
-    ),
     "service/clips/pose_arrays.py": ("service/clips/test_pose_clip.py", "what the reader of clips gives"),
     "service/clips/upload_memory.py": ("service/http/test_app.py", "uploads wait for memory over REST"),
-    "service/protocol/pose_message.py": ("service/protocol/test_codec.py", "messages in full, as they are decoded"),
-    "service/protocol/track_id.py": ("service/protocol/test_codec.py", "tracks, as messages have them"),
     "service/sources/whole_pictures.py": ("service/sources/test_rtsp.py", "a real camera sends pictures in pieces"),
     "service/protocol/image_facts.py": (
         "service/protocol/test_image_file.py",

@@ -11,7 +11,8 @@ from typing import Protocol
 from inkling.service.access.exposure import check_exposure
 from inkling.service.access.gate import Gate, ProxyLogin
 from inkling.service.access.middleware import AccessTerms
-from inkling.service.access.quotas import Quota, Quotas
+from inkling.service.access.quota import Quota
+from inkling.service.access.quotas import Quotas
 from inkling.service.access.roles import Role
 from inkling.service.access.tls import Certificate
 from inkling.service.access.tokens import FILE, TokenError, Tokens
@@ -40,6 +41,8 @@ class AccessChoices(Protocol):
     def proxy_role(self) -> Role: ...
     @property
     def token_streams(self) -> int | None: ...
+    @property
+    def token_people(self) -> int | None: ...
     @property
     def token_sources(self) -> int | None: ...
     @property
@@ -87,6 +90,6 @@ def access_control(
     gate = Gate(tokens, proxy)
     check_exposure(host, protected=gate.asks, insecure=chosen.insecure)
     certificate = None if chosen.tls_cert is None else Certificate(chosen.tls_cert, chosen.tls_key)
-    quota = Quota(chosen.token_streams, chosen.token_sources, chosen.token_bytes_per_s)
+    usual = Quota(chosen.token_streams, chosen.token_people, chosen.token_sources, chosen.token_bytes_per_s)
     terms = AccessTerms(gate, chosen.allowed_hosts, chosen.allowed_origins, refused)
-    return AccessControl(terms, Quotas(quota), certificate, first)
+    return AccessControl(terms, Quotas(usual), certificate, first)

@@ -62,7 +62,7 @@ class Gate:
             token = None if token_id is None or self.tokens is None else self.tokens.get(token_id, now_s)
             if token is None:
                 self.sessions.end(cookie)
-                raise Unauthorized("you are no longer signed in: sign in again at /login")
+                raise Unauthorized("you are no longer signed in: sign in again on the page /login")
             return token.identity
         return None
 

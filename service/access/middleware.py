@@ -15,6 +15,7 @@ from typing import Any
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from inkling.service.access.forwarded import PEER
 from inkling.service.access.gate import Gate
 from inkling.service.access.origins import host_allowed, origin_allowed
 from inkling.service.access.roles import Identity, Role
@@ -99,12 +100,13 @@ def _admit(gate: Gate, scope: Scope, headers: dict[str, str], need: Need) -> Ide
     """Who may do this. Raises Unauthorized, Forbidden, TooManyTries."""
     if need == ANYBODY:
         return None
-    peer = (scope.get("client") or ("", 0))[0]
-    identity = gate.identify(headers, peer, peer, time.time())
+    address = (scope.get("client") or ("", 0))[0]
+    identity = gate.identify(headers, address, scope.get(PEER, address), time.time())
     if identity is None:
         if scope["type"] == "websocket":
             return None  # its first message may bring a token
-        raise Unauthorized("this server asks for a token: send it as `Authorization: Bearer …`, or sign in at /login")
+        page = f"{scope.get('root_path', '')}/login"
+        raise Unauthorized(f"this server asks for a token: send it as `Authorization: Bearer …`, or sign in at {page}")
     check_role(identity, need)
     return identity
 

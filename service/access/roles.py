@@ -2,9 +2,9 @@
 
 | role | may |
 |---|---|
-| `stream` | open streams, score clips |
+| `stream` | open streams, score clips, and see its own clips |
 | `view` | see which streams and sources there are, and follow them |
-| `operate` | all of that, and add, change and remove sources, cancel the clips of others |
+| `operate` | all of that, and add, change and remove sources, see and cancel the clips of others |
 | `admin` | everything, tokens too |
 """
 
@@ -12,6 +12,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+
+from inkling.service.access.quota import USUAL, Quota
 
 
 class Role(StrEnum):
@@ -37,11 +39,15 @@ _INCLUDES = {
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Who sends a request. id: of the token, or what stands for one; name: for logs, as the operator gave it."""
+    """Who sends a request. id: of the token, or what stands for one; name: for logs, as the operator gave it.
+
+    quota: what it was granted in place of the usual.
+    """
 
     id: str
     name: str
     role: Role
+    quota: Quota = USUAL
 
     def may(self, needed: Role) -> bool:
         """Whether this one may do what needs that role."""

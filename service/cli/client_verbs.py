@@ -16,8 +16,9 @@ import numpy as np
 
 from inkling.client import Client, ClientError, RemoteError, Stream, Timeline, TimelineEntry
 from inkling.service.client.clips import TYPES
+from inkling.service.client.people import Frame
 from inkling.service.client.pose_files import guess_skeleton, read_frames
-from inkling.service.client.target import BUNDLE, DEFAULT_URL, VIDEO_BUNDLE, Frame
+from inkling.service.client.target import BUNDLE, DEFAULT_URL, VIDEO_BUNDLE
 from inkling.service.demo.clip import FPS, TURN_S, clip, save
 from inkling.service.demo.figure import ACTIONS
 from inkling.service.protocol.codec import DecisionMessage, Prediction, encode
@@ -44,7 +45,9 @@ def register(verbs: argparse._SubParsersAction[Any]) -> None:
     stream.set_defaults(run=run_stream)
 
     score = verbs.add_parser("score", help="send a whole clip to a running server and print the timeline")
-    score.add_argument("file", type=Path, help="the clip: .npz, .json, or a video")
+    score.add_argument(
+        "file", type=Path, help="poses (.npz, .npy, .json, .csv), a folder of OpenPose's frames, or a video"
+    )
     _add_server(score)
     _add_poses(score)
     score.add_argument("--json", action="store_true", help="print the server's answer as it is")
@@ -148,7 +151,7 @@ def _name(source: str) -> str:
 def run_score(args: argparse.Namespace) -> int:
     """Score a clip; what happened when goes to stdout, warnings to stderr."""
     skeleton = args.skeleton or (guess_skeleton(args.file) if args.file.suffix.lower() == ".npz" else None)
-    poses = args.file.suffix.lower() in TYPES
+    poses = args.file.suffix.lower() in TYPES or args.file.is_dir()
     bundle = args.bundle or (BUNDLE if poses else VIDEO_BUNDLE)
     timeline = Client(args.url).score(args.file, bundle, skeleton=skeleton, fps=args.fps, error_rate=args.error_rate)
     for warning in timeline.warnings:

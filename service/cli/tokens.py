@@ -5,12 +5,21 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from dataclasses import asdict
 from pathlib import Path
 
+from inkling.service.access.quota import Quota
 from inkling.service.access.roles import Role
 from inkling.service.access.tokens import FILE, TokenError, Tokens
 
 DAY_S = 86400.0
+_QUOTA = {
+    "streams": "most streams open at once",
+    "people": "most people watched at once, over all of its streams",
+    "sources": "most sources that it may add",
+    "bytes_per_s": "bytes a second that its streams may send",
+}
+"""A token's own quota, where the settings `token_*` do not fit it."""
 
 
 def register(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -22,6 +31,8 @@ def register(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     create.add_argument("name", metavar="NAME", help="whose it is: shown in lists and logs")
     create.add_argument("--role", choices=[role.value for role in Role], required=True, help="what it may do")
     create.add_argument("--days", type=float, help="how long it is valid (default: until it is revoked)")
+    for name, what in _QUOTA.items():
+        create.add_argument(f"--{name.replace('_', '-')}", type=int, metavar="N", help=f"{what} (default: the setting)")
     create.set_defaults(run=_create)
     kinds.add_parser("list", help="every token, without its secret").set_defaults(run=_list)
     revoke = kinds.add_parser("revoke", help="refuse a token from now on")
@@ -31,7 +42,8 @@ def register(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
 
 def _create(args: argparse.Namespace) -> int:
     lifetime_s = None if args.days is None else args.days * DAY_S
-    _, text = _open(args).create(args.name, Role(args.role), time.time(), lifetime_s)
+    quota = Quota(**{name: getattr(args, name) for name in _QUOTA})
+    _, text = _open(args).create(args.name, Role(args.role), time.time(), lifetime_s, quota)
     print("Keep it: it cannot be shown again.", file=sys.stderr)
     print(text)
     return 0
@@ -40,7 +52,10 @@ def _create(args: argparse.Namespace) -> int:
 def _list(args: argparse.Namespace) -> int:
     for token in _open(args).all():
         ends = "" if token.expires_s is None else f"  until {_date(token.expires_s)}"
-        print(f"{token.id}  {token.role:<8} since {_date(token.created_s)}{ends}  {token.name}")
+        granted = "".join(
+            f"  {name.replace('_', '-')} {value}" for name, value in asdict(token.quota).items() if value is not None
+        )
+        print(f"{token.id}  {token.role:<8} since {_date(token.created_s)}{ends}{granted}  {token.name}")
     return 0
 
 

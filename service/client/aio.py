@@ -21,12 +21,13 @@ from numpy.typing import NDArray
 from inkling.service.client.clips import Clip, Timeline, clip_body, read_timeline
 from inkling.service.client.connection import Connection
 from inkling.service.client.errors import ClientError, RemoteError
-from inkling.service.client.people import People, checked_time, pack_people
+from inkling.service.client.people import Frame, People, checked_time, pack_people
 from inkling.service.client.reconnect import Reconnect, Reconnection
 from inkling.service.client.shared import OpenStream, new_stream
 from inkling.service.client.stream_state import ClientStream
-from inkling.service.client.target import BUNDLE, DEFAULT_URL, Frame, Options, Target, ready_image
+from inkling.service.client.target import BUNDLE, DEFAULT_URL, Options, Target, ready_image
 from inkling.service.protocol.codec import DecisionMessage, Event, Prediction
+from inkling.service.protocol.track_id import TrackId
 
 T = TypeVar("T")
 
@@ -165,7 +166,7 @@ class AsyncStream(OpenStream):
         async for prediction in self.finish():
             yield prediction
 
-    async def reset(self, track: int | None = None) -> None:
+    async def reset(self, track: TrackId | None = None) -> None:
         """As `Stream.reset`."""
         self._told(lambda now_s: self._state.reset(track, now_s))
 

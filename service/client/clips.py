@@ -14,14 +14,21 @@ from pydantic_core import from_json, to_json
 
 from inkling.models.problems import first_problem
 from inkling.service.client.errors import BadArgument, ClientError, RemoteError
-from inkling.service.client.people import TRACK
+from inkling.service.client.people import TRACK, checked_track
+from inkling.service.client.pose_files import gather_folder
 from inkling.service.protocol.codec import DecisionMessage
+from inkling.service.protocol.track_id import TrackId
 
-Clip = str | Path | ArrayLike | Mapping[int, ArrayLike]
-"""A file of poses or a video; keypoints (T, J, C) of one person, or of several by their track, NaN where a joint is
-missing."""
+Clip = str | Path | ArrayLike | Mapping[int, ArrayLike] | Mapping[str, ArrayLike] | Mapping[TrackId, ArrayLike]
+"""A file of poses or a video; a folder of OpenPose's frames; keypoints (T, J, C) of one person, or of several by their
+track, NaN where a joint is missing."""
 
-TYPES = {".json": "application/json", ".npz": "application/octet-stream"}
+TYPES = {
+    ".json": "application/json",
+    ".npz": "application/octet-stream",
+    ".npy": "application/octet-stream",
+    ".csv": "text/csv",
+}
 """Of pose files; any other file is sent as a video."""
 VIDEO = "video/unknown"
 
@@ -79,13 +86,17 @@ def clip_body(clip: Clip, skeleton: str | None, fps: float | None) -> tuple[byte
     """Body and content type of the request. Raises ClientError for a file that cannot be read, BadArgument."""
     if isinstance(clip, (str, Path)):
         path = Path(clip)
+        if path.is_dir():
+            return gather_folder(path), TYPES[".json"]
         try:
             return path.read_bytes(), TYPES.get(path.suffix.lower(), VIDEO)
         except OSError as error:
             raise ClientError(f"{path}: cannot be read: {error.strerror}") from error
     people = clip if isinstance(clip, Mapping) else {TRACK: clip}
     message: dict[str, Any] = {
-        "people": [{"track": track, "keypoints": _rows(keypoints)} for track, keypoints in people.items()]
+        "people": [
+            {"track": checked_track(track), "keypoints": _rows(keypoints)} for track, keypoints in people.items()
+        ]
     }
     message |= {name: value for name, value in (("skeleton", skeleton), ("fps", fps)) if value is not None}
     return to_json(message), TYPES[".json"]

@@ -7,15 +7,21 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from pydantic_core import to_json
 
 from inkling.service.client.errors import BadArgument
+from inkling.service.protocol.codec import pack_pose
 from inkling.service.protocol.pose_binary import NOT_TRACKED
-from inkling.service.protocol.track_id import UNTRACKED
+from inkling.service.protocol.track_id import TrackId, read_track
 
-People = ArrayLike | Mapping[int, ArrayLike]
+People = ArrayLike | Mapping[int, ArrayLike] | Mapping[str, ArrayLike] | Mapping[TrackId, ArrayLike]
 """One person's keypoints (J, C), or several people's by their track; C: x, y(, z), and optionally a confidence.
 
-A joint is missing where its confidence is 0 or any of its numbers is NaN."""
+A joint is missing where its confidence is 0 or any of its numbers is NaN. A track is a whole number or a text, as the
+protocol has it, and is given back as it came."""
+
+Frame = tuple[float | None, People]
+"""`pts_s` (None: stamped on arrival) and the people of one frame."""
 
 TRACK = 1
 """The track of a person who is sent without one."""
@@ -24,14 +30,14 @@ TRACK = 1
 class Packed(NamedTuple):
     """Track ids (P,) and float32 (P, J, C) of one frame."""
 
-    tracks: list[int]
+    tracks: list[TrackId]
     keypoints: NDArray[np.float32]
 
 
 def pack_people(people: People) -> Packed:
     """One frame's people as arrays; joints with a NaN become zeros, that is missing.
 
-    Raises BadArgument when people differ in their number of joints, a person is not (J, C), or a track is no number.
+    Raises BadArgument when people differ in their number of joints, a person is not (J, C), or a track is none.
     """
     given = people if isinstance(people, Mapping) else {TRACK: people}
     try:
@@ -43,16 +49,33 @@ def pack_people(people: People) -> Packed:
     for array in arrays:
         if array.ndim != 2 or array.shape != arrays[0].shape:
             raise BadArgument(f"each person is an array (joints, numbers), alike in one frame, not {array.shape}")
-    for track in given:
-        if not isinstance(track, int | np.integer) or not UNTRACKED <= track < NOT_TRACKED:
-            raise BadArgument(
-                f"a track is a whole number from 0 to 2^32 - 2, or -1 for one who is not tracked, not {track!r}"
-            )
-    keypoints = np.stack(arrays)
+    tracks = [checked_track(track) for track in given]
+    keypoints = arrays[0][np.newaxis] if len(arrays) == 1 else np.stack(arrays)  # `np.array` made copies already
     if max(keypoints.shape[:2]) >= 2**16 or keypoints.shape[2] >= 2**8:
         raise BadArgument(f"these are too many numbers for one frame: {keypoints.shape}")
     keypoints[np.isnan(keypoints).any(axis=-1)] = 0
-    return Packed(list(given), keypoints)
+    return Packed(tracks, keypoints)
+
+
+def checked_track(track: object) -> TrackId:
+    """A track as it is sent. Raises BadArgument for what is none."""
+    try:
+        return read_track(int(track) if isinstance(track, np.integer) else track)
+    except ValueError as error:
+        raise BadArgument(str(error)) from None
+
+
+def pose_message(seq: int, people: Packed, pts_s: float | None) -> str | bytes:
+    """What is sent for a frame: packed, or JSON where a track is a text or a number that only JSON can hold."""
+    tracks = [track for track in people.tracks if type(track) is int and track < NOT_TRACKED]
+    if len(tracks) == len(people.tracks):
+        return pack_pose(seq, tracks, people.keypoints, pts_s)
+    rows = [
+        {"track": track, "keypoints": keypoints}
+        for track, keypoints in zip(people.tracks, people.keypoints.tolist(), strict=True)
+    ]
+    time = {} if pts_s is None else {"pts_s": pts_s}
+    return to_json({"type": "pose", "seq": seq, **time, "people": rows}).decode()
 
 
 def checked_time(pts_s: float | None) -> float | None:

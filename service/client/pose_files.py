@@ -1,4 +1,4 @@
-"""Pose files as streams of frames, for `inkling stream`.
+"""Pose files as streams of frames, for `inkling stream`, and folders of them as clips, for `inkling score`.
 
 `.npz`: arrays `keypoints` (T, J, C) and optionally `pts_s` (T,), `fps` and `skeleton`; one person.
 `.jsonl`: one `pose` message of the protocol a line (`type` and `seq` may be left out, `pts_s` too).
@@ -6,17 +6,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic_core import from_json, to_json
 
 from inkling.models.npz import BadNpz, read_npz_file
 from inkling.models.problems import first_problem
 from inkling.service.client.errors import ClientError
-from inkling.service.client.target import Frame
+from inkling.service.client.people import Frame
 from inkling.service.protocol.codec import Person
 from inkling.service.protocol.track_id import UNTRACKED
 
@@ -57,6 +59,37 @@ def read_frames(path: Path, fps: float = 30.0) -> Iterator[tuple[float, Frame]]:
         pts_s = index / fps if given_s is None else given_s
         first = pts_s if first is None else first
         yield max(pts_s - first, 0.0), (pts_s, people)
+
+
+def gather_folder(folder: Path) -> bytes:
+    """One clip of a folder in which OpenPose wrote a JSON file for each frame: frames in the order of their numbers.
+
+    Raises ClientError that names the file which is no such frame.
+    """
+    try:
+        paths = sorted((path for path in folder.iterdir() if path.suffix.lower() == ".json"), key=_by_numbers)
+        frames = [_openpose_frame(path, path.read_bytes()) for path in paths]
+    except OSError as error:
+        raise ClientError(f"{error.filename}: cannot be read: {_reason(error)}") from error
+    if not frames:
+        raise ClientError(f"{folder}: there are no .json files in it, as OpenPose writes one for each frame")
+    # Nobody may be in the first frames: the server tells the format by the first bytes.
+    return b'[{"format":"pose_keypoints_2d",' + b",".join(frames).removeprefix(b"{") + b"]"
+
+
+def _by_numbers(path: Path) -> list[tuple[int, str]]:
+    """`frame_9` before `frame_10`."""
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", path.name)]
+
+
+def _openpose_frame(path: Path, data: bytes) -> bytes:
+    try:
+        frame = from_json(data)
+    except ValueError:
+        raise ClientError(f"{path}: this is no JSON") from None
+    if not isinstance(frame, dict) or not isinstance(frame.get("people"), list):
+        raise ClientError(f"{path}: a frame of OpenPose has 'people', a list")
+    return to_json({"people": frame["people"]})
 
 
 def guess_skeleton(path: Path, fps: float = 30.0) -> str | None:
@@ -110,9 +143,7 @@ def _read_jsonl(path: Path) -> Iterator[Frame]:
 def _read_line(path: Path, number: int, line: str) -> Frame:
     try:
         read = _Line.model_validate_json(line)
-        if any(isinstance(person.track, str) for person in read.people):
-            raise ClientError(f"{path}:{number}: tracks that are texts cannot be played from a file; use numbers")
-        return read.pts_s, {UNTRACKED if one.track is None else int(one.track): _filled(one) for one in read.people}
+        return read.pts_s, {UNTRACKED if one.track is None else one.track: _filled(one) for one in read.people}
     except ValidationError as error:
         raise ClientError(f"{path}:{number}: {first_problem(error)}") from None
     except ValueError:

@@ -22,7 +22,6 @@ from pydantic import ValidationError
 
 from inkling.service.client.credits import Credits
 from inkling.service.client.errors import (
-    BadArgument,
     CallbackError,
     ClientError,
     ConnectionLost,
@@ -30,7 +29,7 @@ from inkling.service.client.errors import (
     Unreachable,
 )
 from inkling.service.client.keep_alive import Act, KeepAlive
-from inkling.service.client.people import Packed
+from inkling.service.client.people import Packed, checked_track, pose_message
 from inkling.service.client.reconnect import Backoff, Reconnection
 from inkling.service.protocol.codec import (
     Credit,
@@ -47,10 +46,10 @@ from inkling.service.protocol.codec import (
     Summary,
     decode_reply,
     encode,
-    pack_pose,
 )
 from inkling.service.protocol.errors import BadMessage, Draining
 from inkling.service.protocol.image_binary import Pixels, pack_image
+from inkling.service.protocol.track_id import TrackId
 
 StreamState = Literal["opening", "open", "lost", "ending", "over", "failed"]
 
@@ -204,23 +203,18 @@ class ClientStream:
     def pose(self, people: Packed, pts_s: float | None, now_s: float) -> int:
         """Send the next frame; its number. Raises the stream's failure, or ClientError when it is not open."""
         self._check_open()
-        message = pack_pose(self._credits.sent, people.tracks, people.keypoints, pts_s)
-        return self._frame(message, now_s)
+        return self._frame(pose_message(self._credits.sent, people, pts_s), now_s)
 
     def image(self, image: bytes | Pixels, pts_s: float | None, now_s: float) -> int:
         """The same for an image: a JPEG, PNG or WebP file's bytes, or raw RGB uint8 (height, width, 3)."""
         self._check_open()
         return self._frame(pack_image(self._credits.sent, image, pts_s), now_s)
 
-    def reset(self, track: int | None, now_s: float) -> None:
+    def reset(self, track: TrackId | None, now_s: float) -> None:
         """Forget a track. A stream that is being opened again has nothing to forget."""
         if not self._reopening:
             self._check_open()
-            try:
-                message = Reset(track=track)
-            except ValidationError:
-                raise BadArgument(f"a track is a whole number from 0 to 2^31 - 1, not {track!r}") from None
-            self._say(encode(message), now_s)
+            self._say(encode(Reset(track=None if track is None else checked_track(track))), now_s)
 
     def flush(self, now_s: float) -> int:
         """A marker; `flushed(marker)` turns true when everything sent before is answered, or lost."""
@@ -331,7 +325,7 @@ class ClientStream:
             raise self.failure
 
     # -- inside ---------------------------------------------------------------------------------------------------
-    def _frame(self, message: bytes, now_s: float) -> int:
+    def _frame(self, message: str | bytes, now_s: float) -> int:
         seq = self._credits.send(now_s)
         self._say(message, now_s)
         return seq

@@ -18,7 +18,6 @@ from inkling.models.extras import missing
 from inkling.models.problems import first_problem
 from inkling.service.client.clips import VIDEO
 from inkling.service.client.errors import BadArgument, MissingPackage, Unreachable
-from inkling.service.client.people import People
 from inkling.service.protocol.codec import Ready, Start
 
 DEFAULT_URL = "http://127.0.0.1:8000"
@@ -30,9 +29,6 @@ proxy of a kind that needs another package."""
 
 CLOSE_S = 2.0
 """How long a server may take to answer a close."""
-
-Frame = tuple[float | None, People]
-"""`pts_s` (None: stamped on arrival) and the people of one frame."""
 
 
 class Options(TypedDict, total=False):

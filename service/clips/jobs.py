@@ -9,6 +9,7 @@ import os
 import secrets
 import tempfile
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,6 +28,7 @@ from inkling.service.protocol.errors import (
     UnknownClip,
 )
 from inkling.service.streams.hub import Hub
+from inkling.service.streams.tracks import PeopleQuota
 
 log = logging.getLogger(__name__)
 
@@ -42,11 +44,24 @@ UPLOADS = 8
 _WRITE_BYTES = 1024 * 1024
 
 
+@dataclass(frozen=True, slots=True)
+class ClipOwner:
+    """Whose clip it is. id: of the token that posted it. quota: of the people who are watched for that token."""
+
+    id: str
+    quota: PeopleQuota | None = None
+
+
+NOBODY = ClipOwner("")
+"""Its clips are seen by those alone who see everybody's."""
+
+
 @dataclass(slots=True, eq=False)
 class VideoJob:
     """One video. timeline: once it is done; error: once it has failed."""
 
     id: str
+    owner: ClipOwner
     start: Start
     fps: float | None
     state: ClipState = "receiving"
@@ -90,19 +105,22 @@ class VideoJobs:
         except NoStorage as error:  # streams can be served all the same, and the disk may be emptied
             log.error("no videos can be scored: %s", error)
 
-    def all(self) -> list[VideoJob]:
-        """Those at work and those remembered, oldest first."""
+    def all(self, of: str | None = None) -> list[VideoJob]:
+        """Those at work and those remembered, oldest first; of that owner alone, unless that is None."""
         self._forget_old()
-        return list(self._jobs.values())
+        return [job for job in self._jobs.values() if of in (None, job.owner.id)]
 
-    def get(self, job_id: str) -> VideoJob:
-        """Raises UnknownClip."""
+    def get(self, job_id: str, of: str | None = None) -> VideoJob:
+        """One of them, as `all` has them. Raises UnknownClip, and does not say that it is somebody else's."""
         self._forget_old()
-        if job_id not in self._jobs:
+        job = self._jobs.get(job_id)
+        if job is None or of not in (None, job.owner.id):
             raise UnknownClip("no such clip here; results are kept for ten minutes")
-        return self._jobs[job_id]
+        return job
 
-    async def receive(self, body: AsyncIterator[bytes], start: Start, fps: float | None) -> VideoJob:
+    async def receive(
+        self, body: AsyncIterator[bytes], start: Start, fps: float | None, owner: ClipOwner = NOBODY
+    ) -> VideoJob:
         """Take a video in, and begin to score it. It has a place among those being scored only once it is here.
 
         Raises OverCapacity, TooLarge, NoStorage, Cancelled, what `body` raises.
@@ -111,7 +129,7 @@ class VideoJobs:
         if self._count("receiving") >= self._max_jobs * UPLOADS:
             raise OverCapacity(f"{self._max_jobs * UPLOADS} videos are being sent: try again later")
         file = self._new_file()
-        job = VideoJob(secrets.token_urlsafe(9), start, fps)
+        job = VideoJob(secrets.token_urlsafe(9), owner, start, fps)
         self._jobs[job.id] = job
         try:
             await self._fill(job, file, body)
@@ -132,9 +150,9 @@ class VideoJobs:
         job.task.add_done_callback(lambda task: self._end(job, file, cancelled=task.cancelled()))
         return job
 
-    def cancel(self, job_id: str) -> None:
+    def cancel(self, job_id: str, of: str | None = None) -> None:
         """Stop a clip, or forget one that has ended. Raises UnknownClip."""
-        job = self.get(job_id)
+        job = self.get(job_id, of)
         if job.ended_s is not None:
             del self._jobs[job_id]
         elif job.task is not None:
@@ -201,7 +219,7 @@ class VideoJobs:
         try:
             frames = video_frames(Path(file.name), self._limits, job.progress, job.fps)
             async with asyncio.timeout(self._max_s):
-                job.timeline = await score_frames(self._hub, job.start, frames, job.progress.warnings)
+                job.timeline = await score_frames(self._hub, job.start, frames, job.progress.warnings, job.owner.quota)
             job.state = "done"
             self._scored(job.timeline.spec.full_name)
         except ServiceError as error:
@@ -223,13 +241,30 @@ class VideoJobs:
 
     def _forget_old(self) -> None:
         now_s = self._clock()
-        ended = [job for job in self._jobs.values() if job.ended_s is not None]
-        held = 0
-        for place, job in enumerate(reversed(ended)):
-            held += len(job.timeline.predictions) if job.timeline is not None else 0
-            old = job.ended_s is not None and now_s - job.ended_s > KEEP_S
-            if place >= KEEP_JOBS or old or (place and held > KEEP_PREDICTIONS):
+        for job in list(self._jobs.values()):
+            if job.ended_s is not None and now_s - job.ended_s > KEEP_S:
                 del self._jobs[job.id]
+        while (gone := crowded_out([job for job in self._jobs.values() if job.ended_s is not None])) is not None:
+            del self._jobs[gone.id]
+
+
+def crowded_out(ended: list[VideoJob]) -> VideoJob | None:
+    """Which of too many remembered clips goes: the oldest of the owner who keeps most; never the last one of all.
+
+    ended: oldest first. By owners, so that nobody's clips push out those of others.
+    """
+    held = sum(map(_predictions, ended))
+    if len(ended) <= 1 or (len(ended) <= KEEP_JOBS and held <= KEEP_PREDICTIONS):
+        return None
+    shares: Counter[str] = Counter()
+    for job in ended:
+        shares[job.owner.id] += KEEP_PREDICTIONS + KEEP_JOBS * _predictions(job)  # both limits weigh the same
+    most = max(shares.values())
+    return next(job for job in ended if shares[job.owner.id] == most)
+
+
+def _predictions(job: VideoJob) -> int:
+    return len(job.timeline.predictions) if job.timeline is not None else 0
 
 
 def video_limits(max_pixels: int, max_frames: int) -> VideoLimits:

@@ -23,6 +23,7 @@ from inkling.service.protocol.codec import (
 from inkling.service.protocol.errors import BadClip, BadPose, Draining, Internal, ServiceError
 from inkling.service.streams.hub import Hub
 from inkling.service.streams.session import FrameMessage
+from inkling.service.streams.tracks import PeopleQuota
 
 M = TypeVar("M", bound=FrameMessage)
 
@@ -42,24 +43,30 @@ class ScoredClip:
     warnings: list[str]
 
 
-async def score(hub: Hub, start: Start, clip: PoseClip) -> ScoredClip:
+async def score(hub: Hub, start: Start, clip: PoseClip, quota: PeopleQuota | None = None) -> ScoredClip:
     """Run a clip through a stream of its own; `start` says on which bundle, and its policy must be `block`.
+
+    quota: of the people of this clip and of other streams.
 
     Raises what `Hub.open` raises, BadClip when a frame does not fit the skeleton, Draining when the server stops
     meanwhile, and Internal when a defect ends the stream. Other refusals and losses become warnings.
     """
-    return await score_frames(hub, start, _each(clip.messages()), clip.warnings)
+    return await score_frames(hub, start, _each(clip.messages()), clip.warnings, quota)
 
 
 async def score_frames(
-    hub: Hub, start: Start, frames: AsyncGenerator[M, None], warnings: Sequence[str] = ()
+    hub: Hub,
+    start: Start,
+    frames: AsyncGenerator[M, None],
+    warnings: Sequence[str] = (),
+    quota: PeopleQuota | None = None,
 ) -> ScoredClip:
     """Run any frames through a stream of its own, as `score` does. warnings: of the frames' source, read at the end.
 
     `frames`, an async generator, is closed when the stream ends before it.
     """
     answers = _Answers()
-    handle = hub.open(start, answers.take)
+    handle = hub.open(start, answers.take, quota=quota)
     try:
         async with aclosing(frames):
             async for message in frames:

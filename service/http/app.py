@@ -16,6 +16,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect
 
 from inkling.models.problems import describe
+from inkling.service.access.forwarded import Forwarded
 from inkling.service.access.middleware import Access
 from inkling.service.bootstrap import Core, build
 from inkling.service.http.clips import clip_router
@@ -61,7 +62,9 @@ def create_app(settings: Settings | None = None, core: Core | None = None) -> Fa
     )
     app.add_middleware(Access, terms=lambda: _core(app).access.terms)
     if settings is not None or core is not None:
-        _add_cors(app, (settings or cast(Core, core).settings).access.allowed_origins)
+        access = (settings or cast(Core, core).settings).access
+        _add_cors(app, access.allowed_origins)
+        app.add_middleware(Forwarded, proxies=access.proxy_addresses)
     _add_errors(app)
     _add_probes(app)
     _add_information(app)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Callable
 from typing import Annotated, Any
 
@@ -10,8 +11,10 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 
 from inkling.models.bundle.schema import PoseInput
+from inkling.service.access.middleware import IDENTITY
+from inkling.service.access.roles import Identity, Role
 from inkling.service.bootstrap import Core
-from inkling.service.clips.jobs import VideoJob
+from inkling.service.clips.jobs import ClipOwner, VideoJob
 from inkling.service.clips.pose_clip import WANTED, PoseClip, found, is_text, parse_clip
 from inkling.service.clips.scoring import ScoredClip, score
 from inkling.service.clips.upload_memory import HeldClip, UploadMemory
@@ -32,7 +35,7 @@ BODY: dict[str, Any] = {
     }
 }
 _ERRORS: dict[int | str, dict[str, Any]] = {
-    status: {"model": ErrorAnswer} for status in (404, 408, 409, 413, 415, 422, 503)
+    status: {"model": ErrorAnswer} for status in (404, 408, 409, 413, 415, 422, 429, 503)
 }
 
 PEEK = 192
@@ -63,7 +66,8 @@ def clip_router(core: Callable[[], Core]) -> APIRouter:
         Poses as JSON, `.npz`, `.npy` or `.csv`, or a video file, as the body itself. A request that is given up cancels
         its clip.
         """
-        served = core()
+        served, sender = core(), _sender(request)
+        quotas = served.access.quotas
         if request.headers.get("content-type", "").startswith("multipart/"):
             raise BadMessage("send the file itself as the body, not a form: curl --data-binary @FILE")
         spec = served.hub.spec(bundle, version)
@@ -71,44 +75,80 @@ def clip_router(core: Callable[[], Core]) -> APIRouter:
         head, body = await _peek(_timely(request.stream(), served.settings.sockets.idle_timeout_s))
         start = Start(bundle=bundle, version=version, policy="block", error_rate=error_rate)
         poses = start.model_copy(update={"skeleton": skeleton, "width": width, "height": height})
+        owner = ClipOwner(sender.id, quotas.people_of(sender))
         if head.startswith((b"PK", b"\x93NUMPY")) or is_text(head):
             _check_length(request, served.settings.clips.max_bytes)
-            scored = await _score_poses(served, memory, parser, body, poses, fps)
+            quotas.open_stream(sender)
+            with quotas.stream_of(sender):
+                scored = await _score_poses(served, memory, parser, body, poses, fps, owner)
         elif isinstance(spec.input, PoseInput):
             what = found(head) or "a file of another kind"
             raise UnsupportedInput(f"bundle {spec.name} takes input 'pose', not 'frame', and this is {what}; {WANTED}")
         else:
             _check_length(request, served.settings.clips.max_video_bytes)
-            job = await served.clips.receive(body, start.model_copy(update={"input": "frame"}), fps)
+            job = await _received(served, body, start.model_copy(update={"input": "frame"}), fps, sender, owner)
             if not wait:
                 return _json(clip_status(job, result=False).model_dump_json(exclude_none=True), 202)
             scored = await _unless_gone(request, served, job)
         return _json(await asyncio.to_thread(clip_answer, scored))
 
     @router.get("")
-    async def listed() -> list[ClipStatus]:
-        """The videos being scored and those lately scored, the oldest first."""
-        return [clip_status(job, result=False) for job in core().clips.all()]
+    async def listed(request: Request) -> list[ClipStatus]:
+        """The videos being scored and those lately scored, the oldest first: your own; of an operator all of them."""
+        return [clip_status(job, result=False) for job in core().clips.all(_of(request))]
 
     @router.get("/{clip}", response_model=ClipStatus, responses={404: {"model": ErrorAnswer}})
-    async def status(clip: str) -> Response:
-        """How far a video is; once it is done, its timeline as `result`, unless somebody waited for it.
+    async def status(clip: str, request: Request) -> Response:
+        """How far a video is; once it is done, its timeline as `result`, unless somebody waited for it. Videos of other
+        tokens are not found, but by an operator.
 
         Kept for ten minutes, or until many others are done.
         """
-        job = core().clips.get(clip)
+        job = core().clips.get(clip, _of(request))
         return _json(await asyncio.to_thread(lambda: clip_status(job).model_dump_json(exclude_none=True)))
 
     @router.delete("/{clip}", status_code=204, responses={404: {"model": ErrorAnswer}})
-    async def cancel(clip: str) -> None:
+    async def cancel(clip: str, request: Request) -> None:
         """Cancel a video, or forget one that has ended."""
-        core().clips.cancel(clip)
+        core().clips.cancel(clip, _of(request))
 
     return router
 
 
+def _sender(request: Request) -> Identity:
+    sender: Identity = request.scope[IDENTITY]
+    return sender
+
+
+def _of(request: Request) -> str | None:
+    """Whose clips the sender may see; None: everybody's."""
+    sender = _sender(request)
+    return None if sender.may(Role.OPERATE) else sender.id
+
+
+async def _received(
+    core: Core, body: AsyncIterator[bytes], start: Start, fps: float | None, sender: Identity, owner: ClipOwner
+) -> VideoJob:
+    """A video that is being scored; it counts as a stream of its sender until that is over."""
+    quotas = core.access.quotas
+    quotas.open_stream(sender)
+    with contextlib.ExitStack() as share:
+        share.enter_context(quotas.stream_of(sender))
+        job = await core.clips.receive(body, start, fps, owner)
+        if job.task is not None:
+            rest = share.pop_all()
+            job.task.add_done_callback(lambda task: rest.close())
+    return job
+
+
 async def _score_poses(
-    core: Core, memory: UploadMemory, parser: asyncio.Lock, body: AsyncIterator[bytes], start: Start, fps: float | None
+    core: Core,
+    memory: UploadMemory,
+    parser: asyncio.Lock,
+    body: AsyncIterator[bytes],
+    start: Start,
+    fps: float | None,
+    owner: ClipOwner,
 ) -> ScoredClip:
     with memory.clip() as held:
         clip = (await _parsed(core, held, parser, body)).at(fps)
@@ -117,7 +157,7 @@ async def _score_poses(
             "width": start.width or clip.width,
             "height": start.height or clip.height,
         }
-        scored = await score(core.hub, start.model_copy(update=said), clip)
+        scored = await score(core.hub, start.model_copy(update=said), clip, owner.quota)
     core.metrics.clips[scored.spec.full_name] += 1
     return scored
 

@@ -27,8 +27,8 @@ button{background:#1f5fbf;color:#fff;border-color:#1f5fbf;cursor:pointer}
 """
 _PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
-<title>Sign in to Inkling</title><link rel="stylesheet" href="/login.css"></head>
-<body><form method="post" action="/login"><h1>Inkling</h1>{error}
+<title>Sign in to Inkling</title><link rel="stylesheet" href="{root}/login.css"></head>
+<body><form method="post" action="{root}/login"><h1>Inkling</h1>{error}
 <label for="token">Token</label>
 <input id="token" name="token" type="password" autocomplete="current-password" required autofocus>
 <input type="hidden" name="next" value="{next}">
@@ -46,22 +46,23 @@ def login_router(gate: Callable[[], Gate]) -> APIRouter:
         return Response(_STYLE, media_type="text/css")
 
     @router.get("/login")
-    async def page(next: str = "/") -> HTMLResponse:
-        return _page(next)
+    async def page(request: Request, next: str = "/") -> HTMLResponse:
+        return _page(_root(request), next)
 
     @router.post("/login")
     async def sign_in(request: Request) -> Response:
         form = parse_qs((await _small(request)).decode("utf-8", "replace"))
-        after = form.get("next", ["/"])[0]
+        root, after = _root(request), form.get("next", ["/"])[0]
         address = request.client.host if request.client else ""
         try:
             token = gate().sign_in(form.get("token", [""])[0].strip(), address, time.time())
         except ServiceError as error:
-            return _page(after, error)
-        answer = RedirectResponse(_local(after), 303)
+            return _page(root, after, error)
+        answer = RedirectResponse(_local(root, after), 303)
         answer.set_cookie(
             COOKIE, gate().sessions.begin(token.id, time.time()),
-            max_age=round(LIFETIME_S), httponly=True, samesite="strict", secure=request.url.scheme == "https",
+            max_age=round(LIFETIME_S), path=root or "/",
+            httponly=True, samesite="strict", secure=request.url.scheme == "https",
         )  # fmt: skip
         return answer
 
@@ -70,23 +71,30 @@ def login_router(gate: Callable[[], Gate]) -> APIRouter:
         cookie = session_cookie(request.headers)
         if cookie is not None:
             gate().sessions.end(cookie)
-        answer = RedirectResponse("/login", 303)
-        answer.delete_cookie(COOKIE)
+        root = _root(request)
+        answer = RedirectResponse(f"{root}/login", 303)
+        answer.delete_cookie(COOKIE, path=root or "/")
         return answer
 
     return router
 
 
-def _page(after: str, error: ServiceError | None = None) -> HTMLResponse:
+def _root(request: Request) -> str:
+    """The path under which a reverse proxy offers the server; empty for the root."""
+    root: str = request.scope.get("root_path", "")
+    return root
+
+
+def _page(root: str, after: str, error: ServiceError | None = None) -> HTMLResponse:
     shown = "" if error is None else f'<p class="error" role="alert">{html.escape(str(error))}</p>'
-    text = _PAGE.format(error=shown, next=html.escape(_local(after), quote=True))
+    text = _PAGE.format(root=root, error=shown, next=html.escape(_local(root, after), quote=True))
     return HTMLResponse(text, 200 if error is None else error.http, {"cache-control": "no-store"})
 
 
-def _local(path: str) -> str:
-    """The path of a page of this server; `/` for anything that would lead elsewhere."""
-    plain = path.startswith("/") and not path.startswith(("//", "/\\")) and path.isprintable()
-    return path if plain else "/"
+def _local(root: str, path: str) -> str:
+    """The path of a page of this server, as a browser sees it; the first one for anything that would lead elsewhere."""
+    plain = path.startswith(f"{root}/") and not path.startswith(("//", "/\\")) and path.isprintable()
+    return path if plain and ".." not in path.split("/") else f"{root}/"
 
 
 async def _small(request: Request) -> bytes:

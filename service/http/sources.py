@@ -20,7 +20,9 @@ from inkling.service.sources.lifecycle import Cause, SourceState
 from inkling.service.sources.manager import SourceManager
 from inkling.service.sources.source import Source
 
-_ERRORS: dict[int | str, dict[str, Any]] = {status: {"model": ErrorAnswer} for status in (403, 404, 413, 415, 422, 503)}
+_ERRORS: dict[int | str, dict[str, Any]] = {
+    status: {"model": ErrorAnswer} for status in (403, 404, 413, 415, 422, 429, 503)
+}
 
 
 MAX_BODY = 64 * 1024
@@ -84,9 +86,9 @@ def source_router(sources: Callable[[], SourceManager], quotas: Callable[[], Quo
         """Fetch a video and watch it with a bundle, until the source is removed. Its predictions: those of the stream
         of the same id."""
         sender: Identity = request.scope[IDENTITY]
-        quotas().check_sources(sender.id)
-        source = await sources().add(definition)
-        quotas().add_source(sender.id, source.id)
+        quotas().check_sources(sender)
+        source = await sources().add(definition, quotas().people_of(sender))
+        quotas().add_source(sender, source.id)
         response.headers["location"] = f"{request.scope['root_path']}/v1/sources/{source.id}"
         return _row(sources(), source)
 

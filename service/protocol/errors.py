@@ -60,6 +60,12 @@ class TooManyPeople(ServiceError):
     code, close, http, retryable = "too_many_people", None, 422, False
 
 
+class PeopleOverQuota(ServiceError):
+    """As many people are watched as this token is granted, over all of its streams; one more is not."""
+
+    code, close, http, retryable = "people_over_quota", None, 429, True
+
+
 class NoSlot(ServiceError):
     """The state pool is full: the new person is not watched, the others are."""
 

@@ -251,6 +251,8 @@ def failure(error: httpx.HTTPError | httpx.InvalidURL) -> Failure:
     match error:
         case httpx.InvalidURL() | httpx.UnsupportedProtocol():
             return Failure(Cause.REFUSED, "it leads to an address that is none of HTTP")
+        case httpx.RemoteProtocolError() if "location header" in str(error):
+            return Failure(Cause.REFUSED, "it leads to an address that is none")
         case httpx.TimeoutException():
             return Failure(Cause.TIMEOUT, "no answer in time")
         case httpx.ConnectError() if "CERTIFICATE" in str(error):

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import secrets
 import time
+from functools import partial
 
 from inkling.service.protocol.codec import ErrorMessage, Outgoing, Start
 from inkling.service.protocol.errors import BadTime, Draining, OverCapacity, ServiceError, UnknownSource
@@ -17,6 +18,7 @@ from inkling.service.sources.source import Source, SourceCounts
 from inkling.service.sources.store import SourceStore, StoredSource, StoreError
 from inkling.service.streams.admitted_stream import AdmittedStream
 from inkling.service.streams.hub import Hub
+from inkling.service.streams.tracks import PeopleQuota
 
 log = logging.getLogger(__name__)
 
@@ -75,8 +77,10 @@ class SourceManager:
         except KeyError:
             raise UnknownSource("there is no source of this id") from None
 
-    async def add(self, definition: SourceDefinition) -> Source:
+    async def add(self, definition: SourceDefinition, quota: PeopleQuota | None = None) -> Source:
         """Admit, keep and start a source; whether it can be reached shows later, in its state.
+
+        quota: of the people of this source and of other streams, until the server ends.
 
         Raises BadSource, SourceRefused, UnknownBundle, UnsupportedInput (the bundle takes poses), OverCapacity,
         Draining, StoreError.
@@ -85,7 +89,7 @@ class SourceManager:
             raise Draining("the server is shutting down")
         if len(self._sources) >= self._max_sources:
             raise OverCapacity(f"there are {self._max_sources} sources already: remove one first")
-        source = self._make(secrets.token_urlsafe(9), definition)
+        source = self._make(secrets.token_urlsafe(9), definition, quota)
         source.open_stream()
         self._sources[source.id] = source
         try:
@@ -134,20 +138,20 @@ class SourceManager:
             total.add(source.tally)
         return total
 
-    def _make(self, id: str, definition: SourceDefinition) -> Source:
+    def _make(self, id: str, definition: SourceDefinition, quota: PeopleQuota | None = None) -> Source:
         return Source(
             id,
             definition,
             self._policy,
             self._timing,
-            self._open,
+            partial(self._open, quota),
             max_pixels=self._max_pixels,
             spool=self._spool,
             on_end=self._note_end,
         )
 
-    def _open(self, start: Start, id: str) -> AdmittedStream:
-        return self._hub.open(start, lambda message: self._take(id, message), stream=id)
+    def _open(self, quota: PeopleQuota | None, start: Start, id: str) -> AdmittedStream:
+        return self._hub.open(start, lambda message: self._take(id, message), stream=id, quota=quota)
 
     def _take(self, id: str, message: Outgoing) -> None:
         """A source's stream has no client of its own: those who follow it see its messages."""

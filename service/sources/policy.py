@@ -22,8 +22,10 @@ from inkling.service.sources.address import SCHEMES, Address
 from inkling.service.sources.own_addresses import is_own_address
 
 _NAT64 = IPv6Network("64:ff9b::/96")
-_METADATA = frozenset({ip_address("fd00:ec2::254"), ip_address("100.100.100.200")})
-"""Where two clouds keep the secrets of a machine, outside the link-local range."""
+_METADATA = frozenset(
+    map(ip_address, ("fd00:ec2::254", "fd20:ce::254", "100.100.100.200", "168.63.129.16", "192.0.0.192"))
+)
+"""Where clouds (Amazon, Google, Alibaba, Azure, Oracle) keep the secrets of a machine, outside the link-local range."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,6 +37,7 @@ from inkling.service.streams.loaded_bundle import EngineOptions, prepare
 from inkling.service.streams.observer import Observer
 from inkling.service.streams.session import Session
 from inkling.service.streams.stats import BundleStats, StreamInfo
+from inkling.service.streams.tracks import PeopleQuota
 
 log = logging.getLogger(__name__)
 
@@ -107,10 +108,12 @@ class Hub:
         outbox: Outbox,
         stream: str | None = None,
         write: Callable[[str | bytes], None] | None = None,
+        quota: PeopleQuota | None = None,
     ) -> AdmittedStream:
         """Admit a stream; sends `Ready` through `outbox` before it returns. stream: its id, of a source that has one.
 
-        write: gets predictions as they go over the wire, in place of `outbox`.
+        write: gets predictions as they go over the wire, in place of `outbox`. quota: of the people of this stream and
+        of others, all together.
 
         Raises Draining, OverCapacity, UnknownBundle (version None: the newest loaded), UnsupportedInput,
         UnknownErrorRate.
@@ -126,7 +129,7 @@ class Hub:
         broadcast = Broadcast(bundle.spec.labels, start, outbox, self._follower_places, write)
         session = Session(
             stream, bundle.spec, start, self.limits, bundle.mapper(start), bundle.pool, bundle.queue, broadcast,
-            self._clock(),
+            self._clock(), quota,
         )  # fmt: skip
         bundle.sessions[stream] = session
         self._broadcasts[stream] = broadcast

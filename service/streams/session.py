@@ -24,6 +24,7 @@ from inkling.service.protocol.errors import (
     Draining,
     NoSlot,
     OutOfOrder,
+    PeopleOverQuota,
     ServiceError,
     StepFailed,
     TooManyPeople,
@@ -38,7 +39,7 @@ from inkling.service.streams.pending import PendingFrames
 from inkling.service.streams.responder import Outlet, Responder
 from inkling.service.streams.stats import Counts
 from inkling.service.streams.time_watch import SKIPPED_IN_A_TICK, TimeWatch
-from inkling.service.streams.tracks import Track, Tracks
+from inkling.service.streams.tracks import PeopleQuota, Track, Tracks
 
 FrameMessage = PackedPose | EncodedImage | ImageFrame
 
@@ -71,8 +72,9 @@ class Session:
         queue: StepQueue,
         outlet: Outlet,
         now_s: float,
+        quota: PeopleQuota | None = None,
     ) -> None:
-        """Sends `Ready`. Raises UnknownErrorRate."""
+        """Sends `Ready`. quota: of the people of several streams. Raises UnknownErrorRate."""
         self.stream = stream
         self.spec = spec
         self.start = start
@@ -86,6 +88,7 @@ class Session:
             limits.max_people,
             limits.track_timeout_s,
             early_decision_terms(spec, start.error_rate),
+            quota,
         )
         self.closed = False
         self.wake: Callable[[], None] | None = None
@@ -237,7 +240,7 @@ class Session:
         """A slot for a track that has none; None, and an error for the first time, when there is none to have."""
         try:
             lane, evicted = self.tracks.give_slot(track, people)
-        except (NoSlot, TooManyPeople) as error:
+        except (NoSlot, TooManyPeople, PeopleOverQuota) as error:
             if not track.refusal_sent:
                 track.refusal_sent = True
                 self._responder.error(error)

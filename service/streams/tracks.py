@@ -3,18 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator
+from typing import Protocol
 
 from inkling.models.bundle.schema import BundleSpec
 from inkling.models.clock import Resampler
 from inkling.service.engine.scheduler import Lane, Prepare
 from inkling.service.engine.state_pool import Slot, StatePool
-from inkling.service.protocol.errors import TooManyPeople
+from inkling.service.protocol.errors import NoSlot, TooManyPeople
 from inkling.service.protocol.track_id import TrackId
 from inkling.service.streams.early_decision import EarlyDecisions, EarlyDecisionTerms
 from inkling.service.streams.event_detector import EventDetector
 
 _REMEMBERED = 4
 """Tracks that a stream remembers without a slot, in multiples of `max_people`."""
+
+
+class PeopleQuota(Protocol):
+    """How many people several streams may have watched, all together; it is asked only when that number changes."""
+
+    @property
+    def full(self) -> bool: ...
+
+    def take(self) -> None:
+        """One more is watched. Raises PeopleOverQuota."""
+
+    def give_back(self) -> None:
+        """One of them is not watched any more."""
 
 
 class Track:
@@ -72,7 +86,8 @@ class Track:
 class Tracks:
     """Every person whom a stream has seen lately.
 
-    At most `max_people` of them hold a slot; when one more comes, the one unseen for longest gives way. A track unseen
+    At most `max_people` of them hold a slot, and as many as the `quota` has room for; when one more comes, the one
+    unseen for longest gives way. A track unseen
     for `timeout_s` of the stream's own time gives its slot back; should it return, that was a gap.
     """
 
@@ -85,6 +100,7 @@ class Tracks:
         max_people: int,
         timeout_s: float,
         terms: EarlyDecisionTerms | None = None,
+        quota: PeopleQuota | None = None,
     ) -> None:
         """close: takes a lane from the scheduler when its slot is given back. terms: of early decisions; None: none."""
         self._spec = spec
@@ -93,6 +109,7 @@ class Tracks:
         self._close = close
         self._max_people = max_people
         self._terms = terms
+        self._quota = quota
         self._timeout_s = max(timeout_s, spec.gaps.max_gap_s)
         self._background = None if spec.background is None else spec.labels.index(spec.background)
         self._with_slot: dict[TrackId, Track] = {}  # with a slot; the one unseen for longest first
@@ -129,16 +146,18 @@ class Tracks:
         """Give a track that has none a slot; returns its lane, and who lost theirs for it.
 
         Those in `present` (the frame's people) and those with steps waiting keep theirs.
-        Raises NoSlot when the pool is full, TooManyPeople when nobody of this stream may give way.
+        Raises NoSlot when the pool is full, TooManyPeople or PeopleOverQuota when nobody of this stream may give way.
         """
         evicted: Track | None = None
-        if len(self._with_slot) >= self._max_people:
+        crowded = len(self._with_slot) >= self._max_people
+        if crowded or (self._quota is not None and self._quota.full):
             free = (other for other in self._with_slot.values() if not other.waiting and other.id not in present)
             evicted = next(free, None)
-            if evicted is None:
+            if evicted is not None:
+                self._take_slot_back(evicted)
+            elif crowded:
                 raise TooManyPeople(f"track {track.id!r} is not watched: {self._max_people} people of this stream are")
-            self._take_slot_back(evicted)
-        track.slot = self._pool.acquire()
+        track.slot = self._acquire()
         if track.lost_epoch == track.epoch:
             track.reset("evicted")
         track.lane = Lane(track.slot.index, track.slot.generation, self._prepare)
@@ -164,12 +183,25 @@ class Tracks:
             self._take_slot_back(track)
         self._without_slot.clear()
 
+    def _acquire(self) -> Slot:
+        """Raises NoSlot, PeopleOverQuota."""
+        if self._quota is not None:
+            self._quota.take()
+        try:
+            return self._pool.acquire()
+        except NoSlot:
+            if self._quota is not None:
+                self._quota.give_back()
+            raise
+
     def _take_slot_back(self, track: Track) -> None:
         lane, slot = track.lane, track.slot
         if lane is None or slot is None:
             raise ValueError(f"track {track.id} has no slot")
         self._close(lane)
         self._pool.release(slot)
+        if self._quota is not None:
+            self._quota.give_back()
         track.lane = track.slot = None
         track.lost_epoch = track.epoch
         del self._with_slot[track.id]

@@ -58,7 +58,7 @@ class StreamConnection:
         """No message follows those that are on their way."""
         self._end: asyncio.Future[_End] = self._loop.create_future()
         self._sent: asyncio.Future[None] | None = None
-        self._sender: str | None = None
+        self._sender: Identity | None = None
         """The token that bytes count for, where there is a quota of them."""
         self._writable_s = 0.0
         """Since when the inbox has had room, if it was full."""
@@ -70,15 +70,17 @@ class StreamConnection:
             quotas = self._endpoint.access.quotas
             try:
                 identity, start = await self._receive_start()
-                quotas.open_stream(identity.id)
+                quotas.open_stream(identity)
             except ServiceError as error:
                 await self._refuse(error)
                 return
-            self._sender = identity.id if quotas.limits_bytes else None
-            with self._endpoint.busy(), quotas.stream_of(identity.id):
+            self._sender = identity if quotas.limits_bytes(identity) else None
+            with self._endpoint.busy(), quotas.stream_of(identity):
                 self._transport.deliver_to(self, self._endpoint.outbox)
                 try:
-                    stream = self._endpoint.hub.open(start, self._send, write=self._transport.write)
+                    stream = self._endpoint.hub.open(
+                        start, self._send, write=self._transport.write, quota=quotas.people_of(identity)
+                    )
                 except ServiceError as error:
                     await self._refuse(error)
                     return
@@ -168,9 +170,9 @@ class StreamConnection:
             return True
         return self._sender is not None and self._over_quota(self._sender, len(data))
 
-    def _over_quota(self, token_id: str, count: int) -> bool:
+    def _over_quota(self, sender: Identity, count: int) -> bool:
         """Whether nothing more is read for now, because this token has sent more than it may in that time."""
-        wait_s = self._endpoint.access.quotas.take_bytes(token_id, count, self._loop.time())
+        wait_s = self._endpoint.access.quotas.take_bytes(sender, count, self._loop.time())
         if wait_s:
             self._loop.call_later(wait_s, self._read_on)
         return wait_s > 0

@@ -17,7 +17,7 @@ import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
-from tests.attacks import clips, films, floods, messages, pictures, waiting
+from tests.attacks import addresses, clips, films, floods, messages, pictures, waiting
 from tests.attacks.attack import P99_MS, PEAK_MIB, Attack, Verdict, launch
 from tests.attacks.beside import solo_run
 from tests.attacks.report import COLUMNS, RESULTS, cells, keep
@@ -32,6 +32,7 @@ ATTACKS: tuple[Attack, ...] = (
     *floods.ATTACKS,
     *waiting.ATTACKS,
     *films.ATTACKS,
+    *addresses.ATTACKS,
 )
 
 

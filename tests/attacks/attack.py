@@ -26,7 +26,9 @@ HANGS = "no answer"
 """Neither an answer nor an end within the time of the attack."""
 SHUT_OUT = "newcomer shut out"
 """Somebody honest was not served because of the attack."""
-HARM = (HANGS, SHUT_OUT, "internal")
+REACHED = "reached this machine"
+"""A source led where none may."""
+HARM = (HANGS, SHUT_OUT, REACHED, "internal")
 
 
 @dataclass(frozen=True, slots=True)

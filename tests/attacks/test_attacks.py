@@ -18,7 +18,7 @@ import pytest
 from numpy.typing import NDArray
 
 from tests.attacks.__main__ import ATTACKS
-from tests.attacks.attack import HANGS, SHUT_OUT, Attack, Verdict, launch
+from tests.attacks.attack import HANGS, REACHED, SHUT_OUT, Attack, Verdict, launch
 from tests.attacks.beside import Seen, judge, solo_run
 from tests.attacks.churn import churned
 from tests.attacks.fuzz import decoded, flood
@@ -140,6 +140,7 @@ GOOD: dict[str, Any] = {
         ({"seen": Seen(p99_ms=251.0)}, "p99 251 ms"),
         ({"got": Counter([HANGS])}, f"{HANGS} x 1"),
         ({"got": Counter([f"{SHUT_OUT}: 503"])}, f"{SHUT_OUT}: 503 x 1"),
+        ({"got": Counter([REACHED])}, f"{REACHED} x 1"),
         ({"got": Counter(["500 internal"])}, "500 internal x 1"),
     ],
 )

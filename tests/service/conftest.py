@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import socket as tcp
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -57,6 +58,12 @@ class Running:
     @property
     def stream_url(self) -> str:
         return self.url.replace("http", "ws", 1) + "/v1/stream"
+
+    @property
+    def place(self) -> tuple[str, int]:
+        """Where a bare TCP connection goes."""
+        host, _, port = self.url.removeprefix("http://").partition(":")
+        return host, int(port)
 
     def wait_idle(self) -> None:
         """Wait until no stream is open."""
@@ -131,6 +138,14 @@ def raw(server: Running) -> Iterator[ClientConnection]:
     """A bare connection, before any message."""
     with connect(server.stream_url, compression=None, ping_interval=None, max_size=None) as socket:
         yield socket
+
+
+def narrow(server: Running) -> tcp.socket:
+    """A connection that buffers next to nothing: what its client does not read stays with the server."""
+    socket = tcp.socket()
+    socket.setsockopt(tcp.SOL_SOCKET, tcp.SO_RCVBUF, 4096)
+    socket.connect(server.place)
+    return socket
 
 
 @contextlib.contextmanager

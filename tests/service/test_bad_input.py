@@ -38,6 +38,7 @@ from tests.service.conftest import (
     finish,
     hear,
     hear_all,
+    narrow,
     opened,
     pose,
     raw,
@@ -346,8 +347,7 @@ def test_bytes_that_are_no_websocket_frame_are_refused(server: Running, beside: 
     ],
 )
 def test_garbage_on_the_port_disturbs_nobody(server: Running, beside: Beside, garbage: bytes) -> None:
-    host, port = server.url.removeprefix("http://").split(":")
-    with beside(), tcp.create_connection((host, int(port))) as connection:
+    with beside(), tcp.create_connection(server.place) as connection:
         connection.sendall(garbage)
         connection.shutdown(tcp.SHUT_WR)
         connection.settimeout(WAIT_S)
@@ -357,13 +357,9 @@ def test_garbage_on_the_port_disturbs_nobody(server: Running, beside: Beside, ga
 
 @contextlib.contextmanager
 def narrow_connection(server: Running) -> Iterator[ClientConnection]:
-    """A client that buffers next to nothing: what it does not read stays with the server."""
-    host, port = server.url.removeprefix("http://").split(":")
-    sock = tcp.socket()
-    sock.setsockopt(tcp.SOL_SOCKET, tcp.SO_RCVBUF, 4096)
-    sock.connect((host, int(port)))
+    """A client that buffers next to nothing."""
     with connect(
-        server.stream_url, sock=sock, compression=None, ping_interval=None, max_queue=1, close_timeout=0.5
+        server.stream_url, sock=narrow(server), compression=None, ping_interval=None, max_queue=1, close_timeout=0.5
     ) as socket:
         yield socket
 

@@ -6,7 +6,6 @@ import contextlib
 import json
 import os
 import resource
-import shutil
 import signal
 import socket as tcp
 import subprocess
@@ -372,73 +371,3 @@ def test_connections_stay_below_the_files_that_the_process_may_open(caplog: pyte
         assert "max_connections" in caplog.text
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, before)
-
-
-NGINX = """
-daemon off; master_process off; pid {root}/pid; error_log {root}/error.log;
-events {{}}
-http {{
-    access_log off;
-    client_body_temp_path {root}/body; proxy_temp_path {root}/proxy; fastcgi_temp_path {root}/fastcgi;
-    uwsgi_temp_path {root}/uwsgi; scgi_temp_path {root}/scgi;
-    map $http_upgrade $connection_upgrade {{ default upgrade; '' ''; }}
-    server {{
-        listen 127.0.0.1:{port};
-        location /inkling/ {{
-            proxy_pass {server}/;
-            proxy_http_version 1.1;
-            proxy_set_header Host $http_host;
-            proxy_set_header Upgrade $http_upgrade;
-            proxy_set_header Connection $connection_upgrade;
-        }}
-    }}
-}}
-"""
-
-
-@pytest.fixture
-def behind_nginx(bundles: Path, tmp_path: Path) -> Iterator[str]:
-    """The URL of a server that nginx offers under /inkling, which it takes off."""
-    program = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
-    if program is None and "INKLING_CI" not in os.environ:
-        pytest.skip("nginx is not installed")
-    assert program is not None
-    with bind("127.0.0.1", 0) as spare:
-        port = spare.getsockname()[1]
-    settings = tiny_settings(bundles, root_path="/inkling")
-    with running(settings) as server:
-        config = tmp_path / "nginx.conf"
-        config.write_text(NGINX.format(root=tmp_path, port=port, server=server.url))
-        proxy = subprocess.Popen([program, "-c", str(config), "-e", str(tmp_path / "error.log")])
-        try:
-            url = f"http://127.0.0.1:{port}/inkling"
-            wait_until(lambda: _answers(f"{url}/livez"))
-            assert httpx.get(f"{server.url}/livez").status_code == 200, "without the proxy it needs no prefix"
-            yield url
-        finally:
-            proxy.terminate()
-            proxy.wait(WAIT_S)
-
-
-def _answers(url: str) -> bool:
-    try:
-        return httpx.get(url).status_code == 200
-    except httpx.TransportError:
-        return False
-
-
-def test_everything_works_behind_a_proxy_that_takes_a_prefix_off(behind_nginx: str) -> None:
-    url = behind_nginx
-    page = httpx.get(f"{url}/docs")
-    assert page.status_code == 200
-    for link in ("openapi.json", "v1/protocol"):
-        assert f'href="{link}"' in page.text
-        assert httpx.get(httpx.URL(f"{url}/docs").join(link)).status_code == 200
-    assert httpx.get(f"{url}/openapi.json").json()["servers"] == [{"url": "/inkling"}]
-    moved = httpx.get(f"{url}/v1/bundles/")
-    assert (moved.status_code, moved.headers["location"]) == (307, f"{url}/v1/bundles")
-    assert httpx.get(moved.headers["location"]).json()[0]["name"] == "tiny"
-    with connect(url.replace("http", "ws") + "/v1/stream", compression=None) as socket:
-        say(socket, START)
-        say(socket, pose(0, 0.0, {1: body()}))
-        assert [hear(socket).type, hear(socket).type] == ["ready", "prediction"]

@@ -21,6 +21,7 @@ from websockets.typing import Origin, Subprotocol
 from inkling.client import Client, RemoteError
 from inkling.service.access.exposure import Unprotected
 from inkling.service.access.gate import COOKIE
+from inkling.service.access.quota import Quota
 from inkling.service.access.roles import Role
 from inkling.service.access.rules import listed
 from inkling.service.access.tokens import FILE, TokenError, Tokens
@@ -278,7 +279,7 @@ def test_tokens_are_made_listed_and_revoked_on_the_command_line(tmp_path: Path) 
         command = [sys.executable, "-m", "inkling.service.cli.main", "tokens", "--state-dir", str(tmp_path), *argv]
         return subprocess.run(command, capture_output=True, text=True, timeout=60)
 
-    made = run("create", "kitchen tablet", "--role", "view", "--days", "30")
+    made = run("create", "kitchen tablet", "--role", "view", "--days", "30", "--people", "7")
     assert made.returncode == 0, made.stderr
     tokens = Tokens(tmp_path / FILE)
     (token,) = tokens.all()
@@ -286,6 +287,8 @@ def test_tokens_are_made_listed_and_revoked_on_the_command_line(tmp_path: Path) 
     shown = run("list").stdout
     assert token.id in shown
     assert "kitchen tablet" in shown
+    assert token.quota == Quota(people=7)
+    assert "people 7" in shown
     assert made.stdout.strip() not in shown
     assert run("revoke", token.id).returncode == 0
     assert tokens.all() == []

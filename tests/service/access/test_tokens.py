@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 import stat
 from pathlib import Path
@@ -8,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from inkling.service.access.quota import Quota
 from inkling.service.access.roles import Role
 from inkling.service.access.tokens import FILE, TokenError, Tokens
 
@@ -56,6 +58,33 @@ def test_what_another_process_changes_holds_at_once(tokens: Tokens) -> None:
     assert [token.name for token in command_line.all()] == ["one"]
     command_line.revoke(made.id)
     assert tokens.find(text, 0.0) is None
+
+
+def test_a_token_keeps_the_quota_it_was_granted(tokens: Tokens) -> None:
+    granted = Quota(streams=3, people=20)
+    made, text = tokens.create("gateway", Role.STREAM, 0.0, quota=granted)
+    found = tokens.find(text, 0.0)
+    assert found == made
+    assert found.identity.quota == granted
+    with pytest.raises(TokenError, match="from 1"):
+        tokens.create("nothing", Role.STREAM, 0.0, quota=Quota(people=0))
+
+
+def test_a_file_from_before_there_were_such_quotas_is_read(tmp_path: Path) -> None:
+    with contextlib.closing(sqlite3.connect(tmp_path / FILE, isolation_level=None)) as old:
+        old.execute(
+            "CREATE TABLE tokens (id TEXT PRIMARY KEY, name TEXT NOT NULL, role TEXT NOT NULL, hash TEXT NOT NULL, "
+            "created_s REAL NOT NULL, expires_s REAL)"
+        )
+        old.execute("INSERT INTO tokens VALUES ('0a', 'kitchen', 'view', 'x', 1.0, NULL)")
+    for _ in range(2):
+        tokens = Tokens(tmp_path / FILE)
+        assert [(token.name, token.quota) for token in tokens.all()] == [("kitchen", Quota())]
+        tokens.close()
+    tokens = Tokens(tmp_path / FILE)
+    made, text = tokens.create("new", Role.VIEW, 2.0, quota=Quota(bytes_per_s=9))
+    assert tokens.find(text, 2.0) == made
+    tokens.close()
 
 
 def test_an_unknown_id_cannot_be_revoked(tokens: Tokens) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from inkling.client import AsyncClient, AsyncStream, Client, ClientError, Stream
-from inkling.service.client.target import Frame
+from inkling.service.client.people import Frame
 from tests.service.client.peer import LABELS, Peer, listening
 
 BODY = np.ones((17, 3), np.float32)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -32,6 +34,36 @@ def test_streamed_equals_scored(client: MakeClient, server: Running) -> None:
     np.testing.assert_allclose(pts_s, TIMES[::2], atol=1e-6)
     np.testing.assert_allclose(streamed(client, server.url), probabilities, atol=1e-6)
     assert np.ptp(probabilities, axis=0).max() > 1e-3  # else any constant would pass
+
+
+TRACKS: list[int | str] = [3, "anna", "8d3f2a6e-0c1b-4e5f-9a7d-1b2c3d4e5f60", "7", 2**32, 2**53 + 1, 2**64 - 1]
+
+
+@pytest.mark.parametrize("results", ["json", "packed"])
+def test_a_track_comes_back_as_it_was_sent(
+    client: MakeClient, server: Running, results: Literal["json", "packed"]
+) -> None:
+    with client(server.url).stream("tiny", skeleton="coco17", results=results) as stream:
+        stream.send(dict.fromkeys(TRACKS, BODY[0]), 0.0)
+        first = list(stream.flush())
+        stream.reset("anna")
+        stream.reset(2**64 - 1)
+        stream.send(dict.fromkeys(TRACKS, BODY[1]), 0.1)
+        second = list(stream.flush())
+    assert [prediction.track for prediction in first] == TRACKS
+    assert {prediction.track for prediction in second if prediction.reset} == {"anna", 2**64 - 1}
+    assert len({tuple(np.round(prediction.probabilities, 6)) for prediction in first}) == 1
+    clip = dict.fromkeys(TRACKS, BODY[:8])
+    assert set(client(server.url).score(clip, "tiny", skeleton="coco17", fps=30).tracks) == set(TRACKS)
+
+
+def test_a_folder_of_openpose_frames_is_a_clip(client: MakeClient, server: Running, tmp_path: Path) -> None:
+    body = np.hstack([np.random.default_rng(0).normal(300, 40, (25, 2)), np.ones((25, 1))]).ravel().tolist()
+    for frame in range(160):  # nobody is there for longer than the first bytes reach
+        people = [{"person_id": [-1], "pose_keypoints_2d": body}] if frame >= 150 else []
+        (tmp_path / f"door_{frame}_keypoints.json").write_text(json.dumps({"version": 1.3, "people": people}))
+    timeline = client(server.url).score(tmp_path, "tiny", skeleton="openpose25", fps=30)
+    assert [entry.pts_s for entry in timeline.entries] == pytest.approx([frame / 30 for frame in range(150, 160, 2)])
 
 
 def test_nothing_is_dropped_when_a_live_stream_keeps_to_its_credits(client: MakeClient, server: Running) -> None:

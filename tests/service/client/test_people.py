@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 
 from inkling.service.client.errors import BadArgument
-from inkling.service.client.people import checked_time, pack_people
+from inkling.service.client.people import checked_time, pack_people, pose_message
+from inkling.service.protocol.codec import decode
+from inkling.service.protocol.pose_binary import PackedPose
 
 BODY = np.ones((17, 3), np.float32)
 
@@ -14,6 +16,27 @@ def test_one_person_is_track_1_and_several_keep_theirs() -> None:
     tracks, keypoints = pack_people({7: BODY, 3: BODY * 2})
     assert tracks == [7, 3]
     np.testing.assert_array_equal(keypoints, np.stack([BODY, BODY * 2]))
+
+
+@pytest.mark.parametrize("track", ["anna", "8d3f-uuid", 2**32 - 1, 2**32, 2**64 - 1])
+def test_a_track_that_the_packed_form_cannot_hold_goes_as_json_with_the_same_numbers(track: int | str) -> None:
+    body = np.random.default_rng(0).normal(size=(17, 3)).astype(np.float32) * 100
+    body[4] = np.nan
+    people = pack_people({7: body, track: body * 2})
+    message = pose_message(5, people, 0.25)
+    assert isinstance(message, str)
+    read = decode(message)
+    assert isinstance(read, PackedPose)
+    assert (read.seq, read.pts_s, list(read.tracks)) == (5, 0.25, [7, track])
+    packed = decode(pose_message(5, pack_people({7: body, 8: body * 2}), 0.25))
+    assert isinstance(packed, PackedPose)
+    np.testing.assert_array_equal(read.keypoints, packed.keypoints)
+
+
+def test_usual_tracks_go_packed() -> None:
+    for track in (-1, 0, int(np.int64(3)), 2**32 - 2):
+        assert isinstance(pose_message(0, pack_people({track: BODY}), None), bytes)
+    assert [type(track) for track in pack_people({np.int64(3): BODY}).tracks] == [int]  # type: ignore[arg-type]
 
 
 def test_nobody_is_no_rows() -> None:
@@ -42,9 +65,10 @@ def test_people_that_are_no_poses_are_refused(people: object) -> None:
     [
         ("somebody", "array of numbers"),
         ([[1, 2], [3]], "array of numbers"),
-        ({"a": BODY}, "track"),
         ({-2: BODY}, "track"),
-        ({2**32: BODY}, "track"),
+        ({2**64: BODY}, "track"),
+        ({"": BODY}, "track"),
+        ({"x" * 65: BODY}, "track"),
         (np.ones((2, 300)), "too many"),
     ],
 )

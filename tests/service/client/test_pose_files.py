@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from inkling.service.client.errors import ClientError
 from inkling.service.client.people import pack_people
-from inkling.service.client.pose_files import guess_skeleton, read_frames
+from inkling.service.client.pose_files import gather_folder, guess_skeleton, read_frames
 
 
 def npz(path: Path, **arrays: Any) -> Path:
@@ -142,3 +142,27 @@ def test_a_broken_npz_is_refused(tmp_path: Path) -> None:
 def test_a_rate_that_is_none_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ClientError, match="--fps"):
         list(read_frames(tmp_path / "clip.npz", fps=0))
+
+
+def test_a_folder_is_gathered_in_the_order_of_its_numbers(tmp_path: Path) -> None:
+    for number in (10, 9, 100):
+        frame = {"version": 1.3, "people": [{"person_id": [number], "pose_keypoints_2d": [1, 2, 3]}]}
+        (tmp_path / f"a_{number}_keypoints.json").write_text(json.dumps(frame), encoding="utf-8")
+    (tmp_path / "a.txt").write_text("something else", encoding="utf-8")
+    frames = json.loads(gather_folder(tmp_path))
+    assert [frame["people"][0]["person_id"] for frame in frames] == [[9], [10], [100]]
+
+
+@pytest.mark.parametrize(("content", "words"), [("{", "no JSON"), ("[]", "'people'"), ('{"people": 3}', "'people'")])
+def test_a_file_of_a_folder_that_is_no_frame_is_named(tmp_path: Path, content: str, words: str) -> None:
+    (tmp_path / "1.json").write_text('{"people": []}', encoding="utf-8")
+    (tmp_path / "2.json").write_text(content, encoding="utf-8")
+    with pytest.raises(ClientError, match=rf"2\.json: .*{words}"):
+        gather_folder(tmp_path)
+
+
+def test_a_folder_without_frames_is_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(ClientError, match=r"no \.json files"):
+        gather_folder(tmp_path)
+    with pytest.raises(ClientError, match="cannot be read"):
+        gather_folder(tmp_path / "gone")

@@ -19,6 +19,7 @@ from inkling.models.errors import VideoError
 from inkling.models.resize import fit_image
 from inkling.models.video import VideoReader, to_rgb
 from inkling.service.clips import jobs
+from inkling.service.clips.scoring import ScoredClip
 from inkling.service.clips.video_frames import VideoLimits, VideoProgress, video_frames
 from inkling.service.protocol.codec import Prediction, Start
 from inkling.service.protocol.errors import BadClip, Cancelled, NoStorage, OverCapacity, TooLarge
@@ -459,3 +460,22 @@ def test_every_public_file_is_answered(server: Running, shared_data: Path) -> No
         timeline = json.loads(answer.text)["timeline"]
         assert timeline[-1]["pts_s"] == pytest.approx(pts[-1], abs=0.1), path
         assert [entry["seq"] for entry in timeline] == step_frames_once(pts), path
+
+
+def ended(owner: str, number: int, predictions: int = 0) -> jobs.VideoJob:
+    job = jobs.VideoJob(f"{owner}{number}", jobs.ClipOwner(owner), Start(bundle="tiny-frames", input="frame"), None)
+    job.timeline = ScoredClip(None, [None] * predictions, [], [], [])  # type: ignore[arg-type, list-item]
+    return job
+
+
+def test_of_too_many_remembered_clips_the_one_who_keeps_most_loses_the_oldest() -> None:
+    clips = [ended("a", 0), *(ended("b", number) for number in range(jobs.KEEP_JOBS))]
+    gone = jobs.crowded_out(clips)
+    assert gone is clips[1]
+    assert jobs.crowded_out([job for job in clips if job is not gone]) is None
+
+
+def test_long_timelines_weigh_more_and_the_last_clip_of_all_stays() -> None:
+    clips = [ended("a", 0), ended("a", 1), ended("b", 0, jobs.KEEP_PREDICTIONS + 1)]
+    assert jobs.crowded_out(clips) is clips[2]
+    assert jobs.crowded_out(clips[2:]) is None

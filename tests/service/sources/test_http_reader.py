@@ -71,6 +71,12 @@ def test_a_name_is_sent_to_the_address_that_was_checked() -> None:
         "data:video/mp4;base64,AAAA",
         "data:",
         "http://[:/",
+        "//[::1/",
+        "http://169.254.169.254/",
+        "http://[::ffff:127.0.0.2]:{}/",
+        "http://2130706434:{}/",
+        "http://0177.0.0.2:{}/",
+        "http://127.2:{}/",
     ],
 )
 def test_a_redirect_leads_nowhere_that_is_not_allowed(where: str) -> None:
@@ -79,6 +85,39 @@ def test_a_redirect_leads_nowhere_that_is_not_allowed(where: str) -> None:
         with serving(lambda request: send_to(request, inside)) as outside, pytest.raises(Failure) as caught:
             fetch(f"http://127.0.0.1:{outside}/", other_lan="127.0.0.2")
     assert caught.value.cause is Cause.REFUSED
+
+
+def test_a_name_that_changes_its_mind_between_two_connections_is_checked_each_time() -> None:
+    answers = iter([["127.0.0.1"], ["127.0.0.2"]])
+
+    def answer(request: BaseHTTPRequestHandler) -> None:
+        send_to(request, "/b") if request.path == "/a" else reply(request, b"inside")
+
+    with serving(answer) as port:
+        policy = SourcePolicy(hosts=("127.0.0.1/32",))
+        url = f"http://cam.lan:{port}/a"
+        client = SourceClient(Address.parse(url), policy, lambda host, port: next(answers), 2.0)
+        with contextlib.closing(client), pytest.raises(Failure) as caught:
+            client.open(url)
+    assert caught.value.cause is Cause.REFUSED
+    assert list(answers) == [], "it was looked up once for each connection, and no more"
+
+
+def test_of_a_name_with_several_addresses_only_an_allowed_one_is_connected_to() -> None:
+    seen: list[str] = []
+
+    def answer(request: BaseHTTPRequestHandler) -> None:
+        seen.append(request.connection.getsockname()[0])
+        reply(request, b"x")
+
+    with serving(answer) as port:
+        policy = SourcePolicy(hosts=("127.0.0.1/32",))
+        url = f"http://cam.lan:{port}/a"
+        found = ["169.254.169.254", "127.0.0.2", "::1", "127.0.0.1"]
+        client = SourceClient(Address.parse(url), policy, lambda host, port: found, 2.0)
+        with contextlib.closing(client):
+            client.open(url).close()
+    assert seen == ["127.0.0.1"]
 
 
 def test_a_redirect_to_an_allowed_host_is_followed() -> None:

@@ -233,6 +233,28 @@ def test_a_loop_begins_with_a_new_state_and_time_goes_on(bundles: list[Path], tm
     run(bundles, body, tmp_path)
 
 
+def test_a_looping_file_goes_on_after_its_fetching_process_was_killed(bundles: list[Path], tmp_path: Path) -> None:
+    make_video(tmp_path / "a.mp4", frames=30, rate=15)
+
+    async def body(watch: Watch) -> None:
+        source = watch.source("file:a.mp4", loop=True)
+        source.start()
+        for round_ in range(1, 3):
+            before = len(watch.predictions)
+            await until(lambda before=before: len(watch.predictions) >= before + 5)  # type: ignore[misc]
+            connection = source._connection
+            assert connection is not None
+            assert connection._process is not None
+            connection._process.kill()
+            await until(lambda round_=round_: source.tally.lost[Cause.CRASHED] == round_)  # type: ignore[misc]
+        before = len(watch.predictions)
+        await until(lambda: len(watch.predictions) >= before + 5)
+        assert source.lifecycle.state is SourceState.LIVE
+        await source.remove()
+
+    run(bundles, body, tmp_path)
+
+
 @pytest.mark.parametrize("data", [b"", b"no video at all" * 100])
 def test_a_file_that_is_none_fails_for_good(bundles: list[Path], tmp_path: Path, data: bytes) -> None:
     (tmp_path / "a.mp4").write_bytes(data)

@@ -5,10 +5,11 @@ from collections.abc import Callable
 import pytest
 
 from inkling.models.bundle.schema import BundleSpec
+from inkling.service.access.quotas import PeopleOfToken
 from inkling.service.engine.scheduler import Lane
 from inkling.service.engine.state_pool import StatePool
-from inkling.service.protocol.errors import NoSlot, TooManyPeople
-from inkling.service.streams.tracks import Track, Tracks
+from inkling.service.protocol.errors import NoSlot, PeopleOverQuota, TooManyPeople
+from inkling.service.streams.tracks import PeopleQuota, Track, Tracks
 from tests.service.rig import tiny
 
 Make = Callable[..., Tracks]
@@ -20,10 +21,17 @@ def spec(tmp_path_factory: pytest.TempPathFactory) -> BundleSpec:
 
 
 class Stage:
-    def __init__(self, spec: BundleSpec, max_people: int = 3, slots: int = 8, timeout_s: float = 10.0) -> None:
+    def __init__(
+        self,
+        spec: BundleSpec,
+        max_people: int = 3,
+        slots: int = 8,
+        timeout_s: float = 10.0,
+        quota: PeopleQuota | None = None,
+    ) -> None:
         self.pool = StatePool(slots)
         self.closed: list[Lane] = []
-        self.tracks = Tracks(spec, self.pool, lambda rows: rows, self.closed.append, max_people, timeout_s)
+        self.tracks = Tracks(spec, self.pool, lambda rows: rows, self.closed.append, max_people, timeout_s, None, quota)
 
     def see(self, track_id: int, pts_s: float = 0.0, present: tuple[int, ...] = ()) -> Track:
         """A person in the frame at `pts_s`, seated."""
@@ -141,3 +149,39 @@ def test_closing_gives_every_slot_back(spec: BundleSpec) -> None:
     assert len(stage.closed) == 3
     assert list(stage.tracks) == []
     assert stage.tracks.seen == 3
+
+
+def test_people_count_over_two_streams_and_a_known_one_is_not_counted_again(spec: BundleSpec) -> None:
+    quota = PeopleOfToken(2)
+    one, other = Stage(spec, quota=quota), Stage(spec, quota=quota)
+    one.see(1)
+    other.see(1)
+    for number in range(5):
+        one.see(1, number / 10)
+    assert quota.watched == 2
+    with pytest.raises(PeopleOverQuota):
+        one.see(2, 0.5, present=(1,))
+    assert one.pool.used == 1
+    other.tracks.close()
+    one.see(2, 0.5, present=(1,))
+    assert quota.watched == 2
+
+
+def test_within_the_quota_the_streams_own_one_unseen_gives_way(spec: BundleSpec) -> None:
+    quota = PeopleOfToken(1)
+    stage = Stage(spec, quota=quota)
+    first = stage.see(1)
+    stage.see(2, 0.1)
+    assert first.lane is None
+    assert (quota.watched, stage.pool.used) == (1, 1)
+    stage.tracks.expire(100.0)
+    assert quota.watched == 0
+
+
+def test_a_full_pool_takes_nothing_of_the_quota(spec: BundleSpec) -> None:
+    quota = PeopleOfToken(3)
+    stage = Stage(spec, slots=1, quota=quota)
+    stage.see(1)
+    with pytest.raises(NoSlot):
+        stage.see(2)
+    assert quota.watched == 1

@@ -31,6 +31,7 @@ from tests.service.conftest import (
     finish,
     hear,
     hear_all,
+    narrow,
     opened,
     pose,
     raw,
@@ -98,11 +99,11 @@ while time.monotonic() < end:
 @pytest.mark.parametrize("flood", [PING, FRAGMENT, EMPTY], ids=["pings", "fragments", "empty messages"])
 def test_a_healthy_stream_keeps_its_latency_beside_a_flood(server: Running, flood: bytes) -> None:
     """A pose each 33 ms, while another process opens connection after connection and floods each."""
-    host, port = server.url.removeprefix("http://").split(":")
+    host, port = server.place
     took_s = []
     with opened(server) as socket:
         attack = subprocess.Popen(
-            [sys.executable, "-c", ATTACK, host, port, flood.hex()], stdout=subprocess.PIPE, text=True
+            [sys.executable, "-c", ATTACK, host, str(port), flood.hex()], stdout=subprocess.PIPE, text=True
         )
         with attack:
             assert attack.stdout is not None
@@ -152,14 +153,6 @@ def test_a_first_message_is_bound_to_less_than_others(server: Running) -> None:
             heard, close = hear_all(socket)
         assert isinstance(heard[-1], ErrorMessage)
         assert (heard[-1].code, close) == ("too_large", 1009)
-
-
-def narrow(server: Running) -> tcp.socket:
-    host, port = server.url.removeprefix("http://").split(":")
-    socket = tcp.socket()
-    socket.setsockopt(tcp.SOL_SOCKET, tcp.SO_RCVBUF, 4096)
-    socket.connect((host, int(port)))
-    return socket
 
 
 def test_a_client_that_does_not_read_is_given_up_and_its_pongs_do_not_pile_up(brief: Running) -> None:
@@ -260,10 +253,9 @@ def test_whatever_is_sent_is_no_failure_of_the_server(
     handler = Noted(logging.ERROR)
     logging.getLogger().addHandler(handler)
     before = server.counts("internal")
-    host, port = server.url.removeprefix("http://").split(":")
     start = Frame(Opcode.TEXT, b'{"type":"start","bundle":"tiny"}').serialize(mask=True) if started else b""
     try:
-        with tcp.create_connection((host, int(port)), 30) as socket, contextlib.suppress(OSError):
+        with tcp.create_connection(server.place, 30) as socket, contextlib.suppress(OSError):
             socket.sendall(head + b"".join([start, *sent]) if together else head)
             if not together:
                 socket.settimeout(0.05)
