@@ -34,6 +34,7 @@ _SAID = {
     Damage.DEPENDENT: "refer to a damaged or missing one",
 }
 
+
 def said_of_damage(left_out: Mapping[Damage, int]) -> list[str]:
     """A sentence, if any frame was left out."""
     total = sum(left_out.values())

@@ -13,8 +13,8 @@ import av.logging
 
 _SAID = "RTP: missed"
 OVER_TCP = {"reorder_queue_size": "2"}
-"""An option of the demuxer. Else it would not look at the numbers of packets over TCP, where the network loses none; but
-cameras do, before they send."""
+"""An option of the demuxer. Else it would not look at the numbers of packets over TCP, where the network loses none;
+but cameras do, before they send."""
 
 
 class RtpLosses(logging.Handler):

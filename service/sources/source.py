@@ -39,7 +39,10 @@ OpenStream = Callable[[Start, str], AdmittedStream]
 
 @dataclass(slots=True)
 class SourceCounts:
-    """Counts since the server's start; they only rise. lost: connections, by cause. damaged: frames that were left out, by cause."""
+    """Counts since the server's start; they only rise. lost: connections, by cause.
+
+    damaged: frames that were left out, by cause.
+    """
 
     frames: int = 0
     connects: int = 0

@@ -19,14 +19,13 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-import av
 import cv2
 import httpx
 
 from inkling.client import Client
 from inkling.models.video import VideoReader, to_rgb
 from inkling.service.settings import Settings
-from tests.films import lose_packets, make_film
+from tests.films import jpeg_film, lose_packets, make_film
 from tests.service.conftest import Running, running
 
 CLIPS = 12
@@ -56,9 +55,11 @@ def main() -> None:
                 whole = clip(server, path)
                 for share in SHARES[1:]:
                     note(found, f"{kind}, {share:.0%} lost", whole, clip(server, lose_packets(path, share, number)))
-            jpegs = [cv2.imencode(".jpg", image[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, 85])[1].tobytes() for image in images]
+            jpegs = [
+                cv2.imencode(".jpg", image[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, 85])[1].tobytes() for image in images
+            ]
             cut = [data[: len(data) // 2] if i % CUT_EVERY == CUT_EVERY // 2 else data for i, data in enumerate(jpegs)]
-            films = [jpeg_film(Path(name) / f"{i}.avi", some) for i, some in enumerate((jpegs, cut))]
+            films = [jpeg_film(Path(name) / f"{i}.avi", some, 320, 240) for i, some in enumerate((jpegs, cut))]
             note(found, "mjpeg, one in 90 cut", *(clip(server, path) for path in films))
             note(found, "jpeg over a stream, one in 90 cut", *(stream(server, some, times) for some in (jpegs, cut)))
             print(video.name, {kind: one["false_falls"] for kind, one in found.items()}, flush=True)
@@ -71,19 +72,6 @@ def main() -> None:
 def serving() -> Iterator[Running]:
     with running(Settings.model_validate({"port": 0, "load": ["fall-watch"], "engine": {"threads": 1}})) as server:
         yield server
-
-
-def jpeg_film(path: Path, jpegs: list[bytes]) -> Path:
-    """The JPEGs as they are, 30 a second."""
-    with av.open(str(path), "w") as file:
-        out: Any = file.add_stream("mjpeg", rate=30)
-        out.width, out.height, out.pix_fmt = 320, 240, "yuvj420p"
-        for i, data in enumerate(jpegs):
-            packet = av.Packet(data)
-            packet.stream, packet.pts, packet.dts, packet.time_base = out, i, i, Fraction(1, 30)
-            packet.is_keyframe = True
-            file.mux(packet)
-    return path
 
 
 def clip(server: Running, path: Path) -> tuple[int, int]:
@@ -108,9 +96,7 @@ def stream(server: Running, jpegs: list[bytes], times: list[float]) -> tuple[int
     return sum(one.phase == "start" and one.label == "fall" for one in falls), steps
 
 
-def note(
-    found: dict[str, dict[str, float]], kind: str, whole: tuple[int, int], damaged: tuple[int, int]
-) -> None:
+def note(found: dict[str, dict[str, float]], kind: str, whole: tuple[int, int], damaged: tuple[int, int]) -> None:
     one = found.setdefault(kind, {"false_falls": 0, "own_falls": 0, "steps": 0, "whole_steps": 0})
     one["false_falls"] += max(damaged[0] - whole[0], 0)
     one["own_falls"] += whole[0]

@@ -140,7 +140,9 @@ class RtpCamera:
                 waiting += data
                 while (head := waiting.partition(b"\r\n\r\n"))[1]:
                     waiting = head[2]
-                    begin = max(head[0].find(word) for word in (b"OPTIONS", b"DESCRIBE", b"SETUP", b"PLAY", b"TEARDOWN"))
+                    begin = max(
+                        head[0].find(word) for word in (b"OPTIONS", b"DESCRIBE", b"SETUP", b"PLAY", b"TEARDOWN")
+                    )
                     request = head[0][max(begin, 0) :].decode("latin-1")
                     verb = request.split(" ", 1)[0]
                     number = re.search(r"CSeq: (\d+)", request)

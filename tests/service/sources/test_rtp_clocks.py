@@ -7,12 +7,13 @@ import contextlib
 from collections.abc import Callable
 
 from inkling.models.bundle import Registry, load, zoo_directory
-from inkling.service.demo.falling import FALL_S, LASTS_S, SECONDS, picture
+from inkling.service.demo.falling import SECONDS, picture
 from inkling.service.protocol.codec import Outgoing, Prediction, Start
 from inkling.service.sources.definition import SourceDefinition
 from inkling.service.sources.lifecycle import SourceTiming
 from inkling.service.sources.policy import SourcePolicy
 from inkling.service.sources.source import Source
+from inkling.service.streams.admitted_stream import AdmittedStream
 from inkling.service.streams.hub import Hub
 from tests.service.sources.cameras import until
 from tests.service.sources.rtp_camera import RtpCamera, encode
@@ -39,7 +40,7 @@ def test_a_fall_is_seen_whatever_the_cameras_clock_says() -> None:
         wanted = SourceDefinition(url=url, bundle="fall-watch", transport="udp")
         policy = SourcePolicy(hosts=("127.0.0.1",))
 
-        def opened(start: Start, id: str):  # type: ignore[no-untyped-def]
+        def opened(start: Start, id: str) -> AdmittedStream:
             return hub.open(start, heard[name].append, id)
 
         return Source(name, wanted, policy, TIMING, opened, max_pixels=10**6)
@@ -61,14 +62,10 @@ def test_a_fall_is_seen_whatever_the_cameras_clock_says() -> None:
                     await until(lambda: all(one.tally.frames >= 0.9 * SECONDS * RATE for one in sources))
             await asyncio.sleep(0.5)
             for one in sources:
-                print(one.id, one.tally, one.lifecycle.state, one.warnings, one.clock_warning)
                 await one.remove()
         await hub.stop()
 
     asyncio.run(body())
-    for name in CLOCKS:
-        given = predictions(name)
-        print(name, len(given), due, max(m.probabilities[fall] for m in given), [m.reset for m in given if m.reset], given[-1].pts_s)
     for name in CLOCKS:
         given = predictions(name)
         assert len(given) >= 0.8 * due, name
