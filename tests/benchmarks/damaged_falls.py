@@ -2,10 +2,10 @@
 
     INKLING_TEST_DATA=../shared/data python -m tests.benchmarks.damaged_falls
 
-The first 12 clips of daily life (`urfall/videos/adl`) are encoded anew: as H.264 in a transport stream, with a key frame
-every 30 or 50 frames, or refreshed bit by bit without any; and as MJPEG. Of the one, packets are lost; of the other, one
-JPEG in 90 lacks its lower half. All are sent to `/v1/clips`, the JPEGs to `/v1/stream` too. Counted are the falls beyond
-those of the same encoding undamaged, and the share of steps that are left. Prints JSON as its last line.
+The first 12 clips of daily life (`urfall/videos/adl`) are encoded anew: as H.264 in a transport stream, with a key
+frame every 30 or 50 frames, or refreshed bit by bit without any; and as MJPEG. Of the one, packets are lost; of the
+other, one JPEG in 90 lacks its lower half. All are sent to `/v1/clips`, the JPEGs to `/v1/stream` too. Counted are the
+falls beyond those of the same encoding undamaged, and the share of steps that are left. Prints JSON as its last line.
 """
 
 from __future__ import annotations
