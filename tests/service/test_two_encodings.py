@@ -135,7 +135,7 @@ def test_pixels_that_are_not_square_give_nearly_the_same_numbers(
     half of the rows; read as if they were square, the same pixels give .34 and .46."""
     height, width, _ = IMAGES[0].shape
     size = (round(width / aspect), height) if aspect > 1 else (width, round(height * aspect))
-    small = [cv2.resize(image, size, interpolation=cv2.INTER_AREA) for image in IMAGES]
+    small = [np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8) for image in IMAGES]
     apart: list[Shares] = []
     for tagged in ({"aspect": f"{aspect.numerator}/{aspect.denominator}"}, {}):
         options = LOSSLESS | {"options": LOSSLESS["options"] | tagged}

@@ -60,7 +60,6 @@ def test_a_fall_is_seen_whatever_the_cameras_clock_says() -> None:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(SECONDS + 20):
                     await until(lambda: all(one.tally.frames >= 0.9 * SECONDS * RATE for one in sources))
-            await asyncio.sleep(0.5)
             for one in sources:
                 await one.remove()
         await hub.stop()
