@@ -7,6 +7,8 @@ damage every frame is left out up to the next one that refers to no other (a key
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
+from enum import StrEnum
 from fractions import Fraction
 from typing import Any
 
@@ -17,9 +19,28 @@ from inkling.models.transport_stream import LossFinder
 STRICT = {"err_detect": "explode"}
 """Options of the decoder: an error that it would cover up is raised."""
 
-LOST = "parts were lost on the way"
-BROKEN = "could not be decoded"
-DEPENDENT = "refer to a damaged or missing one"
+
+class Damage(StrEnum):
+    """Why a frame was left out."""
+
+    LOST = "lost"  # parts of it, on the way
+    BROKEN = "broken"  # it could not be decoded
+    DEPENDENT = "dependent"  # it refers to one that is damaged or missing
+
+
+_SAID = {
+    Damage.LOST: "lost parts on the way",
+    Damage.BROKEN: "could not be decoded",
+    Damage.DEPENDENT: "refer to a damaged or missing one",
+}
+
+
+def said_of_damage(left_out: Mapping[Damage, int]) -> list[str]:
+    """A sentence, if any frame was left out."""
+    total = sum(left_out.values())
+    causes = "; ".join(f"{count} {_SAID[cause]}" for cause, count in Counter(left_out).most_common() if count)
+    return [f"{total} damaged frames were left out: {causes}"] if total else []
+
 
 _RECOVERING = ("h264", "hevc")
 """Decoders that, once flushed, give nothing before they have recovered, also where streams have no key frames."""
@@ -46,7 +67,7 @@ class CleanDecoder:
         self._suspect = False  # the next packet may be the one that the demuxer meant
         self._inside = 0  # packets whose frames are still to come
         self._place: int | None = None  # of the last piece of a transport stream
-        self.left_out: Counter[str] = Counter()
+        self.left_out: Counter[Damage] = Counter()
         self.failed = 0
         """Packets in a row that could not be decoded."""
         self.error: Exception | None = None
@@ -60,7 +81,7 @@ class CleanDecoder:
         packet = packet if packet is None or packet.size else None
         if packet is not None and self._lacks_a_part(packet):
             frames = self._drain()
-            self.left_out[LOST] += 1
+            self.left_out[Damage.LOST] += 1
             return frames
         return [self._seen(frame) for frame in self._frames(packet) if self._is_clean(frame)]
 
@@ -68,13 +89,6 @@ class CleanDecoder:
         """Something is missing before the next packet."""
         if not self._waiting:
             self._flush()
-
-    def warnings(self) -> list[str]:
-        """A sentence, if any frame was left out."""
-        if not self.left_out.total():
-            return []
-        causes = "; ".join(f"{count} {cause}" for cause, count in self.left_out.most_common() if count)
-        return [f"{self.left_out.total()} damaged frames were left out: {causes}"]
 
     def _lacks_a_part(self, packet: av.Packet[Any]) -> bool:
         # ffmpeg's parser hands over a frame when it has seen the next one begin, with the mark that the demuxer has set
@@ -94,7 +108,7 @@ class CleanDecoder:
     def _flush(self) -> None:
         """Make the decoder forget what it has: frames that it holds back for their order too."""
         self._waiting, self._first_pts = True, None
-        self.left_out[DEPENDENT] += self._inside
+        self.left_out[Damage.DEPENDENT] += self._inside
         self._inside = 0
         self._codec.flush_buffers()
 
@@ -106,7 +120,7 @@ class CleanDecoder:
         except (av.FFmpegError, ValueError) as error:
             self.error = error
             self.failed += 1
-            self.left_out[DEPENDENT if self._waiting and self._recovers else BROKEN] += 1
+            self.left_out[Damage.DEPENDENT if self._waiting and self._recovers else Damage.BROKEN] += 1
             self.begin_anew()
             return []
         self.failed = 0
@@ -115,13 +129,13 @@ class CleanDecoder:
 
     def _is_clean(self, frame: av.VideoFrame) -> bool:
         if frame.is_corrupt:
-            self.left_out[BROKEN] += 1
+            self.left_out[Damage.BROKEN] += 1
             self._flush()
             return False
         if self._waiting and (frame.key_frame or self._recovers):
             self._waiting, self._first_pts = False, frame.pts
         elif self._waiting or self._leads(frame):
-            self.left_out[DEPENDENT] += 1
+            self.left_out[Damage.DEPENDENT] += 1
             return False
         return True
 

@@ -9,6 +9,7 @@ with VideoReader(path) as video:
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -21,7 +22,7 @@ from av.stream import Disposition
 from av.video.reformatter import VideoReformatter
 from numpy.typing import NDArray
 
-from inkling.models.clean_decoding import STRICT, CleanDecoder
+from inkling.models.clean_decoding import STRICT, CleanDecoder, Damage, said_of_damage
 from inkling.models.errors import VideoError
 from inkling.models.transport_stream import LossFinder, stride_of
 
@@ -139,6 +140,11 @@ class VideoReader:
             raise
 
     @property
+    def left_out(self) -> Counter[Damage]:
+        """Damaged frames so far, by cause."""
+        return self._decoder.left_out
+
+    @property
     def duration_s(self) -> float | None:
         """What the file says of its length; it may say nothing, or lie."""
         stream, container = self._stream, self._container
@@ -163,8 +169,8 @@ class VideoReader:
             yield pts_s, frame
         if not self.frames:
             why = f"one may have at most {self._max_pixels} pixels"
-            raise VideoError("; ".join(["no frame can be decoded", why, *self._decoder.warnings()]))
-        self.warnings += self._decoder.warnings()
+            raise VideoError("; ".join(["no frame can be decoded", why, *said_of_damage(self.left_out)]))
+        self.warnings += said_of_damage(self.left_out)
         if timeless and self._fps is None:
             self.warnings.append(f"the file has no times: {rate:g} frames a second are assumed; `fps` says otherwise")
         self.warnings += times.warnings()

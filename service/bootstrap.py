@@ -129,6 +129,7 @@ def _clips(settings: Settings, hub: Hub, metrics: Metrics) -> VideoJobs:
         max_bytes=settings.clips.max_video_bytes,
         max_s=settings.clips.max_video_s,
         scored=scored,
+        damaged=metrics.clip_damage.update,
         directory=settings.clips.directory,
     )
 

@@ -16,6 +16,7 @@ from prometheus_client import CollectorRegistry, PlatformCollector, ProcessColle
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from inkling.models.clean_decoding import Damage
 from inkling.service.streams.observer import BatchReport
 from inkling.service.streams.stats import BundleStats
 
@@ -65,6 +66,8 @@ class Metrics(Collector):
         """Errors told to clients by the shells: refused streams and clips, by code."""
         self.clips: Counter[str] = Counter()
         """Clips scored, by bundle."""
+        self.clip_damage: Counter[Damage] = Counter()
+        """Damaged frames of video clips, by cause."""
         self.broken: list[tuple[str, str]] = []
         """Bundles that were found and could not be used, with the kind of error."""
         self._steps: Counter[str] = Counter()
@@ -167,6 +170,9 @@ class Metrics(Collector):
             CounterMetricFamily, "batches_failed", "Runs of the model that failed.", ["bundle"], self._failed.items()
         )
         yield _family(CounterMetricFamily, "clips", "Clips scored.", ["bundle"], self.clips.items())
+        damaged = [(cause.value, float(self.clip_damage[cause])) for cause in Damage]
+        text = "Damaged frames of video clips, left out, by cause."
+        yield _family(CounterMetricFamily, "clip_frames_damaged", text, ["cause"], damaged)
         for name, (text, _, distributions) in self._histograms.items():
             family = HistogramMetricFamily(f"inkling_{name}", text, labels=["bundle"])
             for bundle, distribution in distributions.items():

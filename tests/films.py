@@ -57,6 +57,19 @@ def make_film(
     return path
 
 
+def jpeg_film(path: Path, jpegs: Sequence[bytes], width: int, height: int, rate: int = 30) -> Path:
+    """Write JPEGs as they are, whole or not."""
+    with av.open(str(path), "w") as file:
+        stream: Any = file.add_stream("mjpeg", rate=rate)
+        stream.width, stream.height, stream.pix_fmt = width, height, "yuvj420p"
+        for number, data in enumerate(jpegs):
+            packet: Any = av.Packet(data)
+            packet.stream, packet.pts, packet.dts, packet.time_base = stream, number, number, Fraction(1, rate)
+            packet.is_keyframe = True
+            file.mux(packet)
+    return path
+
+
 def lose_packets(path: Path, share: float, seed: int, spared: int = 3) -> Path:
     """A copy of a transport stream that lacks a share of its packets, as radio and UDP lose them."""
     data, chance = path.read_bytes(), np.random.default_rng(seed)

@@ -87,6 +87,9 @@ PANELS = [
           [(f"sum by (state) (inkling_sources{{{WHERE}}})", "{{state}}")], stack=True),
     Panel("Connections to sources lost, by cause", "", "ops",
           [(per_second("inkling_source_losses_total", "cause", WHERE), "{{cause}}")], stack=True),
+    Panel("Damaged frames of sources, by cause", "Left out. lost: on the way; broken: cannot be decoded; dependent: "
+          "refer to these.", "ops",
+          [(per_second("inkling_source_frames_damaged_total", "cause", WHERE), "{{cause}}")], stack=True),
     Panel("Canary", "Largest difference of a logit between a batch and a person alone; empty: off.", "short",
           [(f"max by (bundle) (inkling_canary_difference{{{OF}}})", "{{bundle}}")]),
     Panel("Clips scored", "", "ops", [(per_second("inkling_clips_total"), "{{bundle}}")]),

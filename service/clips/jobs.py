@@ -10,11 +10,12 @@ import secrets
 import tempfile
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Literal
 
+from inkling.models.clean_decoding import Damage
 from inkling.service.clips.scoring import ScoredClip, score_frames
 from inkling.service.clips.video_frames import VideoLimits, VideoProgress, video_frames
 from inkling.service.protocol.codec import Start
@@ -85,18 +86,20 @@ class VideoJobs:
         max_bytes: int,
         max_s: float,
         scored: Callable[[str], None],
+        damaged: Callable[[Mapping[Damage, int]], None] = lambda counts: None,
         directory: Path | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """max_jobs: scored at once. max_bytes: of one file. max_s: for scoring one.
 
-        scored: called with the bundle's name for each video."""
+        scored: called with the bundle's name for each video. damaged: with the frames that were left out, by cause."""
         self._hub = hub
         self._limits = limits
         self._max_jobs = max_jobs
         self._max_bytes = max_bytes
         self._max_s = max_s
         self._scored = scored
+        self._damaged = damaged
         self._directory = directory
         self._clock = clock
         self._jobs: dict[str, VideoJob] = {}
@@ -236,6 +239,7 @@ class VideoJobs:
         if cancelled:
             job.state = "cancelled"
         _close(file)
+        self._damaged(job.progress.damaged)
         job.ended_s = self._clock()
         self._forget_old()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncGenerator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import av
 
+from inkling.models.clean_decoding import Damage
 from inkling.models.errors import VideoError
 from inkling.models.video import VideoReader, to_rgb
 from inkling.service.protocol.errors import BadClip, TooLarge
@@ -22,12 +24,16 @@ _READ_PIXELS = 4 * 1920 * 1080
 
 @dataclass(slots=True)
 class VideoProgress:
-    """How far the reading of a video is. duration_s: what the file says, which may be wrong."""
+    """How far the reading of a video is. duration_s: what the file says, which may be wrong.
+
+    warnings, damaged: what was wrong with it, and frames that were left out by cause; when it is over.
+    """
 
     frames: int = 0
     pts_s: float = 0.0
     duration_s: float | None = None
     warnings: list[str] = field(default_factory=list)
+    damaged: Counter[Damage] = field(default_factory=Counter)
 
     @property
     def share(self) -> float | None:
@@ -115,6 +121,8 @@ class _FrameReader:
     def _end(self, broken: str | None = None) -> None:
         """No more frames. Raises BadClip when there were none at all."""
         self._over = True
+        if self._reader is not None:
+            self._progress.damaged = self._reader.left_out
         if broken is not None and not self._seq:
             raise BadClip(broken)
         if self._reader is not None:

@@ -56,7 +56,7 @@ class BundleInfo(BaseModel):
 
 
 class FrameCounts(BaseModel):
-    """Frames and resets of a stream so far; dropped by cause, resets by reason."""
+    """Frames and resets of a stream so far; dropped by cause, resets by reason, errors that were sent by code."""
 
     model_config = ConfigDict(from_attributes=True)
 
@@ -66,6 +66,7 @@ class FrameCounts(BaseModel):
     refused: int
     dropped: dict[str, int]
     resets: dict[str, int]
+    errors: dict[str, int]
 
 
 class StreamRow(BaseModel):

@@ -10,6 +10,7 @@ from fastapi.routing import APIRoute
 from pydantic import BaseModel
 from starlette.types import Message
 
+from inkling.models.clean_decoding import Damage
 from inkling.service.access.middleware import IDENTITY
 from inkling.service.access.quotas import Quotas
 from inkling.service.access.roles import Identity
@@ -55,7 +56,8 @@ class SourceRow(BaseModel):
 
     state: `connecting`, `live`, `stalled` (no frame for a while), `retrying` (waits for the next try), `ended`,
     `failed` (another try would not help); cause, message: why it is not live. since_s: how long it has been so.
-    failures: connections in a row that did not last. frames: fetched since the server's start. kept: across restarts.
+    failures: connections in a row that did not last. frames: fetched since the server's start. damaged: frames that
+    were left out instead, by cause. kept: across restarts.
     """
 
     id: str
@@ -70,6 +72,7 @@ class SourceRow(BaseModel):
     failures: int
     retry_in_s: float | None
     frames: int
+    damaged: dict[Damage, int]
     width: int | None
     height: int | None
     format: str | None
@@ -127,6 +130,7 @@ def _row(sources: SourceManager, source: Source) -> SourceRow:
         failures=lifecycle.failures,
         retry_in_s=source.retry_in_s(),
         frames=source.tally.frames,
+        damaged={cause: source.tally.damaged[cause] for cause in Damage},
         width=opened.width if opened else None,
         height=opened.height if opened else None,
         format=opened.format if opened else None,

@@ -10,13 +10,14 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from inkling.models.clean_decoding import BROKEN, LOST
+from inkling.models.clean_decoding import Damage
 from inkling.models.resize import Image, fit_image
 from inkling.service.inputs.frame_mapper import reduction, upright
 from inkling.service.inputs.image_decoder import decode_image
 from inkling.service.protocol.errors import BadImage
 from inkling.service.protocol.image_facts import ImageFile
 from inkling.service.protocol.image_file import image_file
+from inkling.service.sources.damage_report import DamageReport
 from inkling.service.sources.failure import Failure
 from inkling.service.sources.fetch_request import FetchRequest
 from inkling.service.sources.http_reader import ResponseBody, SourceClient
@@ -32,8 +33,6 @@ ONE_PICTURE = (
 )
 MANY_DAMAGED = 8
 """So many before the first whole one, and it is no camera that can be watched. Later it is one with a bad hour."""
-SAY_EVERY_S = 5.0
-"""Damage is said again after so long at the earliest."""
 _READ_BYTES = 2**16
 _COARSE_S = 1.0
 """Last-Modified has whole seconds: where pictures come closer together than this it cannot tell them apart."""
@@ -56,7 +55,7 @@ class CameraPictures:
     """
 
     def __init__(self, request: FetchRequest, format: str, files: Iterator[CameraFile], web: SourceClient) -> None:
-        self.left_out: Counter[str] = Counter()
+        self.left_out: Counter[Damage] = Counter()
         self._request = request
         self._format = format
         self._files = files
@@ -65,27 +64,29 @@ class CameraPictures:
     def messages(self) -> Iterator[Opened | FetchedFrame | Damaged]:
         """`Opened` with the first picture, then pictures, and of damage now and then. Ends with a Failure only."""
         opened = False
-        said, said_s = 0, -SAY_EVERY_S
-        for file in self._files:
-            picture: tuple[ImageFile, Image] | None = None
-            try:
-                picture = self._picture(file)
-            except BadImage as error:
-                self.left_out[BROKEN if file.whole else LOST] += 1
-                if not opened and self.left_out.total() >= MANY_DAMAGED:
-                    raise Failure(Cause.UNREADABLE, f"no picture can be decoded: {error}") from None
-            left_out = self.left_out.total()
-            if left_out > said and time.monotonic() - said_s >= SAY_EVERY_S:
-                said, said_s = left_out, time.monotonic()
-                causes = "; ".join(f"{count} {cause}" for cause, count in self.left_out.most_common())
-                yield Damaged(f"{left_out} damaged frames were left out: {causes}")
-            if picture is None:
-                continue
-            facts, image = picture
-            if not opened:
-                opened = True
-                yield Opened(facts.width, facts.height, self._format, live=True)
-            yield FetchedFrame(file.media_s, file.arrived_s, image)
+        report = DamageReport(joined=False)
+        try:
+            for file in self._files:
+                picture: tuple[ImageFile, Image] | None = None
+                try:
+                    picture = self._picture(file)
+                except BadImage as error:
+                    self.left_out[Damage.BROKEN if file.whole else Damage.LOST] += 1
+                    if not opened and self.left_out.total() >= MANY_DAMAGED:
+                        raise Failure(Cause.UNREADABLE, f"no picture can be decoded: {error}") from None
+                if news := report.news(self.left_out, time.monotonic()):
+                    yield Damaged(news)
+                if picture is None:
+                    continue
+                facts, image = picture
+                if not opened:
+                    opened = True
+                    yield Opened(facts.width, facts.height, self._format, live=True)
+                yield FetchedFrame(file.media_s, file.arrived_s, image)
+        except Failure:
+            if news := report.news(self.left_out, time.monotonic(), last=True):
+                yield Damaged(news)
+            raise
 
     def close(self) -> None:
         self._web.close()

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from inkling.models.clean_decoding import Damage
 from inkling.service.sources.manager import SourceManager
 
 
@@ -32,4 +33,10 @@ class SourceMetrics(Collector):
         )
         yield lost
         yield CounterMetricFamily("inkling_source_connects", "Connections to sources begun.", tally.connects)
+        damaged = CounterMetricFamily(
+            "inkling_source_frames_damaged", "Damaged frames of sources, left out, by cause.", labels=["cause"]
+        )
+        for damage in Damage:
+            damaged.add_metric([damage], tally.damaged[damage])
+        yield damaged
         yield CounterMetricFamily("inkling_source_frames", "Frames fetched from sources.", tally.frames)

@@ -26,6 +26,7 @@ from inkling.service.sources.fetch_request import FetchRequest
 from inkling.service.sources.http_reader import ResponseBody, SeekableBody, SourceClient
 from inkling.service.sources.lifecycle import Cause
 from inkling.service.sources.pipe import Fetching
+from inkling.service.sources.rtp_losses import OVER_TCP, RtpLosses
 from inkling.service.sources.sniff import gives_pictures, index_is_last
 from inkling.service.sources.spool import fetch_whole
 from inkling.service.sources.whole_pictures import WholePictures
@@ -47,6 +48,7 @@ class LiveInput:
     max_pixels: int
     paced: bool
     web: SourceClient | None = None
+    rtp: RtpLosses | None = None
 
     @property
     def format(self) -> str:
@@ -57,12 +59,20 @@ class LiveInput:
         """Whether its end is an end, and not a loss: of a playlist that says so, and of any file that came whole."""
         return self.paced and (self.format != "hls" or self.container.duration is not None)
 
-    def frames(self) -> Iterator[tuple[float | None, av.VideoFrame]]:
-        """(media_s or None, frame) until it ends. Raises Failure."""
+    @property
+    def joined(self) -> bool:
+        """Whether it may begin in the middle of what it refers to."""
+        return not self.stream.codec_context.codec.intra_only
+
+    def frames(self, look: Callable[[], None]) -> Iterator[tuple[float | None, av.VideoFrame]]:
+        """(media_s or None, frame) until it ends. look: called for each packet, also while no frame is clean.
+
+        Raises Failure.
+        """
         clockless = self.format == _CLOCKLESS
         packets = self.container.demux(self.stream)
-        if self.format == "rtsp":
-            packets = iter(WholePictures(packets))
+        if self.rtp is not None:
+            packets = iter(WholePictures(self.rtp.marked(packets)))
         while True:
             try:
                 packet = next(packets)
@@ -74,6 +84,7 @@ class LiveInput:
                 frames = self.decoder.decode(packet)
             except EOFError:
                 return
+            look()
             if self.decoder.failed >= MANY_ERRORS:
                 raise Failure(Cause.UNREADABLE, "the video cannot be decoded")
             for frame in frames:
@@ -117,7 +128,10 @@ def open_live(request: FetchRequest, address: Address, told: Callable[[Fetching]
             "ca_file": str(request.policy.ca_file or certifi.where()),
             "verifyhost": address.host,
         }
-    return _live(request, _open(url, request, options=options), paced=False)
+    if request.transport == "tcp":
+        options |= OVER_TCP
+    rtp = RtpLosses.watch()
+    return _live(request, _open(url, request, options=options), paced=False, rtp=rtp)
 
 
 def _web(request: FetchRequest, address: Address, told: Callable[[Fetching], None]) -> LiveInput | CameraPictures:
@@ -201,6 +215,7 @@ def _live(
     paced: bool,
     web: SourceClient | None = None,
     losses: LossFinder | None = None,
+    rtp: RtpLosses | None = None,
 ) -> LiveInput:
     stream = _choose(request, container)
     if stream is None or stream.codec_context is None:
@@ -213,4 +228,4 @@ def _live(
     codec.thread_count = 1  # more would hold frames back
     codec.options = {"max_pixels": str(request.max_pixels), **STRICT}
     aspect = None if request.aspect is None else Fraction(request.aspect).limit_denominator(1000)
-    return LiveInput(container, stream, CleanDecoder(stream, losses, aspect), request.max_pixels, paced, web)
+    return LiveInput(container, stream, CleanDecoder(stream, losses, aspect), request.max_pixels, paced, web, rtp)

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from inkling.models.clean_decoding import Damage
 from inkling.service.sources.lifecycle import Cause
 
 HEADER = struct.Struct("<BddII")
@@ -69,9 +70,9 @@ class Failed:
 
 @dataclass(frozen=True, slots=True)
 class Damaged:
-    """Frames of this connection were left out. warning: how many so far, and why."""
+    """Frames were left out since the last such message. counts: how many, by cause."""
 
-    warning: str
+    counts: dict[Damage, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,15 +132,22 @@ def unpack(header: bytes, body: bytes) -> WorkerMessage:
             case _ if kind == LOOPED:
                 return Looped()
             case _ if kind == DAMAGED:
-                return Damaged(_text(fields["warning"]))
+                return Damaged({Damage(cause): _count(count) for cause, count in fields["counts"].items()})
             case _ if kind == FETCHING:
                 return Fetching(_text(fields["said"]))
             case _ if kind == ENDED:
                 return Ended(tuple(_text(warning) for warning in fields["warnings"]))
             case _:
                 return Failed(Cause(fields["cause"]), _text(fields["message"]))
-    except (ValueError, TypeError, KeyError, OverflowError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
         raise BadPipe(f"a message of kind {kind} that cannot be read") from error
+
+
+def _count(value: object) -> int:
+    """Raises ValueError."""
+    if not isinstance(value, int) or not 0 <= value < 2**32:
+        raise ValueError(f"{value!r} is no count")
+    return value
 
 
 def _text(value: object) -> str:

@@ -7,10 +7,11 @@ import logging
 import random
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from inkling.models.bundle.schema import FrameInput
+from inkling.models.clean_decoding import Damage, said_of_damage
 from inkling.service.logs import stream_context
 from inkling.service.protocol.codec import End, Reset, Start
 from inkling.service.protocol.errors import Draining, OverCapacity, ServiceError
@@ -38,16 +39,21 @@ OpenStream = Callable[[Start, str], AdmittedStream]
 
 @dataclass(slots=True)
 class SourceCounts:
-    """Counts since the server's start; they only rise. lost: connections, by cause."""
+    """Counts since the server's start; they only rise. lost: connections, by cause.
+
+    damaged: frames that were left out, by cause.
+    """
 
     frames: int = 0
     connects: int = 0
     lost: Counter[Cause] = field(default_factory=Counter)
+    damaged: Counter[Damage] = field(default_factory=Counter)
 
     def add(self, other: SourceCounts) -> None:
         self.frames += other.frames
         self.connects += other.connects
         self.lost.update(other.lost)
+        self.damaged.update(other.damaged)
 
 
 class Source:
@@ -98,6 +104,7 @@ class Source:
         self._timer_s = 0.0
         self._task: asyncio.Task[None] | None = None
         self._times = SourceClock(self.address.scheme != "file", clock())
+        self._damaged: Counter[Damage] = Counter()  # on this connection
         self._seq = 0
         self._blocked = False  # the model, not the source, is what is waited for
 
@@ -203,6 +210,7 @@ class Source:
 
     async def _connect(self) -> None:
         self._times.begin()
+        self._damaged.clear()
         self._arm()
         self._connection = Connection(self._fetch_request())
         began_s = self._clock()
@@ -237,9 +245,9 @@ class Source:
                 self._times.begin()
                 self._reset()
             case Damaged():
-                self._say(message.warning)
+                self._count_damage(message.counts)
             case Ended():
-                self.warnings = message.warnings
+                self.warnings = message.warnings or self.warnings
                 self.lifecycle.finish(now_s)
             case Failed():
                 self._lost(message.cause, self.address.scrub(message.message))
@@ -264,10 +272,14 @@ class Source:
             finally:
                 self._blocked = False
 
-    def _say(self, warning: str) -> None:
-        if not self.warnings:
-            log.warning("source %s: %s", self.address, warning)
-        self.warnings = (warning,)
+    def _count_damage(self, counts: Mapping[Damage, int]) -> None:
+        """Said once in the log for each connection."""
+        first = not self._damaged
+        self._damaged.update(counts)
+        self.tally.damaged.update(counts)
+        self.warnings = tuple(said_of_damage(self._damaged))
+        if first:
+            log.warning("source %s: %s", self.address, *self.warnings)
 
     def _lost(self, cause: Cause, message: str) -> None:
         self.lifecycle.lost(cause, message, self._clock(), self._chance())

@@ -14,18 +14,21 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 
 import av.logging
 import cv2
 
+from inkling.models.clean_decoding import Damage
 from inkling.models.errors import VideoError
 from inkling.models.resize import fit_image
 from inkling.models.video import VideoReader, to_rgb
 from inkling.service.protocol.errors import ServiceError
 from inkling.service.sources.address import Address
 from inkling.service.sources.camera_pictures import CameraPictures
+from inkling.service.sources.damage_report import DamageReport
 from inkling.service.sources.failure import Failure
 from inkling.service.sources.fetch_request import FetchRequest
 from inkling.service.sources.lifecycle import Cause
@@ -37,8 +40,6 @@ from inkling.service.sources.timestamps import USUAL_S
 MEMORY_BYTES = 2**30
 """No video takes more to decode; a file made to exhaust the memory does."""
 WARNINGS = 5
-SAY_EVERY_S = 5.0
-"""Damage is said again after so long at the earliest."""
 
 Send = Callable[[WorkerMessage], None]
 
@@ -73,21 +74,18 @@ def _watch(request: FetchRequest, address: Address, send: Send) -> None:
         codec = live.stream.codec_context
         send(Opened(codec.width, codec.height, live.format, live=True))
         pacer = Pacer() if live.paced else None
-        said, said_s = -1, -SAY_EVERY_S
-        for media_s, frame in live.frames():
-            left_out = live.decoder.left_out.total()
-            if said < 0:  # before the first key frame of a stream that is joined in its middle nothing is damaged
-                said = left_out
-            if left_out > said and time.monotonic() - said_s >= SAY_EVERY_S:
-                said, said_s = left_out, time.monotonic()
-                send(Damaged(live.decoder.warnings()[0]))
-            if pacer is not None and media_s is not None:
-                time.sleep(pacer.wait_s(media_s, time.monotonic()))
-            arrived_s = time.monotonic()
-            send(FetchedFrame(media_s, arrived_s, fit_image(to_rgb(frame), request.height, request.width, request.fit)))
+        report = DamageReport(joined=live.joined)
+        with _telling(report, live.decoder.left_out, send) as look:
+            for media_s, frame in live.frames(look):
+                report.begin()
+                if pacer is not None and media_s is not None:
+                    time.sleep(pacer.wait_s(media_s, time.monotonic()))
+                arrived_s = time.monotonic()
+                image = fit_image(to_rgb(frame), request.height, request.width, request.fit)
+                send(FetchedFrame(media_s, arrived_s, image))
         if not live.finite:
             raise Failure(Cause.CLOSED, "the other side ended the stream")
-        send(Ended(tuple(live.decoder.warnings())))
+        send(Ended())
     finally:
         live.close()
 
@@ -99,14 +97,18 @@ def _play(request: FetchRequest, address: Address, send: Send) -> None:
     began_s = 0.0  # this round, on the line of all of them
     while True:
         last_s, interval_s = 0.0, USUAL_S
-        with VideoReader(
-            path, max_pixels=request.max_pixels, threads=1, timeout_s=request.read_s, fps=request.fps, aspect=aspect
-        ) as video:
+        with (
+            VideoReader(
+                path, max_pixels=request.max_pixels, threads=1, timeout_s=request.read_s, fps=request.fps, aspect=aspect
+            ) as video,
+            _telling(DamageReport(joined=False), video.left_out, send) as look,
+        ):
             for number, (pts_s, frame) in enumerate(video):
                 if not number:
                     send(Opened(frame.width, frame.height, address.scheme, live=False))
                 else:
                     last_s, interval_s = pts_s, pts_s - last_s
+                look()
                 if pacer is not None:
                     time.sleep(pacer.wait_s(began_s + pts_s, time.monotonic()))
                 arrived_s = time.monotonic()
@@ -120,6 +122,20 @@ def _play(request: FetchRequest, address: Address, send: Send) -> None:
             return
         began_s += last_s + interval_s  # the last frame is shown for as long as the one before it
         send(Looped())
+
+
+@contextlib.contextmanager
+def _telling(report: DamageReport, left_out: Counter[Damage], send: Send) -> Iterator[Callable[[], None]]:
+    """Gives what is called again and again to tell the server of damage; the rest of it is told at the end."""
+
+    def look(last: bool = False) -> None:
+        if news := report.news(left_out, time.monotonic(), last=last):
+            send(Damaged(news))
+
+    try:
+        yield look
+    finally:
+        look(last=True)
 
 
 class _NoRedirect(logging.Handler):

@@ -47,6 +47,8 @@ def test_a_scrape_shows_what_the_hub_says_at_that_moment(stats: BundleStats) -> 
         ("frames_received_total", "tiny/1"): 100, ("frames_stepped_total", "tiny/1"): 50,
         ("frames_skipped_total", "tiny/1"): 30, ("frames_refused_total", "tiny/1"): 2,
         ("frames_dropped_total", "tiny/1", "overflow"): 7, ("resets_total", "tiny/1", "gap"): 3,
+        ("clip_frames_damaged_total", "lost"): 0, ("clip_frames_damaged_total", "broken"): 0,
+        ("clip_frames_damaged_total", "dependent"): 0,
         ("tracks_seen_total", "tiny/1"): 9, ("errors_total", "bad_pose"): 2,
     }  # fmt: skip
     assert samples == expected

@@ -24,7 +24,7 @@ from inkling.service.clips.video_frames import VideoLimits, VideoProgress, video
 from inkling.service.protocol.codec import Prediction, Start
 from inkling.service.protocol.errors import BadClip, Cancelled, NoStorage, OverCapacity, TooLarge
 from inkling.service.protocol.image_binary import ImageFrame, pack_image
-from tests.films import make_film, pictures
+from tests.films import lose_packets, make_film, pictures, quiet_scene
 from tests.service.conftest import Running, hear_all, opened, running, say, tiny_settings, wait_until
 from tests.service.sources.cameras import until
 from tests.support import TinyFrameReference, make_bundle, make_frame_bundle
@@ -479,3 +479,21 @@ def test_long_timelines_weigh_more_and_the_last_clip_of_all_stays() -> None:
     clips = [ended("a", 0), ended("a", 1), ended("b", 0, jobs.KEEP_PREDICTIONS + 1)]
     assert jobs.crowded_out(clips) is clips[2]
     assert jobs.crowded_out(clips[2:]) is None
+
+
+def test_damaged_frames_of_a_clip_are_said_and_counted_by_cause(server: Running, tmp_path: Path) -> None:
+    def counted(cause: str) -> float:
+        name = f'inkling_clip_frames_damaged_total{{cause="{cause}"}} '
+        (line,) = (line for line in httpx.get(f"{server.url}/metrics").text.splitlines() if line.startswith(name))
+        return float(line.removeprefix(name))
+
+    film = make_film(
+        tmp_path / "a.ts", quiet_scene(90), 25.0, "mpeg4", "yuv420p", options={"g": "12"}, base=Fraction(1, 25)
+    )
+    before = {cause: counted(cause) for cause in ("lost", "dependent", "broken")}
+    answer = post(server, lose_packets(film, 0.01, seed=1).read_bytes(), bundle="tiny-frames")
+    assert "damaged frames were left out" in answer.json()["warnings"][0]
+    more = {cause: counted(cause) - count for cause, count in before.items()}
+    assert more["lost"] >= 1
+    assert more["dependent"] >= 1
+    assert answer.json()["warnings"][0].startswith(f"{sum(more.values()):.0f} damaged frames")

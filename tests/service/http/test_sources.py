@@ -7,13 +7,16 @@ import logging
 import sqlite3
 import time
 from collections.abc import Iterator
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import cv2
 import httpx
 import pytest
 
 from inkling.service.sources.store import FILE, StoreError
+from tests.films import jpeg_film, lose_packets, make_film, quiet_scene
 from tests.service.conftest import Running, running, tiny_settings
 from tests.service.sources.cameras import Camera, free_port, jpeg, make_video, reply, serving, silent, within
 from tests.support import make_bundle, make_frame_bundle
@@ -262,3 +265,27 @@ def test_the_predictions_of_a_source_are_followed_through_an_outage_until_it_is_
     assert kinds[-1] == "summary"
     assert set(kinds[1:-1]) <= {"prediction", "event"}
     assert resets[0] == "gap"
+
+
+@pytest.mark.parametrize("kind", ["packets lost", "pictures cut"])
+def test_damaged_frames_are_counted_by_cause_for_the_operator(here: Running, tmp_path: Path, kind: str) -> None:
+    directory = tmp_path / "videos"
+    if kind == "packets lost":
+        film = make_film(
+            directory / "a.ts", quiet_scene(90), 25.0, "mpeg4", "yuv420p", options={"g": "12"}, base=Fraction(1, 25)
+        )
+        lose_packets(film, 0.01, seed=1).rename(directory / "b.ts")
+        name, causes = "b.ts", {"lost", "dependent"}
+    else:
+        jpegs = [cv2.imencode(".jpg", image)[1].tobytes() for image in quiet_scene(20, 96, 128)]
+        pieces = [data[: len(data) // 2] if i in (5, 11) else data for i, data in enumerate(jpegs)]
+        jpeg_film(directory / "b.avi", pieces, 128, 96)
+        name, causes = "b.avi", {"broken"}
+    id = add(here, f"file:{name}", pace="fast").json()["id"]
+    assert within(WAIT_S, lambda: look(here, id)["state"] == "ended")
+    row = look(here, id)
+    assert {cause for cause, count in row["damaged"].items() if count} == causes
+    assert "damaged frames were left out" in row["warnings"][0]
+    metrics = httpx.get(f"{here.url}/metrics").text
+    for cause, count in row["damaged"].items():
+        assert f'inkling_source_frames_damaged_total{{cause="{cause}"}} {float(count)}' in metrics

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from inkling.models.clean_decoding import Damage
 from inkling.service.inputs.frame_mapper import fitted
 from inkling.service.protocol.image_binary import EncodedImage
 from inkling.service.protocol.image_file import image_file
@@ -124,29 +125,33 @@ def broken_scan() -> bytes:
 
 
 @pytest.mark.parametrize(
-    ("damaged", "said"),
+    ("damaged", "cause"),
     [
-        (PICTURES[0][:-200], "parts were lost on the way"),
-        (PICTURES[0][:-2], "parts were lost on the way"),
-        (broken_scan(), "could not be decoded"),
-        (b"\xff\xd8\xff no picture", "parts were lost on the way"),
-        (b"Not found", "could not be decoded"),
+        (PICTURES[0][:-200], Damage.LOST),
+        (PICTURES[0][:-2], Damage.LOST),
+        (broken_scan(), Damage.BROKEN),
+        (b"\xff\xd8\xff no picture", Damage.LOST),
+        (b"Not found", Damage.BROKEN),
     ],
 )
-def test_a_damaged_picture_is_said_and_not_given(damaged: bytes, said: str) -> None:
+def test_a_damaged_picture_is_said_and_not_given(damaged: bytes, cause: Damage) -> None:
     head = "Content-Type: image/jpeg\r\nContent-Length: {length}\r\n\r\n"
     messages, _ = taken([stream(head=head, pictures=[PICTURES[0], damaged, PICTURES[1], damaged, PICTURES[2]])])
     frames = [message for message in messages if isinstance(message, FetchedFrame)]
     for frame, whole in zip(frames, PICTURES, strict=True):
         np.testing.assert_array_equal(frame.image, seen(whole))
     told = [message for message in messages if isinstance(message, Damaged)]
-    assert [message.warning for message in told] == [f"1 damaged frames were left out: 1 {said}"]
+    assert [message.counts for message in told] == [{cause: 1}, {cause: 1}]  # the first at once, the rest at the end
 
 
 def test_a_camera_that_sends_nothing_but_damage_is_given_up_with_the_reason() -> None:
     cut = [PICTURES[0][:-200]] * (MANY_DAMAGED + 1)
     messages, failure = taken([stream(pictures=cut)])
-    assert [type(message) for message in messages] == [Damaged]
+    assert [message.counts for message in messages if isinstance(message, Damaged)] == [
+        {Damage.LOST: 1},
+        {Damage.LOST: MANY_DAMAGED - 1},
+    ]
+    assert len(messages) == 2
     assert (failure.cause, str(failure)) == (
         Cause.UNREADABLE,
         "no picture can be decoded: the JPEG is cut off: it has no end",
@@ -156,7 +161,7 @@ def test_a_camera_that_sends_nothing_but_damage_is_given_up_with_the_reason() ->
 def test_a_camera_that_was_watched_is_not_given_up_for_damage() -> None:
     cut = [PICTURES[0][:-200]] * (MANY_DAMAGED + 1)
     messages, failure = taken([stream(pictures=[PICTURES[0], *cut, PICTURES[1]])])
-    assert [type(message) for message in messages] == [Opened, FetchedFrame, Damaged, FetchedFrame]
+    assert [type(message) for message in messages] == [Opened, FetchedFrame, Damaged, FetchedFrame, Damaged]
     assert failure.cause is Cause.CLOSED
 
 

@@ -7,11 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from inkling.models.clean_decoding import Damage
 from inkling.service.sources.lifecycle import Cause
 from inkling.service.sources.pipe import (
+    DAMAGED,
     HEADER,
     IMAGE,
     BadPipe,
+    Damaged,
     Ended,
     Failed,
     FetchedFrame,
@@ -31,11 +34,12 @@ messages = st.one_of(
     st.builds(Fetching, texts),
     st.builds(Ended, st.lists(texts, max_size=4).map(tuple)),
     st.builds(Failed, st.sampled_from(Cause), texts),
+    st.builds(Damaged, st.dictionaries(st.sampled_from(Damage), st.integers(0, 2**32 - 1))),
 )
 
 
 @given(messages)
-def test_what_is_packed_is_unpacked(message: Opened | Looped | Fetching | Ended | Failed) -> None:
+def test_what_is_packed_is_unpacked(message: Opened | Looped | Fetching | Ended | Failed | Damaged) -> None:
     header, body = (bytes(part) for part in pack(message))
     assert body_length(header) == len(body)
     assert unpack(header, body) == message
@@ -81,3 +85,10 @@ def test_text_is_kept_on_one_short_line() -> None:
     assert isinstance(again, Failed)
     assert again.message.startswith("a b [31mccc")
     assert len(again.message) == 500
+
+
+@pytest.mark.parametrize("counts", ["[]", '{"lost": -1}', '{"lost": 1.5}', '{"lost": "1"}', '{"stolen": 1}', "null"])
+def test_a_count_of_damage_that_cannot_be_is_refused(counts: str) -> None:
+    body = f'{{"counts": {counts}}}'.encode()
+    with pytest.raises(BadPipe):
+        unpack(HEADER.pack(DAMAGED, 0.0, 0.0, len(body), 0), body)

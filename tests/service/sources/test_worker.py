@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import threading
+from collections import Counter
 from collections.abc import Sequence
 from fractions import Fraction
 from http.server import BaseHTTPRequestHandler
@@ -17,6 +18,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from inkling.models.clean_decoding import Damage
 from inkling.models.resize import fit_image
 from inkling.models.video import VideoReader, to_rgb
 from inkling.service.sources.connection import Connection
@@ -222,14 +224,16 @@ def test_frames_of_a_damaged_transport_stream_are_left_out_and_said(tmp_path: Pa
     if over_http:
         with serving(lambda request: reply(request, damaged.read_bytes(), "video/mp2t")) as port:
             messages = fetch(job(f"http://127.0.0.1:{port}/a.ts"))
-        assert any(isinstance(message, Damaged) for message in messages)
+
     else:
         messages = fetch(job(f"file:{damaged.name}", tmp_path))
     assert 10 < len(pictures(messages)) < 90
     for message in pictures(messages):
         assert min(np.abs(message.image.astype(int) - image).mean() for image in clean) < 0.01
     assert isinstance(messages[-1], Ended)
-    assert "parts were lost on the way" in messages[-1].warnings[0]
+    damage = sum((Counter(one.counts) for one in messages if isinstance(one, Damaged)), Counter[Damage]())
+    assert damage[Damage.LOST] >= 1
+    assert damage[Damage.DEPENDENT] >= 1
 
 
 def test_a_file_that_breaks_off_has_failed(tmp_path: Path) -> None:

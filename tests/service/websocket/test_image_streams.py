@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import cv2
+import httpx
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -142,6 +143,8 @@ def test_a_broken_image_is_refused_and_the_stream_goes_on(server: Running, case:
     bad = pack_image(1, BROKEN[case], 1 / RATE_HZ)
     with watching(server) as socket:
         heard = send_all(socket, [good[0], bad, good[1]])
+        (row,) = httpx.get(f"{server.url}/v1/streams").json()
+        assert (row["counts"]["refused"], row["counts"]["errors"]) == (1, {"bad_image": 1})
         say(socket, {"type": "end"})
         rest, code = hear_all(socket)
     errors = [message for message in heard if isinstance(message, ErrorMessage)]
