@@ -10,6 +10,7 @@ from inkling.models.bundle import Registry, load, zoo_directory
 from inkling.service.demo.falling import SECONDS, picture
 from inkling.service.protocol.codec import Outgoing, Prediction, Start
 from inkling.service.sources.definition import SourceDefinition
+from inkling.service.sources.fetch_request import Spool
 from inkling.service.sources.lifecycle import SourceTiming
 from inkling.service.sources.policy import SourcePolicy
 from inkling.service.sources.source import Source
@@ -43,7 +44,7 @@ def test_a_fall_is_seen_whatever_the_cameras_clock_says() -> None:
         def opened(start: Start, id: str) -> AdmittedStream:
             return hub.open(start, heard[name].append, id)
 
-        return Source(name, wanted, policy, TIMING, opened, max_pixels=10**6)
+        return Source(name, wanted, policy, TIMING, opened, max_pixels=10**6, spool=Spool())
 
     def predictions(name: str) -> list[Prediction]:
         return [message for message in heard[name] if isinstance(message, Prediction)]
