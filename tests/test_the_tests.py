@@ -71,7 +71,7 @@ TESTED_ELSEWHERE = {
         "files of every format, through the one reader",
     ),
     "service/clips/pose_arrays.py": ("service/clips/test_pose_clip.py", "what the reader of clips gives"),
-    "service/clips/upload_memory.py": ("service/http/test_app.py", "uploads wait for memory over REST"),
+    "service/clips/read_worker.py": ("service/clips/test_clip_reader.py", "the other side of the reader"),
     "service/protocol/pose_message.py": ("service/protocol/test_codec.py", "messages in full, as they are decoded"),
     "service/protocol/track_id.py": ("service/protocol/test_codec.py", "tracks, as messages have them"),
     "service/sources/whole_pictures.py": ("service/sources/test_rtsp.py", "a real camera sends pictures in pieces"),

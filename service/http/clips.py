@@ -12,9 +12,8 @@ from fastapi.responses import Response
 from inkling.models.bundle.schema import PoseInput
 from inkling.service.bootstrap import Core
 from inkling.service.clips.jobs import VideoJob
-from inkling.service.clips.pose_clip import WANTED, PoseClip, found, is_text, parse_clip
+from inkling.service.clips.pose_clip import WANTED, found, is_arrays, is_text
 from inkling.service.clips.scoring import ScoredClip, score
-from inkling.service.clips.upload_memory import HeldClip, UploadMemory
 from inkling.service.http.schemas import ClipAnswer, ClipStatus, ErrorAnswer, clip_answer, clip_status
 from inkling.service.patience import patience
 from inkling.service.protocol.codec import Start
@@ -42,7 +41,6 @@ PEEK = 192
 def clip_router(core: Callable[[], Core]) -> APIRouter:
     """The routes; `core` is asked at each request."""
     router = APIRouter(prefix="/v1/clips", tags=["clips"])
-    memory, parser = UploadMemory(), asyncio.Lock()
 
     @router.post("", openapi_extra=BODY, response_model=ClipAnswer, responses=_ERRORS | {202: {"model": ClipStatus}})
     async def clips(
@@ -71,9 +69,9 @@ def clip_router(core: Callable[[], Core]) -> APIRouter:
         head, body = await _peek(_timely(request.stream(), served.settings.sockets.idle_timeout_s))
         start = Start(bundle=bundle, version=version, policy="block", error_rate=error_rate)
         poses = start.model_copy(update={"skeleton": skeleton, "width": width, "height": height})
-        if head.startswith((b"PK", b"\x93NUMPY")) or is_text(head):
+        if is_arrays(head) or is_text(head):
             _check_length(request, served.settings.clips.max_bytes)
-            scored = await _score_poses(served, memory, parser, body, poses, fps)
+            scored = await _score_poses(served, body, poses, fps)
         elif isinstance(spec.input, PoseInput):
             what = found(head) or "a file of another kind"
             raise UnsupportedInput(f"bundle {spec.name} takes input 'pose', not 'frame', and this is {what}; {WANTED}")
@@ -107,11 +105,9 @@ def clip_router(core: Callable[[], Core]) -> APIRouter:
     return router
 
 
-async def _score_poses(
-    core: Core, memory: UploadMemory, parser: asyncio.Lock, body: AsyncIterator[bytes], start: Start, fps: float | None
-) -> ScoredClip:
-    with memory.clip() as held:
-        clip = (await _parsed(core, held, parser, body)).at(fps)
+async def _score_poses(core: Core, body: AsyncIterator[bytes], start: Start, fps: float | None) -> ScoredClip:
+    with core.hub.memory.share("clips") as held:
+        clip = (await core.reader.read(body, held)).at(fps)
         said = {
             "skeleton": start.skeleton or clip.skeleton,
             "width": start.width or clip.width,
@@ -120,18 +116,6 @@ async def _score_poses(
         scored = await score(core.hub, start.model_copy(update=said), clip)
     core.metrics.clips[scored.spec.full_name] += 1
     return scored
-
-
-async def _parsed(core: Core, held: HeldClip, parser: asyncio.Lock, body: AsyncIterator[bytes]) -> PoseClip:
-    limit, frames = core.settings.clips.max_bytes, core.settings.clips.max_frames
-    data = bytearray()
-    async for chunk in body:
-        held.take(len(chunk))
-        data += chunk
-        if len(data) > limit:
-            raise TooLarge(f"a clip of this kind may have at most {limit} bytes")
-    async with parser:  # one at a time, in a thread: the streams go on
-        return await asyncio.to_thread(parse_clip, data, max_bytes=limit, max_frames=frames)
 
 
 async def _unless_gone(request: Request, core: Core, job: VideoJob) -> ScoredClip:
