@@ -7,7 +7,8 @@ from collections.abc import AsyncIterator, Callable
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
-from fastapi.responses import Response
+from fastapi.responses import Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from inkling.models.bundle.schema import PoseInput
 from inkling.service.bootstrap import Core
@@ -15,6 +16,7 @@ from inkling.service.clips.jobs import VideoJob
 from inkling.service.clips.pose_clip import WANTED, found, is_arrays, is_text
 from inkling.service.clips.scoring import ScoredClip, score
 from inkling.service.http.schemas import ClipAnswer, ClipStatus, ErrorAnswer, clip_answer, clip_status
+from inkling.service.memory_account import Share
 from inkling.service.patience import patience
 from inkling.service.protocol.codec import Start
 from inkling.service.protocol.errors import BadMessage, Cancelled, IdleTimeout, TooLarge, UnsupportedInput
@@ -34,6 +36,7 @@ _ERRORS: dict[int | str, dict[str, Any]] = {
     status: {"model": ErrorAnswer} for status in (404, 408, 409, 413, 415, 422, 503)
 }
 
+JSON = "application/json"
 PEEK = 192
 """First bytes of a body, which tell what it is."""
 
@@ -71,22 +74,24 @@ def clip_router(core: Callable[[], Core]) -> APIRouter:
         poses = start.model_copy(update={"skeleton": skeleton, "width": width, "height": height})
         if is_arrays(head) or is_text(head):
             _check_length(request, served.settings.clips.max_bytes)
-            scored = await _score_poses(served, body, poses, fps)
-        elif isinstance(spec.input, PoseInput):
+            return await _score_poses(served, body, poses, fps)
+        if isinstance(spec.input, PoseInput):
             what = found(head) or "a file of another kind"
             raise UnsupportedInput(f"bundle {spec.name} takes input 'pose', not 'frame', and this is {what}; {WANTED}")
-        else:
-            _check_length(request, served.settings.clips.max_video_bytes)
-            job = await served.clips.receive(body, start.model_copy(update={"input": "frame"}), fps)
-            if not wait:
-                return _json(clip_status(job, result=False).model_dump_json(exclude_none=True), 202)
-            scored = await _unless_gone(request, served, job)
+        _check_length(request, served.settings.clips.max_video_bytes)
+        job = await served.clips.receive(body, start.model_copy(update={"input": "frame"}), fps)
+        if not wait:
+            return _json(
+                clip_status(job, served.clips.left_s(job), result=False).model_dump_json(exclude_none=True), 202
+            )
+        scored = await _unless_gone(request, served, job)
         return _json(await asyncio.to_thread(clip_answer, scored))
 
     @router.get("")
     async def listed() -> list[ClipStatus]:
         """The videos being scored and those lately scored, the oldest first."""
-        return [clip_status(job, result=False) for job in core().clips.all()]
+        clips = core().clips
+        return [clip_status(job, clips.left_s(job), result=False) for job in clips.all()]
 
     @router.get("/{clip}", response_model=ClipStatus, responses={404: {"model": ErrorAnswer}})
     async def status(clip: str) -> Response:
@@ -94,8 +99,10 @@ def clip_router(core: Callable[[], Core]) -> APIRouter:
 
         Kept for ten minutes, or until many others are done.
         """
-        job = core().clips.get(clip)
-        return _json(await asyncio.to_thread(lambda: clip_status(job).model_dump_json(exclude_none=True)))
+        clips = core().clips
+        job = clips.get(clip)
+        left_s = clips.left_s(job)
+        return _json(await asyncio.to_thread(lambda: clip_status(job, left_s).model_dump_json(exclude_none=True)))
 
     @router.delete("/{clip}", status_code=204, responses={404: {"model": ErrorAnswer}})
     async def cancel(clip: str) -> None:
@@ -105,17 +112,33 @@ def clip_router(core: Callable[[], Core]) -> APIRouter:
     return router
 
 
-async def _score_poses(core: Core, body: AsyncIterator[bytes], start: Start, fps: float | None) -> ScoredClip:
-    with core.hub.memory.share("clips") as held:
+async def _score_poses(core: Core, body: AsyncIterator[bytes], start: Start, fps: float | None) -> Response:
+    held = core.hub.memory.share("clips")
+    try:
         clip = (await core.reader.read(body, held)).at(fps)
         said = {
             "skeleton": start.skeleton or clip.skeleton,
             "width": start.width or clip.width,
             "height": start.height or clip.height,
         }
-        scored = await score(core.hub, start.model_copy(update=said), clip)
+        scored = await score(core.hub, start.model_copy(update=said), clip, held)
+    except BaseException:
+        held.close()
+        raise
     core.metrics.clips[scored.spec.full_name] += 1
-    return scored
+    return _ScoredPoses(scored, held)
+
+
+class _ScoredPoses(StreamingResponse):
+    """The answer, in pieces. Its clip's share of the memory goes back when it was sent."""
+
+    def __init__(self, scored: ScoredClip, held: Share) -> None:
+        super().__init__(clip_answer(scored), media_type=JSON)
+        self._held = held
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        with self._held:
+            await super().__call__(scope, receive, send)
 
 
 async def _unless_gone(request: Request, core: Core, job: VideoJob) -> ScoredClip:
@@ -179,4 +202,4 @@ def _check_length(request: Request, limit: int) -> None:
 
 
 def _json(body: bytes | str, status: int = 200) -> Response:
-    return Response(body, status, media_type="application/json")
+    return Response(body, status, media_type=JSON)

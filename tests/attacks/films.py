@@ -79,7 +79,9 @@ def endless(target: Victim) -> Got:
             break
         time.sleep(LOOK_S)
     state = row.get("state", "gone")
-    if state in ("receiving", "scoring"):
+    if row.get("left_s"):
+        state = f"{state} for {row['left_s']:.0f} s at most"
+    elif state in ("receiving", "scoring"):
         state = f"{HANGS}, still {state}"
     got[row["error"]["code"] if row.get("error") else state] += 1
     return got
