@@ -18,7 +18,7 @@ from inkling.service.protocol.errors import OverCapacity
 MIB = 1024 * 1024
 Kind = Literal["images", "clips", "videos", "sources"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
-PARTS: Final[dict[Kind, float]] = {"images": 0.5, "clips": 0.875, "videos": 0.5, "sources": 0.75}
+PARTS: Final[dict[Kind, float]] = {"images": 0.5, "clips": 0.875, "videos": 0.75, "sources": 0.75}
 """Most of the whole that one kind may take, so that none shuts the others out."""
 RESERVED = 384 * MIB
 """What the server itself takes, with both shipped bundles."""

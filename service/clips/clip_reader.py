@@ -101,10 +101,12 @@ class ClipReader:
         held.take(INLINE_UNPACKED)
         async with self._here:  # one at a time, in a thread: the streams go on
             try:
-                return await asyncio.to_thread(parse_clip, data, max_bytes=INLINE_UNPACKED, max_frames=self._max_frames)
+                clip = await asyncio.to_thread(parse_clip, data, max_bytes=INLINE_UNPACKED, max_frames=self._max_frames)
             except TooLarge:
                 held.give(INLINE_UNPACKED)
                 return None
+        held.change(clip.bytes)
+        return clip
 
     async def _read_there(self, file: int, size: int, held: Share) -> PoseClip:
         arrays = is_arrays(os.pread(file, 16, 0))
@@ -128,7 +130,7 @@ class ClipReader:
             except asyncio.CancelledError:  # what it still says belongs to nobody
                 self._end()
                 raise
-            held.change(sum(each.nbytes for each in clip.people.values()))
+            held.change(clip.bytes)
             self._rest(allowance)
             return clip
         raise TooLarge(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Callable
 from typing import Annotated, Any
 
@@ -37,6 +38,8 @@ _ERRORS: dict[int | str, dict[str, Any]] = {
 }
 
 JSON = "application/json"
+LONG = 2**20
+"""Bytes of a long clip's arrays: some minutes of one person."""
 PEEK = 192
 """First bytes of a body, which tell what it is."""
 
@@ -44,6 +47,7 @@ PEEK = 192
 def clip_router(core: Callable[[], Core]) -> APIRouter:
     """The routes; `core` is asked at each request."""
     router = APIRouter(prefix="/v1/clips", tags=["clips"])
+    turn = asyncio.Lock()
 
     @router.post("", openapi_extra=BODY, response_model=ClipAnswer, responses=_ERRORS | {202: {"model": ClipStatus}})
     async def clips(
@@ -74,18 +78,17 @@ def clip_router(core: Callable[[], Core]) -> APIRouter:
         poses = start.model_copy(update={"skeleton": skeleton, "width": width, "height": height})
         if is_arrays(head) or is_text(head):
             _check_length(request, served.settings.clips.max_bytes)
-            return await _score_poses(served, body, poses, fps)
+            return await _score_poses(served, turn, body, poses, fps)
         if isinstance(spec.input, PoseInput):
             what = found(head) or "a file of another kind"
             raise UnsupportedInput(f"bundle {spec.name} takes input 'pose', not 'frame', and this is {what}; {WANTED}")
         _check_length(request, served.settings.clips.max_video_bytes)
         job = await served.clips.receive(body, start.model_copy(update={"input": "frame"}), fps)
         if not wait:
-            return _json(
-                clip_status(job, served.clips.left_s(job), result=False).model_dump_json(exclude_none=True), 202
-            )
+            row = clip_status(job, served.clips.left_s(job), result=False)
+            return _json(row.model_dump_json(exclude_none=True), 202)
         scored = await _unless_gone(request, served, job)
-        return _json(await asyncio.to_thread(clip_answer, scored))
+        return StreamingResponse(clip_answer(scored), media_type=JSON)
 
     @router.get("")
     async def listed() -> list[ClipStatus]:
@@ -112,7 +115,10 @@ def clip_router(core: Callable[[], Core]) -> APIRouter:
     return router
 
 
-async def _score_poses(core: Core, body: AsyncIterator[bytes], start: Start, fps: float | None) -> Response:
+async def _score_poses(
+    core: Core, turn: asyncio.Lock, body: AsyncIterator[bytes], start: Start, fps: float | None
+) -> Response:
+    """turn: of the long clips, of which one is scored at a time: they leave the model to the streams in between."""
     held = core.hub.memory.share("clips")
     try:
         clip = (await core.reader.read(body, held)).at(fps)
@@ -121,7 +127,8 @@ async def _score_poses(core: Core, body: AsyncIterator[bytes], start: Start, fps
             "width": start.width or clip.width,
             "height": start.height or clip.height,
         }
-        scored = await score(core.hub, start.model_copy(update=said), clip, held)
+        async with turn if held.bytes > LONG else contextlib.nullcontext():
+            scored = await score(core.hub, start.model_copy(update=said), clip, held)
     except BaseException:
         held.close()
         raise

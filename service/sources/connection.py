@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import resource
 from asyncio.subprocess import DEVNULL, PIPE
 from collections.abc import AsyncIterator
 from types import TracebackType
@@ -13,7 +14,7 @@ from typing import Self
 from inkling.service.child_process import child_command, child_environment
 from inkling.service.sources.fetch_request import FetchRequest
 from inkling.service.sources.lifecycle import Cause
-from inkling.service.sources.pipe import HEADER, BadPipe, Ended, Failed, WorkerMessage, body_length, unpack
+from inkling.service.sources.pipe import HEADER, BadPipe, Ended, Failed, Opened, WorkerMessage, body_length, unpack
 
 log = logging.getLogger(__name__)
 
@@ -66,6 +67,14 @@ class Connection:
             with contextlib.suppress(ProcessLookupError):
                 self._process.kill()
 
+    def give_memory(self, count: int) -> None:
+        """So many bytes more than it was given. It decodes nothing before its `Opened` was looked at."""
+        process = self._process
+        if process is not None and process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                limit, most = resource.prlimit(process.pid, resource.RLIMIT_DATA)
+                resource.prlimit(process.pid, resource.RLIMIT_DATA, (min(limit + count, most), most))
+
     async def _close(self) -> None:
         self.kill()
         process = self._process
@@ -100,6 +109,8 @@ class Connection:
                 yield message
                 if isinstance(message, Ended | Failed):
                     return
+                if isinstance(message, Opened):
+                    process.stdin.write(b"\n")
         except BadPipe as error:
             yield Failed(Cause.CRASHED, f"the process that fetches sent {error}")
         except (asyncio.IncompleteReadError, ConnectionError):

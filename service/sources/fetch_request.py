@@ -15,7 +15,8 @@ class FetchRequest(BaseModel):
     """One connection. height, width, fit: of the bundle's input, to which frames are brought at once.
 
     fps, aspect: as in the source's definition. open_s, read_s: seconds to an answer, and between two; max_pixels: of a
-    frame as it comes. policy: what the address must hold to.
+    frame as it comes. memory_bytes: what the video may take, beside the process itself, until the server gives more.
+    policy: what the address must hold to.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -32,4 +33,5 @@ class FetchRequest(BaseModel):
     open_s: float
     read_s: float
     max_pixels: int
+    memory_bytes: int
     policy: SourcePolicy

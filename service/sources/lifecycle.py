@@ -42,6 +42,7 @@ class Cause(StrEnum):
     UNREADABLE = "unreadable"  # not a video, or none that can be decoded
     CLOSED = "closed"  # by the other side
     NO_FRAMES = "no_frames"  # connected, and silent
+    MEMORY = "out_of_memory"  # decoding took more than its pictures need
     CRASHED = "crashed"  # the process that decodes
     CAPACITY = "over_capacity"  # of this server
     NO_BUNDLE = "no_bundle"  # the bundle is not loaded, or takes no frames

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from inkling.models.bundle.schema import FrameInput
 from inkling.service.logs import stream_context
+from inkling.service.memory_account import Share
 from inkling.service.protocol.codec import End, Reset, Start
 from inkling.service.protocol.errors import Draining, OverCapacity, ServiceError
 from inkling.service.protocol.image_binary import ImageFrame
@@ -23,6 +24,7 @@ from inkling.service.sources.lifecycle import Action, Cause, SourceLifecycle, So
 from inkling.service.sources.pipe import Damaged, Ended, Failed, FetchedFrame, Looped, Opened, WorkerMessage
 from inkling.service.sources.policy import SourcePolicy
 from inkling.service.sources.timestamps import SourceClock
+from inkling.service.sources.video_memory import FIRST, MOST, PROCESS, video_bytes
 from inkling.service.streams.admitted_stream import AdmittedStream
 
 log = logging.getLogger(__name__)
@@ -65,11 +67,13 @@ class Source:
         open_stream: OpenStream,
         *,
         max_pixels: int,
+        memory: Share,
         on_end: Callable[[Source], None] = lambda source: None,
         clock: Callable[[], float] = time.monotonic,
         chance: Callable[[], float] = random.random,
     ) -> None:
-        """Raises BadSource, SourceRefused. on_end: called when it has ended or failed by itself."""
+        """Raises BadSource, SourceRefused. memory: takes what fetching takes. on_end: called when it has ended
+        or failed by itself."""
         self.id = id
         self.definition = definition
         self.address: Address = definition.address()
@@ -80,6 +84,9 @@ class Source:
         self.stream_warning: str | None = None  # what its stream was told of its times last
         self.tally = SourceCounts()
         self._max_pixels = max_pixels
+        self._memory = memory
+        self._video_bytes = FIRST  # of `memory`, for the pictures
+        self._factor = 1
         self._policy = policy
         self._timing = timing
         self._open = open_stream
@@ -138,6 +145,10 @@ class Source:
                 self.id,
             )
 
+    def reserve(self) -> None:
+        """Take the memory that fetching takes, unless it has it. Raises OverCapacity."""
+        self._memory.change(PROCESS + self._video_bytes)
+
     def start(self) -> None:
         """Begin to work."""
         with stream_context(self.id):
@@ -146,6 +157,7 @@ class Source:
     async def remove(self) -> None:
         """End it for good, whatever it is doing; what is pending is answered first, for a moment."""
         await self._cancel()
+        self._memory.close()  # of one that never began
         self.lifecycle.remove(self._clock())
         await self._close_stream(1.0)
 
@@ -163,6 +175,7 @@ class Source:
         try:
             await self._work()
         finally:
+            self._memory.close()
             if self.lifecycle.final:
                 self._on_end(self)
 
@@ -176,6 +189,7 @@ class Source:
                 lifecycle.connect(self._clock())
                 self.tally.connects += 1
                 try:
+                    self.reserve()
                     self.open_stream()
                 except (OverCapacity, Draining) as error:
                     self._lost(Cause.CAPACITY, str(error))
@@ -224,6 +238,7 @@ class Source:
                 if self.lifecycle.state is SourceState.CONNECTING:
                     self.opened = message
                     self.lifecycle.opened(now_s)
+                    self._grant(message)
             case Looped():
                 self._times.begin()
                 self._reset()
@@ -233,6 +248,9 @@ class Source:
                 self.warnings = message.warnings
                 self.lifecycle.finish(now_s)
             case Failed():
+                if message.cause is Cause.MEMORY and self._video_bytes < MOST:
+                    self._factor *= 2
+                    self._video_bytes = min(2 * self._video_bytes, MOST)
                 self._lost(message.cause, self.address.scrub(message.message))
         self._arm()
 
@@ -254,6 +272,19 @@ class Source:
                 await handle.writable()
             finally:
                 self._blocked = False
+
+    def _grant(self, opened: Opened) -> None:
+        """Give the connection what pictures of this size take, if there is as much."""
+        had = self._video_bytes
+        self._video_bytes = max(video_bytes(opened.width, opened.height, self._factor), had)
+        try:
+            self.reserve()
+        except OverCapacity as error:
+            self._memory.close()
+            self._lost(Cause.CAPACITY, str(error))
+        else:
+            if self._connection is not None:
+                self._connection.give_memory(self._video_bytes - had)
 
     def _say(self, warning: str) -> None:
         if not self.warnings:
@@ -336,5 +367,6 @@ class Source:
             open_s=timing.open_s + GRACE_S,
             read_s=timing.read_s + GRACE_S,
             max_pixels=self._max_pixels,
+            memory_bytes=self._video_bytes,
             policy=self._policy,
         )

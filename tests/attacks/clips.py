@@ -118,7 +118,7 @@ def json_people(target: Victim, size: int = JSON_BYTES) -> Got:
 
 
 def eight_clips(target: Victim) -> Got:
-    return at_once(8, lambda _: next(iter(json_people(target, 16 * MIB))))
+    return at_once(8, lambda _: next(iter(json_people(target, 4 * MIB))))
 
 
 ATTACKS = (
@@ -132,6 +132,6 @@ ATTACKS = (
     Attack("a JSON clip of 64 MB of nulls", json_nulls),
     Attack("a JSON clip of 64 MB of [", json_depth),
     Attack("a JSON clip of 64 MB of 32 people", json_people),
-    Attack("eight JSON clips of 16 MB at once", eight_clips),
+    Attack("eight JSON clips of 4 MB at once", eight_clips),
     Attack("a JSON clip of 8 MB of [[0]]", partial(json_points, size=8 * MIB), short=True),
 )

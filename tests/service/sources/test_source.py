@@ -52,6 +52,7 @@ class Watch:
             timing,
             open_stream,
             max_pixels=4096 * 4096,
+            memory=self.hub.memory.share("sources"),
             on_end=lambda source: self.ended.append(source.id),
         )
 
