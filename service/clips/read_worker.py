@@ -48,6 +48,7 @@ def answer(request: ReadRequest, file: int, base: int) -> list[bytes | memoryvie
 def _read(request: ReadRequest, file: int) -> PoseClip:
     bounds = {"max_bytes": request.max_bytes, "max_frames": request.max_frames}
     if is_arrays(os.pread(file, 16, 0)):  # its reader wants all of it: then the file need not be there too
+        os.lseek(file, 0, os.SEEK_SET)
         with os.fdopen(os.dup(file), "rb", buffering=0) as whole:
             data = whole.readall()
         os.ftruncate(file, 0)

@@ -130,7 +130,7 @@ class Hub:
         broadcast = Broadcast(bundle.spec.labels, start, outbox, self._follower_places, write)
         session = Session(
             stream, bundle.spec, start, self.limits, bundle.mapper(start), bundle.pool, bundle.queue, broadcast,
-            self._clock(),
+            self._clock(), self.memory.share("images") if start.input == "frame" else None,
         )  # fmt: skip
         bundle.sessions[stream] = session
         self._broadcasts[stream] = broadcast
