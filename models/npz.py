@@ -70,6 +70,19 @@ def read_npz(data: bytes, names: Collection[str], max_bytes: int) -> dict[str, N
         raise BadNpz(f"it is not an .npz file, or a damaged one: {error}") from None
 
 
+def read_npy(data: bytes, name: str, max_bytes: int) -> NDArray[Any]:
+    """The one array in the bytes of an `.npy` file; `name`: what errors call it.
+
+    max_bytes: of the array with its header. Raises BadNpz; NpzTooLarge when it is larger.
+    """
+    if len(data) > max_bytes:
+        raise NpzTooLarge(f"it has more than {max_bytes} bytes")
+    try:
+        return _read_array(io.BytesIO(data), len(data), name)
+    except _UNREADABLE as error:
+        raise BadNpz(f"it is not an .npy file, or a damaged one: {error}") from None
+
+
 def read_npz_file(path: Path, names: Collection[str], max_bytes: int = MAX_FILE_BYTES) -> dict[str, NDArray[Any]]:
     """`read_npz` of a file. Raises OSError as well."""
     with path.open("rb") as file:
@@ -94,22 +107,25 @@ def _members(archive: zipfile.ZipFile, names: Collection[str]) -> dict[str, zipf
 
 
 def _read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> NDArray[Any]:
-    """One array. Its shape must fill the size that the directory gives, and its bytes must be there."""
-    name = member.filename.removesuffix(".npy")
     with archive.open(member) as file:
-        head = io.BytesIO(_read_exactly(file, HEADER_BYTES))  # numpy itself reads as long a header as the file claims
-        version = np.lib.format.read_magic(head)
-        if version not in _HEADERS:
-            raise BadNpz(f"array {name!r} has format version {version}, which is not known")
-        shape, fortran, dtype = _HEADERS[version](head, max_header_size=HEADER_BYTES)
-        if dtype.hasobject:
-            raise BadNpz(f"array {name!r} holds Python objects, which are never unpacked")
-        if dtype.kind not in "biufcUS" or any(length < 0 for length in shape):
-            raise BadNpz(f"array {name!r} holds neither numbers nor text: {dtype} {shape}")
-        size = math.prod(shape) * dtype.itemsize
-        if size != member.file_size - head.tell():
-            raise BadNpz(f"array {name!r} is not as long as its shape {shape} says")
-        return np.ndarray(shape, dtype, _unpack(head.read(), file, size, name), order="F" if fortran else "C")
+        return _read_array(file, member.file_size, member.filename.removesuffix(".npy"))
+
+
+def _read_array(file: IO[bytes], file_size: int, name: str) -> NDArray[Any]:
+    """One array. Its shape must fill the size of the file, and its bytes must be there."""
+    head = io.BytesIO(_read_exactly(file, HEADER_BYTES))  # numpy itself reads as long a header as the file claims
+    version = np.lib.format.read_magic(head)
+    if version not in _HEADERS:
+        raise BadNpz(f"array {name!r} has format version {version}, which is not known")
+    shape, fortran, dtype = _HEADERS[version](head, max_header_size=HEADER_BYTES)
+    if dtype.hasobject:
+        raise BadNpz(f"array {name!r} holds Python objects, which are never unpacked")
+    if dtype.kind not in "biufcUS" or any(length < 0 for length in shape):
+        raise BadNpz(f"array {name!r} holds neither numbers nor text: {dtype} {shape}")
+    size = math.prod(shape) * dtype.itemsize
+    if size != file_size - head.tell():
+        raise BadNpz(f"array {name!r} is not as long as its shape {shape} says")
+    return np.ndarray(shape, dtype, _unpack(head.read(), file, size, name), order="F" if fortran else "C")
 
 
 def _read_exactly(file: IO[bytes], count: int) -> bytes:

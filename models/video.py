@@ -145,6 +145,12 @@ class VideoReader:
         return self._decoder.left_out
 
     @property
+    def pixels(self) -> int:
+        """Of a frame, as the file says."""
+        codec = self._stream.codec_context
+        return int(codec.width * codec.height)
+
+    @property
     def duration_s(self) -> float | None:
         """What the file says of its length; it may say nothing, or lie."""
         stream, container = self._stream, self._container

@@ -12,8 +12,11 @@ from pathlib import Path
 from inkling.models.bundle import Found, Registry, load, zoo_directory
 from inkling.models.errors import BundleError, BundleNotFound
 from inkling.service.access.control import AccessControl, access_control
+from inkling.service.clips.clip_reader import ClipReader
 from inkling.service.clips.jobs import VideoJobs, video_limits
 from inkling.service.engine.onnx_engine import resolve_device
+from inkling.service.machine_memory import machine_bytes
+from inkling.service.memory_account import MemoryAccount, default_limit
 from inkling.service.metrics import Metrics
 from inkling.service.protocol.errors import ServiceError
 from inkling.service.settings import Settings
@@ -40,6 +43,7 @@ class Core:
     sockets: StreamEndpoint
     sources: SourceManager
     clips: VideoJobs
+    reader: ClipReader
     access: AccessControl
 
     @property
@@ -70,6 +74,7 @@ class Core:
         self.metrics.ready = False
         await self.sources.stop()
         await self.clips.stop()
+        await self.reader.close()
         await self.hub.stop()
         self.sources.store.close()
         self.access.close()
@@ -91,16 +96,18 @@ def build(settings: Settings) -> Core:
 
     access = access_control(settings.access, settings.host, settings.state_dir, refused)
     device = resolve_device(settings.engine.device)
+    memory = MemoryAccount(settings.max_promised_bytes or default_limit(machine_bytes()))
     hub = Hub(
         settings.limits,
         metrics,
+        memory=memory,
         threads=settings.engine.threads,
         decode_threads=settings.engine.decode_threads,
         device=device,
         graphs=settings.engine.cuda_graphs,
         canary=settings.engine.canary,
     )
-    metrics.watch(hub.stats)
+    metrics.watch(hub.stats, memory)
     for found in select(_found(settings), settings.load):
         try:
             hub.load(load(found.path))
@@ -115,7 +122,9 @@ def build(settings: Settings) -> Core:
         hub, metrics, access, settings.sockets.idle_timeout_s, settings.sockets.outbox, settings.sockets.max_text
     )
     sources, clips = _sources(settings, hub, metrics), _clips(settings, hub, metrics)
-    return Core(settings, hub, metrics, sockets, sources, clips, access)
+    of_clips = settings.clips
+    reader = ClipReader(memory.share("clips"), max_bytes=of_clips.max_bytes, max_frames=of_clips.max_frames)
+    return Core(settings, hub, metrics, sockets, sources, clips, reader, access)
 
 
 def _clips(settings: Settings, hub: Hub, metrics: Metrics) -> VideoJobs:

@@ -17,6 +17,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector
 
 from inkling.models.clean_decoding import Damage
+from inkling.service.memory_account import MemoryAccount
 from inkling.service.streams.observer import BatchReport
 from inkling.service.streams.stats import BundleStats
 
@@ -73,6 +74,7 @@ class Metrics(Collector):
         self._steps: Counter[str] = Counter()
         self._failed: Counter[str] = Counter()
         self._stats: Callable[[], Iterable[BundleStats]] = tuple
+        self._memory: MemoryAccount | None = None
         self._histograms: dict[str, tuple[str, tuple[float, ...], dict[str, Distribution]]] = {
             "batch_size": ("Steps in one run of the model.", SIZES, {}),
             "queue_seconds": ("From a step's submission to its run.", SECONDS, {}),
@@ -85,9 +87,10 @@ class Metrics(Collector):
         PlatformCollector(registry=self.registry)
         self.registry.register(self)
 
-    def watch(self, stats: Callable[[], Iterable[BundleStats]]) -> None:
-        """Read streams, tracks, slots and frames from `stats` (`Hub.stats`) at every scrape."""
+    def watch(self, stats: Callable[[], Iterable[BundleStats]], memory: MemoryAccount | None = None) -> None:
+        """Read streams, tracks, slots and frames from `stats` (`Hub.stats`) at every scrape, and what is promised."""
         self._stats = stats
+        self._memory = memory
 
     def batch(self, report: BatchReport) -> None:
         """One engine batch is done, well or badly (`inkling.service.streams.hub.Observer`)."""
@@ -115,6 +118,8 @@ class Metrics(Collector):
         yield from self._bundles(stats)
         yield from self._frames(stats)
         yield from self._work()
+        if self._memory is not None:
+            yield from _memory(self._memory)
 
     def _bundles(self, stats: list[BundleStats]) -> Iterator[Metric]:
         info = {(stat.spec.full_name, stat.spec.name, stat.spec.version, stat.spec.task): 1.0 for stat in stats}
@@ -184,6 +189,15 @@ class Metrics(Collector):
         if bundle not in distributions:
             distributions[bundle] = Distribution(bounds)
         distributions[bundle].observe(values)
+
+
+def _memory(account: MemoryAccount) -> Iterator[Metric]:
+    text = "Memory that is promised to clients now, by what it is for."
+    yield _family(GaugeMetricFamily, "memory_promised_bytes", text, ["kind"], account.promised.items())
+    text = "Memory that may be promised, all kinds together."
+    yield _family(GaugeMetricFamily, "memory_promised_limit_bytes", text, [], [((), account.limit)])
+    text = "Refusals for want of memory to promise, by what it was for."
+    yield _family(CounterMetricFamily, "memory_refusals", text, ["kind"], account.refused.items())
 
 
 def _family(

@@ -182,6 +182,11 @@ class Settings(_Group):
     )
     log_format: Literal["plain", "json"] = Field(default="plain", description="plain lines, or one JSON object a line")
     engine: EngineSettings = EngineSettings()
+    max_promised_bytes: Count | None = Field(
+        default=None,
+        description="bytes of memory that waiting images, clips, videos and sources may hold, all together; empty: two "
+        "fifths of what the container or machine has beyond 384 MiB, which is 256 MiB of 1 GiB",
+    )
     limits: Limits = Limits()
     sockets: SocketSettings = SocketSettings()
     clips: ClipSettings = ClipSettings()
@@ -247,6 +252,7 @@ NAMES = {
     "max_video_bytes": Place("clips.max_video_bytes"),
     "max_video_s": Place("clips.max_video_s"),
     "clip_dir": Place("clips.directory"),
+    "max_promised_bytes": Place("max_promised_bytes"),
     "idle_timeout_s": Place("sockets.idle_timeout_s"),
     "max_connections": Place("sockets.max_connections"),
     "root_path": Place("sockets.root_path"),

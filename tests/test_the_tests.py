@@ -39,7 +39,7 @@ TESTED_ELSEWHERE = {
     "service/cli/play.py": ("service/client/test_jpeg.py", "films are played into a stream there"),
     "service/client/shared.py": ("service/client/test_clients.py", "what both clients have in common"),
     "service/clips/pose_arrays.py": ("service/clips/test_pose_clip.py", "what the reader of clips gives"),
-    "service/clips/upload_memory.py": ("service/http/test_app.py", "uploads wait for memory over REST"),
+    "service/clips/read_worker.py": ("service/clips/test_clip_reader.py", "the other side of the reader"),
     "service/sources/whole_pictures.py": ("service/sources/test_rtsp.py", "a real camera sends pictures in pieces"),
     "service/protocol/image_facts.py": (
         "service/protocol/test_image_file.py",

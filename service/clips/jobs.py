@@ -10,7 +10,7 @@ import secrets
 import tempfile
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Literal
@@ -28,6 +28,7 @@ from inkling.service.protocol.errors import (
     TooLarge,
     UnknownClip,
 )
+from inkling.service.protocol.image_binary import ImageFrame
 from inkling.service.streams.hub import Hub
 from inkling.service.streams.tracks import PeopleQuota
 
@@ -40,6 +41,10 @@ KEEP_JOBS = 32
 KEEP_S = 600.0
 KEEP_PREDICTIONS = 100_000
 """In the timelines that are remembered, all together: two hours of video at 15 Hz."""
+LOOK_S = 10.0
+"""Seconds after which it shows how long a video takes."""
+HOPELESS = 1.25
+"""A video that seems to take so many times what it may is given up at once."""
 UPLOADS = 8
 """Videos that may be on their way in for each one that may be scored: a slow sender holds no place."""
 _WRITE_BYTES = 1024 * 1024
@@ -70,6 +75,7 @@ class VideoJob:
     progress: VideoProgress = field(default_factory=VideoProgress)
     timeline: ScoredClip | None = None
     error: ServiceError | None = None
+    ends_s: float | None = None
     ended_s: float | None = None
     task: asyncio.Task[None] | None = None
 
@@ -147,7 +153,7 @@ class VideoJobs:
             _close(file)
             del self._jobs[job.id]
             raise
-        job.state = "scoring"
+        job.state, job.ends_s = "scoring", self._clock() + self._max_s
         job.task = asyncio.create_task(self._run(job, file), name=f"clip {job.id}")
         # Not a `finally` of the task: one that is cancelled before it has begun runs nothing of its own.
         job.task.add_done_callback(lambda task: self._end(job, file, cancelled=task.cancelled()))
@@ -220,9 +226,13 @@ class VideoJobs:
 
     async def _run(self, job: VideoJob, file: IO[bytes]) -> None:
         try:
-            frames = video_frames(Path(file.name), self._limits, job.progress, job.fps)
             async with asyncio.timeout(self._max_s):
-                job.timeline = await score_frames(self._hub, job.start, frames, job.progress.warnings, job.owner.quota)
+                with self._hub.memory.share("videos") as held:
+                    frames = video_frames(Path(file.name), self._limits, job.progress, held, job.fps)
+                    frames = self._hopeful(job, frames)
+                    job.timeline = await score_frames(
+                        self._hub, job.start, frames, held, job.progress.warnings, job.owner.quota
+                    )
             job.state = "done"
             self._scored(job.timeline.spec.full_name)
         except ServiceError as error:
@@ -234,6 +244,25 @@ class VideoJobs:
             log.exception("a clip failed")
             job.state = "failed"
             job.error = Internal("the server failed; the operator finds the cause in its log")
+
+    async def _hopeful(
+        self, job: VideoJob, frames: AsyncGenerator[ImageFrame, None]
+    ) -> AsyncGenerator[ImageFrame, None]:
+        """The same frames, as long as there is hope that all are scored in time. Raises TooLarge."""
+        began_s = self._clock()
+        async with contextlib.aclosing(frames):
+            async for frame in frames:
+                yield frame
+                spent_s, share = self._clock() - began_s, job.progress.share
+                if share and spent_s > LOOK_S and spent_s / share > HOPELESS * self._max_s:
+                    raise TooLarge(
+                        f"at this rate the video takes {spent_s / share:.0f} s, and one may take {self._max_s:g} s: "
+                        "send it in parts, or smaller pictures"
+                    )
+
+    def left_s(self, job: VideoJob) -> float | None:
+        """Seconds in which a video that is being scored is done, or given up."""
+        return None if job.ends_s is None or job.ended_s is not None else max(job.ends_s - self._clock(), 0.0)
 
     def _end(self, job: VideoJob, file: IO[bytes], *, cancelled: bool) -> None:
         if cancelled:

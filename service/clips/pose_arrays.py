@@ -34,6 +34,11 @@ class PoseClip:
     def frames(self) -> int:
         return max(map(len, self.people.values()), default=0)
 
+    @property
+    def bytes(self) -> int:
+        """Of its poses."""
+        return sum(array.nbytes for array in self.people.values())
+
     def at(self, fps: float | None) -> PoseClip:
         """The same clip at `fps` frames a second, unless that is None. Raises BadClip when it then has no times."""
         if fps is not None:

@@ -7,11 +7,12 @@ import re
 
 from inkling.service.clips.formats import coco, csv_table, mediapipe, openpose, own_json
 from inkling.service.clips.formats.frames import Bounds
+from inkling.service.clips.formats.json_reader import Body
 from inkling.service.clips.formats.numpy_files import read_npy_clip, read_npz_clip
 from inkling.service.clips.pose_arrays import PoseClip
 from inkling.service.protocol.errors import BadClip, TooLarge
 
-__all__ = ["WANTED", "PoseClip", "found", "parse_clip"]
+__all__ = ["WANTED", "PoseClip", "found", "is_arrays", "is_text", "parse_clip"]
 
 HEAD = 4096
 """First bytes of a text, which tell its format."""
@@ -44,14 +45,19 @@ def is_text(head: bytes | bytearray) -> bool:
     )
 
 
-def parse_clip(body: bytes | bytearray, *, max_bytes: int, max_frames: int) -> PoseClip:
+def is_arrays(head: bytes | bytearray) -> bool:
+    """Whether the first bytes of a body are of a file of numpy."""
+    return head.startswith((b"PK", _NPY))
+
+
+def parse_clip(body: Body, *, max_bytes: int, max_frames: int) -> PoseClip:
     """A clip of poses. Raises BadClip, or TooLarge when it has more frames or unpacks to more bytes than that."""
     if body[:2] == b"PK":
         clip = read_npz_clip(body, max_bytes)
-    elif body.startswith(_NPY):
+    elif body[: len(_NPY)] == _NPY:
         clip = read_npy_clip(body, max_bytes)
     else:
-        clip = _read_text(body, Bounds(max_frames, max_bytes // 2))
+        clip = _read_text(body, Bounds(max_frames, max_bytes // 4))  # as float32
     if clip.frames > max_frames:
         raise TooLarge(f"the clip has {clip.frames} frames, this server takes {max_frames}")
     if not clip.frames:
@@ -61,7 +67,7 @@ def parse_clip(body: bytes | bytearray, *, max_bytes: int, max_frames: int) -> P
     return clip
 
 
-def _read_text(body: bytes | bytearray, bounds: Bounds) -> PoseClip:
+def _read_text(body: Body, bounds: Bounds) -> PoseClip:
     body = _utf8(body)
     head = body[:HEAD].lstrip()
     if bytes(head[:1]) not in (b"{", b"["):
@@ -80,9 +86,9 @@ def _read_text(body: bytes | bytearray, bounds: Bounds) -> PoseClip:
     raise BadClip(f"a JSON list of something unknown, neither JSON nor .npz of a clip; {WANTED}")
 
 
-def _utf8(body: bytes | bytearray) -> bytes | bytearray:
+def _utf8(body: Body) -> Body:
     """The text in UTF-8, without a byte order mark. Raises BadClip."""
-    if body.startswith(codecs.BOM_UTF8):
+    if body[: len(codecs.BOM_UTF8)] == codecs.BOM_UTF8:
         return body[len(codecs.BOM_UTF8) :]
     encoding = _UTF16.get(bytes(body[:2]))
     if encoding is None:

@@ -8,17 +8,18 @@ from collections.abc import AsyncIterator, Callable
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
-from fastapi.responses import Response
+from fastapi.responses import Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from inkling.models.bundle.schema import PoseInput
 from inkling.service.access.middleware import IDENTITY
 from inkling.service.access.roles import Identity, Role
 from inkling.service.bootstrap import Core
 from inkling.service.clips.jobs import ClipOwner, VideoJob
-from inkling.service.clips.pose_clip import WANTED, PoseClip, found, is_text, parse_clip
+from inkling.service.clips.pose_clip import WANTED, found, is_arrays, is_text
 from inkling.service.clips.scoring import ScoredClip, score
-from inkling.service.clips.upload_memory import HeldClip, UploadMemory
 from inkling.service.http.schemas import ClipAnswer, ClipStatus, ErrorAnswer, clip_answer, clip_status
+from inkling.service.memory_account import Share
 from inkling.service.patience import patience
 from inkling.service.protocol.codec import Start
 from inkling.service.protocol.errors import BadMessage, Cancelled, IdleTimeout, TooLarge, UnsupportedInput
@@ -38,6 +39,9 @@ _ERRORS: dict[int | str, dict[str, Any]] = {
     status: {"model": ErrorAnswer} for status in (404, 408, 409, 413, 415, 422, 429, 503)
 }
 
+JSON = "application/json"
+LONG = 2**20
+"""Bytes of a long clip's arrays: some minutes of one person."""
 PEEK = 192
 """First bytes of a body, which tell what it is."""
 
@@ -45,7 +49,7 @@ PEEK = 192
 def clip_router(core: Callable[[], Core]) -> APIRouter:
     """The routes; `core` is asked at each request."""
     router = APIRouter(prefix="/v1/clips", tags=["clips"])
-    memory, parser = UploadMemory(), asyncio.Lock()
+    turn = asyncio.Lock()
 
     @router.post("", openapi_extra=BODY, response_model=ClipAnswer, responses=_ERRORS | {202: {"model": ClipStatus}})
     async def clips(
@@ -76,26 +80,27 @@ def clip_router(core: Callable[[], Core]) -> APIRouter:
         start = Start(bundle=bundle, version=version, policy="block", error_rate=error_rate)
         poses = start.model_copy(update={"skeleton": skeleton, "width": width, "height": height})
         owner = ClipOwner(sender.id, quotas.people_of(sender))
-        if head.startswith((b"PK", b"\x93NUMPY")) or is_text(head):
+        if is_arrays(head) or is_text(head):
             _check_length(request, served.settings.clips.max_bytes)
             quotas.open_stream(sender)
             with quotas.stream_of(sender):
-                scored = await _score_poses(served, memory, parser, body, poses, fps, owner)
-        elif isinstance(spec.input, PoseInput):
+                return await _score_poses(served, turn, body, poses, fps, owner)
+        if isinstance(spec.input, PoseInput):
             what = found(head) or "a file of another kind"
             raise UnsupportedInput(f"bundle {spec.name} takes input 'pose', not 'frame', and this is {what}; {WANTED}")
-        else:
-            _check_length(request, served.settings.clips.max_video_bytes)
-            job = await _received(served, body, start.model_copy(update={"input": "frame"}), fps, sender, owner)
-            if not wait:
-                return _json(clip_status(job, result=False).model_dump_json(exclude_none=True), 202)
-            scored = await _unless_gone(request, served, job)
-        return _json(await asyncio.to_thread(clip_answer, scored))
+        _check_length(request, served.settings.clips.max_video_bytes)
+        job = await _received(served, body, start.model_copy(update={"input": "frame"}), fps, sender, owner)
+        if not wait:
+            row = clip_status(job, served.clips.left_s(job), result=False)
+            return _json(row.model_dump_json(exclude_none=True), 202)
+        scored = await _unless_gone(request, served, job)
+        return StreamingResponse(clip_answer(scored), media_type=JSON)
 
     @router.get("")
     async def listed(request: Request) -> list[ClipStatus]:
         """The videos being scored and those lately scored, the oldest first: your own; of an operator all of them."""
-        return [clip_status(job, result=False) for job in core().clips.all(_of(request))]
+        clips = core().clips
+        return [clip_status(job, clips.left_s(job), result=False) for job in clips.all(_of(request))]
 
     @router.get("/{clip}", response_model=ClipStatus, responses={404: {"model": ErrorAnswer}})
     async def status(clip: str, request: Request) -> Response:
@@ -104,8 +109,10 @@ def clip_router(core: Callable[[], Core]) -> APIRouter:
 
         Kept for ten minutes, or until many others are done.
         """
-        job = core().clips.get(clip, _of(request))
-        return _json(await asyncio.to_thread(lambda: clip_status(job).model_dump_json(exclude_none=True)))
+        clips = core().clips
+        job = clips.get(clip, _of(request))
+        left_s = clips.left_s(job)
+        return _json(await asyncio.to_thread(lambda: clip_status(job, left_s).model_dump_json(exclude_none=True)))
 
     @router.delete("/{clip}", status_code=204, responses={404: {"model": ErrorAnswer}})
     async def cancel(clip: str, request: Request) -> None:
@@ -143,35 +150,40 @@ async def _received(
 
 async def _score_poses(
     core: Core,
-    memory: UploadMemory,
-    parser: asyncio.Lock,
+    turn: asyncio.Lock,
     body: AsyncIterator[bytes],
     start: Start,
     fps: float | None,
     owner: ClipOwner,
-) -> ScoredClip:
-    with memory.clip() as held:
-        clip = (await _parsed(core, held, parser, body)).at(fps)
+) -> Response:
+    """turn: of the long clips, of which one is scored at a time: they leave the model to the streams in between."""
+    held = core.hub.memory.share("clips")
+    try:
+        clip = (await core.reader.read(body, held)).at(fps)
         said = {
             "skeleton": start.skeleton or clip.skeleton,
             "width": start.width or clip.width,
             "height": start.height or clip.height,
         }
-        scored = await score(core.hub, start.model_copy(update=said), clip, owner.quota)
+        async with turn if held.bytes > LONG else contextlib.nullcontext():
+            scored = await score(core.hub, start.model_copy(update=said), clip, held, owner.quota)
+    except BaseException:
+        held.close()
+        raise
     core.metrics.clips[scored.spec.full_name] += 1
-    return scored
+    return _ScoredPoses(scored, held)
 
 
-async def _parsed(core: Core, held: HeldClip, parser: asyncio.Lock, body: AsyncIterator[bytes]) -> PoseClip:
-    limit, frames = core.settings.clips.max_bytes, core.settings.clips.max_frames
-    data = bytearray()
-    async for chunk in body:
-        held.take(len(chunk))
-        data += chunk
-        if len(data) > limit:
-            raise TooLarge(f"a clip of this kind may have at most {limit} bytes")
-    async with parser:  # one at a time, in a thread: the streams go on
-        return await asyncio.to_thread(parse_clip, data, max_bytes=limit, max_frames=frames)
+class _ScoredPoses(StreamingResponse):
+    """The answer, in pieces. Its clip's share of the memory goes back when it was sent."""
+
+    def __init__(self, scored: ScoredClip, held: Share) -> None:
+        super().__init__(clip_answer(scored), media_type=JSON)
+        self._held = held
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        with self._held:
+            await super().__call__(scope, receive, send)
 
 
 async def _unless_gone(request: Request, core: Core, job: VideoJob) -> ScoredClip:
@@ -235,4 +247,4 @@ def _check_length(request: Request, limit: int) -> None:
 
 
 def _json(body: bytes | str, status: int = 200) -> Response:
-    return Response(body, status, media_type="application/json")
+    return Response(body, status, media_type=JSON)

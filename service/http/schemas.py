@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter
 
 from inkling.models.bundle.schema import PoseInput
 from inkling.service.clips.jobs import VideoJob
-from inkling.service.clips.scoring import ScoredClip
-from inkling.service.protocol.codec import DecisionMessage, Event, Prediction
+from inkling.service.clips.scoring import ClipPrediction, ScoredClip
+from inkling.service.protocol.codec import DecisionMessage, Event
 from inkling.service.protocol.errors import ServiceError
 from inkling.service.protocol.track_id import TrackId
 from inkling.service.streams.early_decision import error_rates
@@ -110,7 +110,10 @@ class ClipAnswer(BaseModel):
 
 
 class ClipStatus(BaseModel):
-    """A video on its way. progress: share of it that was read, in [0, 1], as far as the file says how long it is."""
+    """A video on its way. progress: share of it that was read, in [0, 1], as far as the file says how long it is.
+
+    left_s: while it is scored, seconds in which it is done or given up.
+    """
 
     clip: str
     bundle: str
@@ -121,6 +124,7 @@ class ClipStatus(BaseModel):
     pts_s: float
     duration_s: float | None = None
     progress: float | None = None
+    left_s: float | None = None
     error: ErrorAnswer | None = None
     result: ClipAnswer | None = None
 
@@ -154,17 +158,18 @@ def bundle_info(stats: BundleStats) -> BundleInfo:
     )
 
 
-def clip_answer(scored: ScoredClip) -> bytes:
-    """The body of `/v1/clips`, written piece by piece: an hour's in one call holds the interpreter for a second."""
+def clip_answer(scored: ScoredClip) -> Iterator[bytes]:
+    """The body of `/v1/clips` in pieces: an hour's in one call holds the interpreter for a second, and three times the
+    memory of its predictions."""
     begin, end = _answer(scored, ()).model_dump_json(exclude_none=True).split(_NO_TIMELINE, 1)
-    pieces: list[bytes] = []
+    yield begin.encode() + b'"timeline":['
     for at in range(0, len(scored.predictions), PIECE):
         entries = [_entry(prediction) for prediction in scored.predictions[at : at + PIECE]]
-        pieces.append(_entries.dump_json(entries, exclude_none=True)[1:-1])
-    return b"".join((begin.encode(), b'"timeline":[', b",".join(pieces), b"]", end.encode()))
+        yield (b"," if at else b"") + _entries.dump_json(entries, exclude_none=True)[1:-1]
+    yield b"]" + end.encode()
 
 
-def clip_status(job: VideoJob, *, result: bool = True) -> ClipStatus:
+def clip_status(job: VideoJob, left_s: float | None, *, result: bool = True) -> ClipStatus:
     """What `/v1/clips/{clip}` says; with the timeline of one that is done unless `result` is False."""
     progress, error = job.progress, job.error
     return ClipStatus(
@@ -177,6 +182,7 @@ def clip_status(job: VideoJob, *, result: bool = True) -> ClipStatus:
         pts_s=progress.pts_s,
         duration_s=progress.duration_s,
         progress=1.0 if job.state == "done" else progress.share,
+        left_s=left_s,
         error=None if error is None else error_answer(error),
         result=_answer(job.timeline, job.timeline.predictions) if result and job.timeline is not None else None,
     )
@@ -187,7 +193,7 @@ def error_answer(error: ServiceError) -> ErrorAnswer:
     return ErrorAnswer(code=error.code, message=str(error), retryable=error.retryable)
 
 
-def _answer(scored: ScoredClip, predictions: Sequence[Prediction]) -> ClipAnswer:
+def _answer(scored: ScoredClip, predictions: Sequence[ClipPrediction]) -> ClipAnswer:
     spec = scored.spec
     return ClipAnswer(
         bundle=spec.name,
@@ -201,5 +207,6 @@ def _answer(scored: ScoredClip, predictions: Sequence[Prediction]) -> ClipAnswer
     )
 
 
-def _entry(prediction: Prediction) -> TimelineEntry:
-    return TimelineEntry.model_construct(**{name: getattr(prediction, name) for name in TimelineEntry.model_fields})
+def _entry(prediction: ClipPrediction) -> TimelineEntry:
+    fields = {name: getattr(prediction, name) for name in TimelineEntry.model_fields}
+    return TimelineEntry.model_construct(**fields | {"probabilities": prediction.probabilities.tolist()})

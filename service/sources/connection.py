@@ -5,26 +5,22 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import os
-import sys
+import resource
 from asyncio.subprocess import DEVNULL, PIPE
 from collections.abc import AsyncIterator
-from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-import inkling
+from inkling.service.child_process import child_command, child_environment
 from inkling.service.sources.fetch_request import FetchRequest
 from inkling.service.sources.lifecycle import Cause
-from inkling.service.sources.pipe import HEADER, BadPipe, Ended, Failed, WorkerMessage, body_length, unpack
+from inkling.service.sources.pipe import HEADER, BadPipe, Ended, Failed, Opened, WorkerMessage, body_length, unpack
 
 log = logging.getLogger(__name__)
 
 BUFFER_BYTES = 2**20
 REAP_S = 5.0
 """Seconds that the end of a killed process may take to be seen."""
-_HOME = Path(next(iter(inkling.__path__))).parent
-_KEPT = ("PATH", "LD_LIBRARY_PATH", "LANG", "TZ", "TMPDIR")
 
 
 class Connection:
@@ -41,14 +37,12 @@ class Connection:
         self._process: asyncio.subprocess.Process | None = None
 
     async def __aenter__(self) -> Self:
-        environment = {name: os.environ[name] for name in _KEPT if name in os.environ}
-        environment |= {"PYTHONPATH": str(_HOME), "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
         self._process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-P", "-m", "inkling.service.sources.worker"),
+            *child_command("sources.worker"),
             stdin=PIPE,
             stdout=PIPE,
             stderr=DEVNULL,  # ffmpeg and tracebacks may name the URL
-            env=environment,
+            env=child_environment(),
             limit=BUFFER_BYTES,
             start_new_session=True,  # Ctrl-C is for the server, which then ends its children in order
         )
@@ -72,6 +66,14 @@ class Connection:
         if self._process is not None and self._process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
                 self._process.kill()
+
+    def give_memory(self, count: int) -> None:
+        """So many bytes more than it was given. It decodes nothing before its `Opened` was looked at."""
+        process = self._process
+        if process is not None and process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                limit, most = resource.prlimit(process.pid, resource.RLIMIT_DATA)
+                resource.prlimit(process.pid, resource.RLIMIT_DATA, (min(limit + count, most), most))
 
     async def _close(self) -> None:
         self.kill()
@@ -107,6 +109,8 @@ class Connection:
                 yield message
                 if isinstance(message, Ended | Failed):
                     return
+                if isinstance(message, Opened):
+                    process.stdin.write(b"\n")
         except BadPipe as error:
             yield Failed(Cause.CRASHED, f"the process that fetches sent {error}")
         except (asyncio.IncompleteReadError, ConnectionError):

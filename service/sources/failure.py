@@ -20,6 +20,7 @@ _NUMBERS = {
     errno.ENXIO: Cause.NOT_FOUND,
     errno.EACCES: Cause.REFUSED,
     errno.EPERM: Cause.REFUSED,
+    errno.ENOMEM: Cause.MEMORY,
 }
 
 

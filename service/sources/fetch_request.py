@@ -25,8 +25,8 @@ class FetchRequest(BaseModel):
     """One connection. height, width, fit: of the bundle's input, to which frames are brought at once.
 
     fps, aspect, interval_s: as in the source's definition. open_s, read_s: seconds to an answer, and between two;
-    max_pixels: of a frame as it comes. policy: what the address must hold to. spool: for recordings that must be
-    fetched whole.
+    max_pixels: of a frame as it comes. memory_bytes: what the video may take, beside the process itself, until the
+    server gives more. policy: what the address must hold to. spool: for recordings that must be fetched whole.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -44,5 +44,6 @@ class FetchRequest(BaseModel):
     open_s: float
     read_s: float
     max_pixels: int
+    memory_bytes: int
     policy: SourcePolicy
     spool: Spool = Spool()

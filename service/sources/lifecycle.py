@@ -43,6 +43,7 @@ class Cause(StrEnum):
     UNREADABLE = "unreadable"  # not a video, or none that can be decoded
     CLOSED = "closed"  # by the other side
     NO_FRAMES = "no_frames"  # connected, and silent
+    MEMORY = "out_of_memory"  # decoding took more than its pictures need
     CRASHED = "crashed"  # the process that decodes
     TOO_LARGE = "too_large"  # a recording that must be fetched whole
     NO_STORAGE = "no_storage"  # there is no room for it

@@ -90,9 +90,10 @@ class SourceManager:
         if len(self._sources) >= self._max_sources:
             raise OverCapacity(f"there are {self._max_sources} sources already: remove one first")
         source = self._make(secrets.token_urlsafe(9), definition, quota)
-        source.open_stream()
-        self._sources[source.id] = source
         try:
+            source.reserve()
+            source.open_stream()
+            self._sources[source.id] = source
             await asyncio.to_thread(self.store.add, StoredSource(source.id, definition, time.time()))
             if self._stopped:
                 raise Draining("the server is shutting down")
@@ -147,6 +148,7 @@ class SourceManager:
             partial(self._open, quota),
             max_pixels=self._max_pixels,
             spool=self._spool,
+            memory=self._hub.memory.share("sources"),
             on_end=self._note_end,
         )
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from inkling.models.bundle.schema import FrameInput
 from inkling.models.clean_decoding import Damage, said_of_damage
 from inkling.service.logs import stream_context
+from inkling.service.memory_account import Share
 from inkling.service.protocol.codec import End, Reset, Start
 from inkling.service.protocol.errors import Draining, OverCapacity, ServiceError
 from inkling.service.protocol.image_binary import ImageFrame
@@ -24,6 +25,7 @@ from inkling.service.sources.lifecycle import Action, Cause, SourceLifecycle, So
 from inkling.service.sources.pipe import Damaged, Ended, Failed, FetchedFrame, Fetching, Looped, Opened, WorkerMessage
 from inkling.service.sources.policy import SourcePolicy
 from inkling.service.sources.timestamps import SourceClock
+from inkling.service.sources.video_memory import FIRST, MOST, PROCESS, video_bytes
 from inkling.service.streams.admitted_stream import AdmittedStream
 
 log = logging.getLogger(__name__)
@@ -72,11 +74,13 @@ class Source:
         *,
         max_pixels: int,
         spool: Spool,
+        memory: Share,
         on_end: Callable[[Source], None] = lambda source: None,
         clock: Callable[[], float] = time.monotonic,
         chance: Callable[[], float] = random.random,
     ) -> None:
-        """spool: for recordings that must be fetched whole. on_end: called when it has ended or failed by itself.
+        """spool: for recordings that must be fetched whole. memory: takes what fetching takes. on_end: called when it
+        has ended or failed by itself.
 
         Raises BadSource, SourceRefused.
         """
@@ -92,6 +96,9 @@ class Source:
         self.tally = SourceCounts()
         self._max_pixels = max_pixels
         self._spool = spool
+        self._memory = memory
+        self._video_bytes = FIRST  # of `memory`, for the pictures
+        self._factor = 1
         self._policy = policy
         self._timing = timing
         self._open = open_stream
@@ -151,6 +158,10 @@ class Source:
                 self.id,
             )
 
+    def reserve(self) -> None:
+        """Take the memory that fetching takes, unless it has it. Raises OverCapacity."""
+        self._memory.change(PROCESS + self._video_bytes)
+
     def start(self) -> None:
         """Begin to work."""
         with stream_context(self.id):
@@ -159,6 +170,7 @@ class Source:
     async def remove(self) -> None:
         """End it for good, whatever it is doing; what is pending is answered first, for a moment."""
         await self._cancel()
+        self._memory.close()  # of one that never began
         self.lifecycle.remove(self._clock())
         await self._close_stream(1.0)
 
@@ -176,6 +188,7 @@ class Source:
         try:
             await self._work()
         finally:
+            self._memory.close()
             if self.lifecycle.final:
                 self._on_end(self)
 
@@ -189,6 +202,7 @@ class Source:
                 lifecycle.connect(self._clock())
                 self.tally.connects += 1
                 try:
+                    self.reserve()
                     self.open_stream()
                 except (OverCapacity, Draining) as error:
                     self._lost(Cause.CAPACITY, str(error))
@@ -238,6 +252,7 @@ class Source:
                 if self.lifecycle.state is SourceState.CONNECTING:
                     self.opened = message
                     self.lifecycle.opened(now_s)
+                    self._grant(message)
             case Fetching():
                 if self.lifecycle.state is SourceState.CONNECTING:
                     self.lifecycle.opened(now_s, message.said)
@@ -250,6 +265,9 @@ class Source:
                 self.warnings = message.warnings or self.warnings
                 self.lifecycle.finish(now_s)
             case Failed():
+                if message.cause is Cause.MEMORY and self._video_bytes < MOST:
+                    self._factor *= 2
+                    self._video_bytes = min(2 * self._video_bytes, MOST)
                 self._lost(message.cause, self.address.scrub(message.message))
         self._arm()
 
@@ -280,6 +298,19 @@ class Source:
         self.warnings = tuple(said_of_damage(self._damaged))
         if first:
             log.warning("source %s: %s", self.address, *self.warnings)
+
+    def _grant(self, opened: Opened) -> None:
+        """Give the connection what pictures of this size take, if there is as much."""
+        had = self._video_bytes
+        self._video_bytes = max(video_bytes(opened.width, opened.height, self._factor), had)
+        try:
+            self.reserve()
+        except OverCapacity as error:
+            self._memory.close()
+            self._lost(Cause.CAPACITY, str(error))
+        else:
+            if self._connection is not None:
+                self._connection.give_memory(self._video_bytes - had)
 
     def _lost(self, cause: Cause, message: str) -> None:
         self.lifecycle.lost(cause, message, self._clock(), self._chance())
@@ -357,6 +388,7 @@ class Source:
             open_s=timing.open_s + GRACE_S,
             read_s=timing.read_s + GRACE_S,
             max_pixels=self._max_pixels,
+            memory_bytes=self._video_bytes,
             policy=self._policy,
             interval_s=wanted.interval_s,
             spool=self._spool,

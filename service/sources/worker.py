@@ -25,6 +25,7 @@ from inkling.models.clean_decoding import Damage
 from inkling.models.errors import VideoError
 from inkling.models.resize import fit_image
 from inkling.models.video import VideoReader, to_rgb
+from inkling.service.child_process import data_bytes
 from inkling.service.protocol.errors import ServiceError
 from inkling.service.sources.address import Address
 from inkling.service.sources.camera_pictures import CameraPictures
@@ -37,8 +38,9 @@ from inkling.service.sources.pace import Pacer
 from inkling.service.sources.pipe import Damaged, Ended, Failed, FetchedFrame, Looped, Opened, WorkerMessage, pack
 from inkling.service.sources.timestamps import USUAL_S
 
-MEMORY_BYTES = 2**30
-"""No video takes more to decode; a file made to exhaust the memory does."""
+MOST_BYTES = 2**30
+"""More than any video takes to decode, and less than a file made to exhaust the memory does."""
+STACK_BYTES = 512 * 1024
 WARNINGS = 5
 
 Send = Callable[[WorkerMessage], None]
@@ -59,7 +61,7 @@ def fetch(request: FetchRequest, send: Send) -> None:
     except ServiceError as error:
         send(Failed(Cause.REFUSED, str(error)))
     except MemoryError:
-        send(Failed(Cause.UNREADABLE, "decoding it takes too much memory"))
+        send(Failed(Cause.MEMORY, "decoding it takes more memory than it was given"))
 
 
 def _watch(request: FetchRequest, address: Address, send: Send) -> None:
@@ -165,10 +167,11 @@ class _NoRedirect(logging.Handler):
         av.logging.set_level(av.logging.INFO)
 
 
-def _end_with_server() -> None:
-    """Wait for the server to end or let go, then end at once, whatever else hangs."""
+def _heed_server(granted: threading.Event) -> None:
+    """Any byte: the server has seen how large the pictures are, and given what they take. Its end ends this process
+    too, at once, whatever else hangs."""
     while os.read(0, 4096):
-        pass
+        granted.set()
     _end_at_once()
 
 
@@ -178,11 +181,14 @@ def _end_at_once() -> None:
 
 def main() -> None:
     """Do the one request of this process."""
-    resource.setrlimit(resource.RLIMIT_DATA, (MEMORY_BYTES, MEMORY_BYTES))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     cv2.setNumThreads(1)
     request = FetchRequest.model_validate_json(sys.stdin.buffer.readline())
-    threading.Thread(target=_end_with_server, daemon=True).start()
+    threading.stack_size(STACK_BYTES)
+    limit = data_bytes() + STACK_BYTES + request.memory_bytes
+    resource.setrlimit(resource.RLIMIT_DATA, (limit, max(limit, MOST_BYTES)))
+    granted = threading.Event()
+    threading.Thread(target=_heed_server, args=(granted,), daemon=True).start()
     with contextlib.suppress(BrokenPipeError), os.fdopen(os.dup(1), "wb") as out:
         os.dup2(2, 1)  # what a library prints must not get between the pictures
 
@@ -190,6 +196,8 @@ def main() -> None:
             for part in pack(message):
                 out.write(part)
             out.flush()
+            if isinstance(message, Opened):
+                granted.wait()
 
         fetch(request, send)
 

@@ -26,6 +26,7 @@ from inkling.models.bundle.schema import BundleSpec
 from inkling.models.errors import BundleInvalid
 from inkling.service.engine.onnx_engine import Device
 from inkling.service.inputs.decode_pool import DecodePool
+from inkling.service.memory_account import MemoryAccount, default_limit
 from inkling.service.protocol.codec import Start
 from inkling.service.protocol.errors import Draining, OverCapacity, UnknownStream
 from inkling.service.streams.admitted_stream import AdmittedStream
@@ -58,14 +59,17 @@ class Hub:
         device: Device = "cpu",
         graphs: bool = True,
         canary: int = 0,
+        memory: MemoryAccount | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """threads, device, graphs, canary: see `EngineOptions`. decode_threads: those that decode images, for all
-        bundles; None: as many as there are cores that this process may use.
+        bundles; None: as many as there are cores that this process may use. memory: what is promised to streams
+        and everybody else; None: as much as fits a container of 1 GiB.
         """
         self.limits = limits or Limits()
         self.device = device
         self.draining = False
+        self.memory = memory or MemoryAccount(default_limit(2**30))
         self._options = EngineOptions(threads, device, graphs, canary)
         self._clock = clock
         self._decoders = DecodePool(decode_threads or len(os.sched_getaffinity(0)))
@@ -129,7 +133,7 @@ class Hub:
         broadcast = Broadcast(bundle.spec.labels, start, outbox, self._follower_places, write)
         session = Session(
             stream, bundle.spec, start, self.limits, bundle.mapper(start), bundle.pool, bundle.queue, broadcast,
-            self._clock(), quota,
+            self._clock(), quota, self.memory.share("images") if start.input == "frame" else None,
         )  # fmt: skip
         bundle.sessions[stream] = session
         self._broadcasts[stream] = broadcast

@@ -10,9 +10,12 @@ from collections import deque
 from collections.abc import Iterator
 
 from inkling.service.engine.scheduler import StepQueue
-from inkling.service.protocol.errors import BadMessage
+from inkling.service.memory_account import Share
+from inkling.service.protocol.errors import BadMessage, OverCapacity
 from inkling.service.streams.in_flight import FlushMarker, FrameInFlight
 
+FREE = 128 * 1024
+"""Bytes of waiting images that a stream may hold without asking: small pictures, or one of middle size."""
 MARKERS = 1000
 """Flushes that may wait at a time."""
 
@@ -23,15 +26,23 @@ class PendingFrames:
     waiting: frames with steps that are not answered.
     """
 
-    __slots__ = ("_drop_oldest", "_entries", "_markers", "_queue", "limit", "waiting")
+    __slots__ = ("_bytes", "_drop_oldest", "_entries", "_held", "_largest", "_markers", "_memory", "_queue", "limit",
+        "waiting")  # fmt: skip
 
-    def __init__(self, limit: int, queue: StepQueue, *, drop_oldest: bool) -> None:
-        """drop_oldest: what a frame does to a full inbox; else it is taken all the same, and `full` is to be heeded."""
+    def __init__(self, limit: int, queue: StepQueue, *, drop_oldest: bool, memory: Share | None = None) -> None:
+        """drop_oldest: what a frame does to a full inbox; else it is taken all the same, and `full` is to be heeded.
+
+        memory: of a stream of images.
+        """
         self.limit = limit
         self._queue = queue
         self._drop_oldest = drop_oldest
         self._entries: deque[FrameInFlight | FlushMarker] = deque()
         self._markers = 0  # among the pending
+        self._memory = memory
+        self._held: dict[FrameInFlight, int] = {}  # bytes of images that wait
+        self._bytes = 0  # of all of them
+        self._largest = 0  # of those so far
         self.waiting = 0
 
     def __len__(self) -> int:
@@ -40,15 +51,32 @@ class PendingFrames:
 
     @property
     def full(self) -> bool:
+        if self._held and self._memory is not None and self._bytes + self._largest > FREE:
+            return self.waiting >= self.limit or not self._memory.fits(self._largest)
         return self.waiting >= self.limit
+
+    def hold(self, frame: FrameInFlight, count: int) -> None:
+        """Account for an image of so many bytes, before its frame is submitted. Frames that wait are dropped for it,
+        the oldest first. Raises OverCapacity when there is no room all the same."""
+        if self._memory is None:
+            return
+        while True:
+            try:
+                self._memory.change(max(self._bytes + count - FREE, 0))
+                break
+            except OverCapacity:
+                if not (self._drop_oldest and self._drop_one()):
+                    raise
+        self._held[frame] = count
+        self._bytes += count
+        self._largest = max(self._largest, count)
 
     def submit(self, frame: FrameInFlight) -> bool:
         """Take a frame with steps. True: one was dropped for want of room, the oldest that has not begun or, when all
         have, the new one itself."""
         dropped = self._drop_oldest and self.waiting >= self.limit
         if dropped and not self._drop_one():
-            frame.steps.clear()
-            self.append_silent(frame)
+            self.give_up(frame)
             return True
         steps = frame.steps
         frame.left = len(steps)
@@ -58,6 +86,12 @@ class PendingFrames:
         self._entries.append(frame)
         self._queue.submit(steps)
         return dropped
+
+    def give_up(self, frame: FrameInFlight) -> None:
+        """Drop a frame that has not been submitted."""
+        frame.steps.clear()
+        self._release(frame)
+        self.append_silent(frame)
 
     def append_silent(self, frame: FrameInFlight) -> None:
         """Put a frame without steps in its place. While the engine is slow there may be any number: they merge, but for
@@ -81,6 +115,8 @@ class PendingFrames:
         frame.left -= 1
         if frame.left:
             return False
+        if self._held:
+            self._release(frame)
         self.waiting -= 1
         return self._entries[0] is frame
 
@@ -97,8 +133,17 @@ class PendingFrames:
         """Forget everything; returns how many frames with steps were there."""
         lost = sum(isinstance(entry, FrameInFlight) and bool(entry.steps) for entry in self._entries)
         self._entries.clear()
-        self._markers = self.waiting = 0
+        self._markers = self.waiting = self._bytes = 0
+        self._held.clear()
+        if self._memory is not None:
+            self._memory.close()
         return lost
+
+    def _release(self, frame: FrameInFlight) -> None:
+        """Its image is needed no more."""
+        self._bytes -= self._held.pop(frame, 0)
+        if self._memory is not None:
+            self._memory.change(max(self._bytes - FREE, 0))
 
     def _drop_one(self) -> bool:
         """Drop the oldest frame that has not begun, if there is one. For the client, the frame after it settles it."""
@@ -108,6 +153,7 @@ class PendingFrames:
                     step.track.waiting -= 1
                 entry.steps.clear()
                 entry.left = 0
+                self._release(entry)
                 self.waiting -= 1
                 if not entry.speaks:
                     self._entries.remove(entry)

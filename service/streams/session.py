@@ -16,6 +16,7 @@ from typing import Any, Protocol
 from inkling.models.bundle.schema import BundleSpec
 from inkling.service.engine.scheduler import Lane, Prepare, StepQueue
 from inkling.service.engine.state_pool import StatePool
+from inkling.service.memory_account import Share
 from inkling.service.protocol.codec import End, Flush, PackedPose, Reset, Start, Token
 from inkling.service.protocol.errors import (
     BadPose,
@@ -24,6 +25,7 @@ from inkling.service.protocol.errors import (
     Draining,
     NoSlot,
     OutOfOrder,
+    OverCapacity,
     PeopleOverQuota,
     ServiceError,
     StepFailed,
@@ -73,8 +75,12 @@ class Session:
         outlet: Outlet,
         now_s: float,
         quota: PeopleQuota | None = None,
+        memory: Share | None = None,
     ) -> None:
-        """Sends `Ready`. quota: of the people of several streams. Raises UnknownErrorRate."""
+        """Sends `Ready`. quota: of the people of several streams. memory: for images that wait.
+
+        Raises UnknownErrorRate.
+        """
         self.stream = stream
         self.spec = spec
         self.start = start
@@ -95,7 +101,7 @@ class Session:
         self.on_close: list[Callable[[], None]] = []
         self._limits = limits
         self._mapper = mapper
-        self._pending = PendingFrames(limits.inbox, queue, drop_oldest=start.policy == "drop_oldest")
+        self._pending = PendingFrames(limits.inbox, queue, drop_oldest=start.policy == "drop_oldest", memory=memory)
         self._responder = Responder(spec, start, self.counts, outlet)
         self._time_watch = TimeWatch(spec.rate_hz, spec.gaps.max_gap_s)
         self._silent = 0  # frames settled since the client last heard of it
@@ -121,7 +127,8 @@ class Session:
         """Take one message.
 
         Raises OutOfOrder for a second start and for anything after end, BadMessage for a flood of flushes,
-        UnsupportedInput for an image among poses and the reverse.
+        UnsupportedInput for an image among poses and the reverse, OverCapacity for an image for which there is no
+        memory, where none may be dropped.
         """
         if self.closed or self._draining:  # the client cannot know yet
             return
@@ -133,6 +140,9 @@ class Session:
             self.counts.received += 1
             try:
                 self._take_frame(message, now_s)
+            except OverCapacity:
+                self.counts.refused += 1
+                raise
             except ServiceError as error:
                 self.counts.refused += 1
                 self._responder.error(error, message.seq)
@@ -223,6 +233,10 @@ class Session:
             for track in self.tracks.expire(pts_s):
                 self._end_event(track, frame)
         if frame.steps:
+            if not self._poses and isinstance(message, EncodedImage) and not self._hold(frame, len(message.data)):
+                self._responder.drop("memory")
+                self._send_settled(now_s)
+                return
             if not self._pending.submit(frame):
                 return  # it waits, and nothing else has changed
             self._responder.drop("overflow")
@@ -235,6 +249,22 @@ class Session:
                     self._responder.warn(self._time_watch.skipped(number, pts_s, now_s))
             self._pending.append_silent(frame)
         self._send_settled(now_s)
+
+    def _hold(self, frame: FrameInFlight, count: int) -> bool:
+        """Whether there is memory for its image; if not, it is dropped. Raises OverCapacity for policy `block`."""
+        pending = self._pending
+        before = pending.waiting
+        try:
+            pending.hold(frame, count)
+        except OverCapacity:
+            if self.start.policy == "block":
+                raise
+            pending.give_up(frame)
+            return False
+        finally:
+            for _ in range(before - pending.waiting):
+                self._responder.drop("memory")
+        return True
 
     def _take_slot(self, track: Track, people: Collection[TrackId], frame: FrameInFlight) -> Lane | None:
         """A slot for a track that has none; None, and an error for the first time, when there is none to have."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from inkling.models.bundle.schema import BundleSpec
 from inkling.service.protocol.messages import RESETS
 
-DROPS = ("overflow", "failed", "no_slot", "closed")
+DROPS = ("overflow", "memory", "failed", "no_slot", "closed")
 """Why a frame was dropped."""
 
 
@@ -16,7 +16,8 @@ class Counts:
     """Frames and resets since the start, of a stream or a bundle; they only rise.
 
     received = stepped + skipped + refused + sum(dropped) + those that wait. stepped: with a prediction. skipped: nobody
-    in it was due for a step. refused: an error was sent instead. dropped: by cause, `overflow` (of the inbox), `failed`
+    in it was due for a step. refused: an error was sent instead. dropped: by cause, `overflow` (of the inbox), `memory`
+    (that all images together may take), `failed`
     (the engine), `no_slot`, `closed` (the stream was, before the answer). resets: by reason. errors: sent, by code.
     """
 

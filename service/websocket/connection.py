@@ -76,7 +76,7 @@ class StreamConnection:
                 return
             self._sender = identity if quotas.limits_bytes(identity) else None
             with self._endpoint.busy(), quotas.stream_of(identity):
-                self._transport.deliver_to(self, self._endpoint.outbox)
+                self._transport.deliver_to(self, self._endpoint.outbox, self._endpoint.hub.memory.share("images"))
                 try:
                     stream = self._endpoint.hub.open(
                         start, self._send, write=self._transport.write, quota=quotas.people_of(identity)

@@ -42,7 +42,8 @@ Piece = bytes | str | Unusual
 class Splitter:
     """Cuts what a client sends into messages and unusual frames, in order."""
 
-    __slots__ = ("_begun", "_first_limit", "_fragmented", "_limit", "_most_trifles", "_need", "_rest", "trifles")
+    __slots__ = ("_begun", "_first_limit", "_fragmented", "_limit", "_most_trifles", "_need", "_rest", "trifles",
+        "waiting")  # fmt: skip
 
     def __init__(self, limit: int, first_limit: int | None = None, most_trifles: int = BURST) -> None:
         """limit: bytes of a message; the full parser gets, and refuses, a frame that announces more.
@@ -53,6 +54,8 @@ class Splitter:
         self._begun = False  # there was a message
         self.trifles = 0
         """Trifles (see `budget`) in the last call; beyond `most_trifles` it threw away what followed."""
+        self.waiting = 0
+        """Bytes of a frame that is not complete."""
         self._rest: bytes | bytearray = b""  # a frame that is not complete
         self._need = 0  # bytes that it will have at least
         self._fragmented = False  # a message is under way of which each frame is unusual
@@ -64,9 +67,11 @@ class Splitter:
                 self._rest = bytearray(self._rest)
             self._rest += data
             if len(self._rest) < self._need:
+                self.waiting = len(self._rest)
                 return []
             data = bytes(self._rest)
             self._rest = b""
+            self.waiting = 0
         pieces: list[Piece] = []
         limit = self._limit if self._begun else self._first_limit
         trifles, most_trifles = 0, self._most_trifles
@@ -117,6 +122,7 @@ class Splitter:
             self._begun = any(type(piece) is not Unusual for piece in pieces)
         if at < end:
             self._rest, self._need = data[at:], need
+            self.waiting = end - at
         return pieces
 
 

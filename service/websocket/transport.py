@@ -19,8 +19,9 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from websockets.frames import CloseCode, Frame
 
+from inkling.service.memory_account import Share
 from inkling.service.patience import UNREAD_S, Unread
-from inkling.service.protocol.errors import Flood, ServiceError, TooLarge
+from inkling.service.protocol.errors import Flood, OverCapacity, ServiceError, TooLarge
 from inkling.service.websocket.budget import Budget
 from inkling.service.websocket.framing import Piece, Splitter, Unusual, binary_frame, text_frame
 from inkling.service.websocket.uvicorn_repairs import MendedProtocol
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from uvicorn._types import ASGIReceiveEvent, ASGISendEvent
     from websockets.http11 import Request
 
+FREE = 128 * 1024
+"""Bytes of an incomplete message that are not accounted for."""
 FAIR = 32
 """Messages of one client that are taken in one go when they are already there, before others have their turn."""
 
@@ -85,6 +88,9 @@ class StreamTransport(MendedProtocol):
         self._splitter = Splitter(self.config.ws_max_size, MAX_FIRST)
         self._budget = Budget()
         self._unread: Unread | None = None
+        self._memory: Share | None = None
+        self._holds = False  # something of `_memory`
+        self._gathered = 0  # bytes of a message in fragments
         self._fragments = 0  # bytes of fragments before the first message was whole
         self.admitted = False
         """The connection has its stream: it gives no place to newcomers."""
@@ -105,11 +111,13 @@ class StreamTransport(MendedProtocol):
         if not self.handshake_complete:  # else it was no WebSocket handshake, and is answered
             self.scope["extensions"][EXTENSION] = {"connection": self}
 
-    def deliver_to(self, sink: Sink, most_unsent: int) -> None:
+    def deliver_to(self, sink: Sink, most_unsent: int, memory: Share) -> None:
         """Give every message from now on to `sink`, beginning with `resume`. ASGI's receive gets none of them.
 
         most_unsent: messages that may wait for the client to read before the sink hears that it is too slow.
+        memory: for large messages that are not complete.
         """
+        self._memory = memory
         self._sink = sink
         self.admitted = True
         self._most_unsent = most_unsent
@@ -143,6 +151,8 @@ class StreamTransport(MendedProtocol):
         except TooLarge as error:
             self.refuse(error)
             return
+        if (splitter.waiting > FREE or self._holds) and not self._hold():
+            return
         # After our close only the client's matters: whatever comes with it costs too.
         cost = len(pieces) if self.close_sent else splitter.trifles
         if cost and not self._budget.spend(cost, self.loop.time()):
@@ -170,6 +180,18 @@ class StreamTransport(MendedProtocol):
             if self._held_up:
                 self._backlog.extend(pieces[at + 1 :])
                 return
+
+    def _hold(self) -> bool:
+        """Account for what has come of a large message. False: the connection is refused for want of memory."""
+        if self._memory is None:
+            return True
+        try:
+            self._memory.change(max(self._splitter.waiting + self._gathered - FREE, 0))
+        except OverCapacity as error:
+            self.refuse(error)
+            return False
+        self._holds = self._memory.bytes > 0
+        return True
 
     def _continue(self) -> None:
         """Take some of what has waited."""
@@ -206,11 +228,18 @@ class StreamTransport(MendedProtocol):
             if self._fragments > MAX_FIRST:
                 self.refuse(TooLarge(f"the first message of a connection may have at most {MAX_FIRST} bytes"))
                 return
+        if not frame[0] & 0x08:
+            self._gathered += len(frame)
+            if self._gathered > FREE and not self._hold():
+                return
         super().data_received(frame)
 
     def send_receive_event_to_app(self) -> None:
         """A message of several fragments is whole, or one of text is not UTF-8."""
         data, self.frames = b"".join(self.frames), []
+        self._gathered = 0
+        if self._holds:
+            self._hold()
         if self.close_sent:
             return
         try:
@@ -302,6 +331,8 @@ class StreamTransport(MendedProtocol):
         if self._unread is not None:
             self._unread.end()
         super().connection_lost(exc)
+        if self._memory is not None:
+            self._memory.close()
         self._gone()
         self._sink = None  # the two know each other, and so do this and its scope: spare the garbage collector the ring
         if "scope" in vars(self):  # there was a handshake

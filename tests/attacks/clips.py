@@ -12,7 +12,7 @@ from functools import partial
 
 from tests.attacks.attack import Attack, Got
 from tests.attacks.server import Victim
-from tests.attacks.wires import post
+from tests.attacks.wires import at_once, post
 
 PATH = "/v1/clips?bundle=body-actions&fps=30"
 GIB = 2**30
@@ -109,6 +109,18 @@ def json_depth(target: Victim, size: int = JSON_BYTES) -> Got:
     return posted(b'{"people":' + b"[" * size, target)
 
 
+def json_people(target: Victim, size: int = JSON_BYTES) -> Got:
+    """Nothing is wrong with it: 32 people, and as many frames as fit."""
+    frame = b"[" + b",".join(b"[%d,%d]" % (joint % 4 + 1, joint // 2 + 1) for joint in range(13)) + b"]"
+    keypoints = filled(b"", frame, b"", size // 32 - 60)
+    people = b",".join(b'{"track":%d,"keypoints":[%b]}' % (track, keypoints) for track in range(32))
+    return posted(b'{"skeleton":"body13","people":[' + people + b"]}", target)
+
+
+def eight_clips(target: Victim) -> Got:
+    return at_once(8, lambda _: next(iter(json_people(target, 4 * MIB))))
+
+
 ATTACKS = (
     Attack("a bzip2 clip of 1 KB that unpacks to 2 GB", partial(unpacked, zipfile.ZIP_BZIP2, 2 * GIB)),
     Attack("a deflate clip of 1 MB that unpacks to 1 GB", partial(unpacked, zipfile.ZIP_DEFLATED, GIB), short=True),
@@ -119,5 +131,7 @@ ATTACKS = (
     Attack("a JSON clip of 64 MB of empty people", json_empty_people),
     Attack("a JSON clip of 64 MB of nulls", json_nulls),
     Attack("a JSON clip of 64 MB of [", json_depth),
+    Attack("a JSON clip of 64 MB of 32 people", json_people),
+    Attack("eight JSON clips of 4 MB at once", eight_clips),
     Attack("a JSON clip of 8 MB of [[0]]", partial(json_points, size=8 * MIB), short=True),
 )

@@ -13,7 +13,7 @@ import time
 import urllib.request
 from collections import Counter
 from fractions import Fraction
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -79,7 +79,9 @@ def endless(target: Victim) -> Got:
             break
         time.sleep(LOOK_S)
     state = row.get("state", "gone")
-    if state in ("receiving", "scoring"):
+    if row.get("left_s"):
+        state = f"{state} for {row['left_s']:.0f} s at most"
+    elif state in ("receiving", "scoring"):
         state = f"{HANGS}, still {state}"
     got[row["error"]["code"] if row.get("error") else state] += 1
     return got
@@ -125,9 +127,9 @@ def given_up(target: Victim) -> Got:
     return got + again(target)
 
 
-def many_sources(target: Victim) -> Got:
-    """As many sources as there may be, each a looped film of 1280 x 720."""
-    film = pictures(30, 720, 1280)
+def many_sources(target: Victim, height: int, width: int) -> Got:
+    """As many sources as there may be, each a looped film."""
+    film = pictures(30 if height < 1000 else 8, height, width)
     make_film(target.directory / "films" / "loop.mp4", film, codec="libx264", pixels="yuv420p")
     body = json.dumps({"url": "file:loop.mp4", "bundle": "fall-watch", "loop": True}).encode()
     got = Counter(post(target, "/v1/sources", body, "Content-Type: application/json") for _ in range(SOURCES))
@@ -145,5 +147,6 @@ ATTACKS = (
     Attack("the clip directory is gone", broken_directory, short=True),
     Attack("the disk is full", full_disk),
     Attack("60 uploads given up", given_up),
-    Attack("32 sources", many_sources),
+    Attack("32 sources of 1280 x 720", partial(many_sources, height=720, width=1280)),
+    Attack("32 sources of 3840 x 2160", partial(many_sources, height=2160, width=3840)),
 )

@@ -55,10 +55,21 @@ def family(pid: int) -> list[int]:
         return [pid]
 
 
+def command(pid: int) -> bytes:
+    """Its command line."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return b""
+
+
 def held_mib(pid: int) -> float:
     """Memory of a process and its descendants, now; what the kernel says was this process's own peak counts too."""
     private, shared, peak = 0, 0, 0
+    own = command(pid)
     for process in family(pid):
+        if process != pid and command(process) == own:  # about to become another program: its memory is its parent's
+            continue
         try:
             text = Path(f"/proc/{process}/status").read_text()
         except OSError:

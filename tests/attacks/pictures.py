@@ -6,6 +6,7 @@ import struct
 import time
 import zlib
 from collections import Counter
+from contextlib import suppress
 from functools import cache, partial
 
 import cv2
@@ -28,6 +29,9 @@ CAMERA_MS = 1000
 """That an honest camera may wait for an answer beside the attackers."""
 START = {"bundle": "fall-watch", "input": "frame"}
 SCANS = 99
+MANY, FILLING, INBOX = 200, 32, 8
+RAW_SIDE = 1180
+"""Of a picture of raw pixels, in just less than the largest message."""
 
 
 def chunk(kind: bytes, data: bytes, claimed: int | None = None) -> bytes:
@@ -135,6 +139,39 @@ def clients(picture: object, target: Victim, seconds: float = SECONDS) -> Got:
     return got + ends
 
 
+def raw_picture(seq: int) -> bytes:
+    """A message of just below 4 MiB."""
+    return frame(Opcode.BINARY, pack_image(seq, np.zeros((RAW_SIDE, RAW_SIDE, 3), np.uint8), seq / HZ))
+
+
+def full_inboxes(target: Victim, policy: str) -> Got:
+    """Many clients, each with an inbox full of the largest pictures at once."""
+    messages = [raw_picture(seq) for seq in range(INBOX)]
+
+    def one(_: int) -> str:
+        with websocket(target, start=START | {"policy": policy}) as raw:
+            with suppress(BrokenPipeError, ConnectionResetError):  # why was said before
+                for message in messages:
+                    raw.sendall(message)
+                raw.sendall(frame(Opcode.TEXT, b'{"type":"end"}'))
+            return fate(raw)
+
+    return at_once(FILLING, one)
+
+
+def half_messages(target: Victim) -> Got:
+    """Many clients, each of which sends all but the end of a large picture, and then nothing."""
+    message = raw_picture(0)[:-100]
+
+    def one(_: int) -> str:
+        with websocket(target, start=START) as raw:
+            with suppress(BrokenPipeError, ConnectionResetError):
+                raw.sendall(message)
+            return fate(raw)
+
+    return at_once(MANY, one)
+
+
 def undecodable(target: Victim) -> Got:
     """Pictures cut short at many places, and with bytes changed: the decoders' own words must not reach the log."""
     rng = np.random.default_rng(0)
@@ -159,5 +196,8 @@ ATTACKS = (
     Attack("three clients with PNGs of 49 KB, 4096 x 4096", partial(clients, large_png)),
     Attack("three clients with WebPs of 700 B, 4096 x 4096", partial(clients, large_webp)),
     Attack("three clients with JPEGs of 99 scans", partial(clients, many_scans)),
+    Attack("32 clients with inboxes of 4 MB pictures", partial(full_inboxes, policy="drop_oldest")),
+    Attack("32 clients with files of 4 MB pictures", partial(full_inboxes, policy="block")),
+    Attack("200 clients with most of a 4 MB picture", half_messages, ("--idle-timeout-s", "3")),
     Attack("300 damaged pictures", undecodable),
 )

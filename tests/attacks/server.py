@@ -19,10 +19,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.attacks.memory import Memory
+from inkling.service.memory_account import default_limit
+from tests.attacks.memory import LIMIT_MIB, Memory
 
 START_S = 60.0
 STOP_S = 20.0
+PROMISED = default_limit(LIMIT_MIB * 2**20)
+"""Bytes that the server may promise: as many as if it saw the container's limit."""
 
 
 class AttackFailed(Exception):
@@ -99,7 +102,8 @@ def victim(*flags: str, form: str = "json", environment: Mapping[str, str] | Non
             (directory / folder).mkdir()
         places = ["--clip-dir", f"{name}/clips", "--source-directories", f"{name}/films"]
         given = [flag.replace("{directory}", name) for flag in flags]
-        command = [*_serve(), "--port", "0", "--log-format", form, *places, *given]
+        promised = ["--max-promised-bytes", str(PROMISED)]
+        command = [*_serve(), "--port", "0", "--log-format", form, *places, *promised, *given]
         process = subprocess.Popen(
             command,
             stdout=subprocess.PIPE,

@@ -21,6 +21,7 @@ import uvicorn
 from websockets.frames import Frame, Opcode
 from websockets.server import ServerProtocol
 
+from inkling.service.memory_account import MemoryAccount
 from inkling.service.protocol.codec import encode, pack_pose
 from inkling.service.protocol.fast_prediction import JsonPredictions, unchecked_prediction
 from inkling.service.protocol.messages import Prediction
@@ -112,7 +113,7 @@ def echoed(*, direct: bool) -> float:
         begin_s = time.thread_time()
         if direct:
             echo = Echo(scope["extensions"][EXTENSION]["connection"])
-            echo.transport.deliver_to(echo, MESSAGES)
+            echo.transport.deliver_to(echo, MESSAGES, MemoryAccount(2**26).share("images"))
             echo.transport.resume()
             await echo.ended.wait()
         else:

@@ -11,12 +11,12 @@ from typing import Any
 
 from inkling.service.clips.formats.detections import Detection, gather
 from inkling.service.clips.formats.frames import Bounds
-from inkling.service.clips.formats.json_reader import JsonReader
+from inkling.service.clips.formats.json_reader import Body, JsonReader
 from inkling.service.clips.pose_arrays import PoseClip
 from inkling.service.protocol.errors import BadClip
 
 
-def read(body: bytes | bytearray, bounds: Bounds) -> PoseClip:
+def read(body: Body, bounds: Bounds) -> PoseClip:
     """The clip in a UTF-8 text. Raises BadClip, TooLarge."""
     return gather(_detections(JsonReader(body)), bounds, "coco17")
 

@@ -17,6 +17,7 @@ import numpy as np
 
 from inkling.models.skeletons import SKELETONS
 from inkling.service.clips.formats.frames import Bounds, ScatteredFrames
+from inkling.service.clips.formats.json_reader import Body
 from inkling.service.clips.pose_arrays import PoseClip
 from inkling.service.protocol.errors import BadClip
 from inkling.service.protocol.track_id import TrackId, read_track
@@ -32,7 +33,7 @@ def is_header(head: bytes | bytearray) -> bool:
     return b"_x," in head.split(b"\n")[0].replace(b" ", b"").lower()
 
 
-def read(body: bytes | bytearray, bounds: Bounds) -> PoseClip:
+def read(body: Body, bounds: Bounds) -> PoseClip:
     """The clip in a UTF-8 text. Raises BadClip, TooLarge."""
     try:
         rows = csv.reader(_lines(body), strict=True)
@@ -46,7 +47,7 @@ def read(body: bytes | bytearray, bounds: Bounds) -> PoseClip:
         raise BadClip(f"the .csv cannot be read: {error}") from None
 
 
-def _lines(body: bytes | bytearray) -> Any:
+def _lines(body: Body) -> Any:
     file = io.TextIOWrapper(io.BytesIO(body), "utf-8", newline="")
     while line := file.readline(_LONGEST):
         if len(line) == _LONGEST:

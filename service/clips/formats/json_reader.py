@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import codecs
 import json
+import mmap
 import re
 from collections.abc import Iterator
 from typing import Any, NoReturn
 
 from inkling.service.protocol.errors import BadClip
 
+Body = bytes | bytearray | mmap.mmap
+"""A whole text or file; one that is mapped from a file is not copied."""
 WINDOW = 256 * 1024
 """Bytes that are looked at in one go."""
 ENTRY = WINDOW // 4
@@ -26,7 +29,7 @@ _SPACE = re.compile(r"[ \t\r\n]*")
 class JsonReader:
     """A place in a text. What reads moves it on. Raises BadClip where the text is not JSON."""
 
-    def __init__(self, body: bytes | bytearray) -> None:
+    def __init__(self, body: Body) -> None:
         """body: UTF-8."""
         self._body = body
         self._base = 0  # of the window, in bytes

@@ -12,7 +12,7 @@ import re
 from typing import Any
 
 from inkling.service.clips.formats.frames import Bounds, ScatteredFrames
-from inkling.service.clips.formats.json_reader import JsonReader
+from inkling.service.clips.formats.json_reader import Body, JsonReader
 from inkling.service.clips.pose_arrays import PoseClip
 from inkling.service.protocol.errors import BadClip
 from inkling.service.protocol.track_id import UNTRACKED
@@ -27,7 +27,7 @@ def is_dump(head: bytes | bytearray) -> bool:
     return _DUMP.search(head) is not None
 
 
-def read(body: bytes | bytearray, bounds: Bounds) -> PoseClip:
+def read(body: Body, bounds: Bounds) -> PoseClip:
     """The clip in a UTF-8 text; one person, without a track. Raises BadClip, TooLarge."""
     scattered, frames, crowded, joints = ScatteredFrames(bounds), 0, 0, 0
     for frame, document in enumerate(JsonReader(body).documents()):

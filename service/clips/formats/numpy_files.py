@@ -6,31 +6,34 @@ is missing. Never unpickled; sizes are checked before anything is unpacked.
 
 from __future__ import annotations
 
-import io
 import math
-import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from inkling.models.npz import BadNpz, NpzTooLarge, read_npz
+from inkling.models.npz import BadNpz, NpzTooLarge, read_npy, read_npz
 from inkling.service.clips.formats.frames import to_float32
+from inkling.service.clips.formats.json_reader import Body
 from inkling.service.clips.pose_arrays import PoseClip
 from inkling.service.protocol.errors import BadClip, TooLarge
 
 _ARRAYS = ("keypoints", "pts_s", "fps", "skeleton")
 
 
-def read_npz_clip(body: bytes | bytearray, max_bytes: int) -> PoseClip:
+def read_npz_clip(body: Body, max_bytes: int) -> PoseClip:
     """The clip in the bytes of a file. Raises BadClip, TooLarge."""
+    return _clip(lambda: read_npz(bytes(body), _ARRAYS, max_bytes), ".npz", max_bytes)
+
+
+def _clip(read: Callable[[], Mapping[str, NDArray[Any]]], suffix: str, max_bytes: int) -> PoseClip:
     try:
-        arrays = read_npz(bytes(body), _ARRAYS, max_bytes)
+        arrays = read()
     except NpzTooLarge:
         raise TooLarge(f"the clip unpacks to more than {max_bytes} bytes") from None
     except BadNpz as error:
-        raise BadClip(f"the .npz cannot be read: {error}") from None
+        raise BadClip(f"the {suffix} cannot be read: {error}") from None
     keypoints, pts_s, skeleton = _npz_keypoints(arrays), _npz_times(arrays), arrays.get("skeleton")
     clip = PoseClip(
         {0: to_float32(keypoints)},
@@ -65,9 +68,6 @@ def _npz_times(arrays: Mapping[str, NDArray[Any]]) -> NDArray[np.float64] | None
     return pts_s.astype(np.float64)
 
 
-def read_npy_clip(body: bytes | bytearray, max_bytes: int) -> PoseClip:
+def read_npy_clip(body: Body, max_bytes: int) -> PoseClip:
     """Keypoints as `numpy.save` wrote them. Raises BadClip, TooLarge."""
-    file = io.BytesIO()
-    with zipfile.ZipFile(file, "w") as archive:  # so that there is one reader of arrays, which is bounded
-        archive.writestr("keypoints.npy", body)
-    return read_npz_clip(file.getvalue(), max_bytes)
+    return _clip(lambda: {"keypoints": read_npy(bytes(body), "keypoints", max_bytes)}, ".npy", max_bytes)

@@ -15,7 +15,7 @@ from pydantic import BaseModel, Field, ValidationError
 
 from inkling.models.problems import first_problem
 from inkling.service.clips.formats.frames import Bounds, PersonFrames
-from inkling.service.clips.formats.json_reader import JsonReader
+from inkling.service.clips.formats.json_reader import Body, JsonReader
 from inkling.service.clips.pose_arrays import PoseClip
 from inkling.service.protocol.errors import BadClip, TooLarge
 from inkling.service.protocol.pose_message import MAX_PEOPLE
@@ -31,7 +31,7 @@ class _Fields(BaseModel):
     height: Annotated[int, Field(gt=0)] | None = None
 
 
-def read(body: bytes | bytearray, bounds: Bounds) -> PoseClip:
+def read(body: Body, bounds: Bounds) -> PoseClip:
     """The clip in a UTF-8 text. Raises BadClip, TooLarge."""
     reader = JsonReader(body)
     fields: dict[str, Any] = {}

@@ -59,7 +59,7 @@ def test_a_clip_whose_stream_a_defect_ends_fails_and_is_read_no_further(
     async def use(hub: Hub) -> None:
         clip = Clip()
         with pytest.raises(Internal, match="operator"):
-            await score_frames(hub, START, clip.frames())
+            await score_frames(hub, START, clip.frames(), hub.memory.share("clips"))
         assert clip.read < MANY
         assert not hub.streams()
 
@@ -71,7 +71,7 @@ def test_a_clip_is_not_called_scored_when_the_hub_stops_first(bundle: Bundle) ->
         stopping: list[asyncio.Task[None]] = []
         clip = Clip(lambda: stopping.append(asyncio.create_task(hub.stop())))
         with pytest.raises(Draining):
-            await score_frames(hub, START, clip.frames())
+            await score_frames(hub, START, clip.frames(), hub.memory.share("clips"))
         assert clip.read < MANY
         await stopping[0]
 
@@ -82,7 +82,7 @@ def test_a_drain_ends_a_clip_at_once(bundle: Bundle) -> None:
     async def use(hub: Hub) -> None:
         clip = Clip(lambda: hub.drain())
         with pytest.raises(Draining):
-            await score_frames(hub, START, clip.frames())
+            await score_frames(hub, START, clip.frames(), hub.memory.share("clips"))
         assert clip.read < MANY
         assert not hub.streams()
 

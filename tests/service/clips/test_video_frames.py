@@ -21,6 +21,7 @@ from inkling.models.video import VideoReader, to_rgb
 from inkling.service.clips import jobs
 from inkling.service.clips.scoring import ScoredClip
 from inkling.service.clips.video_frames import VideoLimits, VideoProgress, video_frames
+from inkling.service.memory_account import MemoryAccount, Share
 from inkling.service.protocol.codec import Prediction, Start
 from inkling.service.protocol.errors import BadClip, Cancelled, NoStorage, OverCapacity, TooLarge
 from inkling.service.protocol.image_binary import ImageFrame, pack_image
@@ -277,6 +278,10 @@ def test_a_client_that_goes_away_takes_its_clip_along(server: Running, long_film
     assert get(server)[-1]["state"] == "cancelled"
 
 
+def held(limit: int = 2**28) -> Share:
+    return MemoryAccount(limit).share("videos")
+
+
 def jobs_of(server: Running, clip_dir: Path) -> jobs.VideoJobs:
     return jobs.VideoJobs(
         server.core.hub, LIMITS, max_jobs=1, max_bytes=100, max_s=60.0, scored=lambda _: None, directory=clip_dir
@@ -414,7 +419,7 @@ def collect(
     progress = VideoProgress()
 
     async def run() -> list[ImageFrame]:
-        return [frame async for frame in video_frames(path, limits, progress, fps)]
+        return [frame async for frame in video_frames(path, limits, progress, held(), fps)]
 
     return asyncio.run(run()), progress
 

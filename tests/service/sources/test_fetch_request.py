@@ -12,7 +12,7 @@ from inkling.service.sources.policy import SourcePolicy
 
 JOB = FetchRequest(
     url="rtsp://me:secret@camera/live", height=24, width=32, fit="stretch", transport="udp", loop=True, read_s=2.5,
-    open_s=5.0, max_pixels=4096 * 4096,
+    open_s=5.0, max_pixels=4096 * 4096, memory_bytes=2**26,
     policy=SourcePolicy(hosts=("camera",), directories=(Path("/films"),)),
     interval_s=0.5, spool=Spool(2**20, Path("/scratch")),
 )  # fmt: skip

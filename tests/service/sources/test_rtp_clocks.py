@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from inkling.models.bundle import Registry, load, zoo_directory
 from inkling.service.demo.falling import SECONDS, picture
+from inkling.service.memory_account import MemoryAccount
 from inkling.service.protocol.codec import Outgoing, Prediction, Start
 from inkling.service.sources.definition import SourceDefinition
 from inkling.service.sources.fetch_request import Spool
@@ -44,13 +45,15 @@ def test_a_fall_is_seen_whatever_the_cameras_clock_says() -> None:
         def opened(start: Start, id: str) -> AdmittedStream:
             return hub.open(start, heard[name].append, id)
 
-        return Source(name, wanted, policy, TIMING, opened, max_pixels=10**6, spool=Spool())
+        return Source(
+            name, wanted, policy, TIMING, opened, max_pixels=10**6, spool=Spool(), memory=hub.memory.share("sources")
+        )
 
     def predictions(name: str) -> list[Prediction]:
         return [message for message in heard[name] if isinstance(message, Prediction)]
 
     async def body() -> None:
-        hub = Hub(threads=1, decode_threads=1)
+        hub = Hub(threads=1, decode_threads=1, memory=MemoryAccount(2**30))
         hub.load(bundle)
         hub.start(asyncio.get_running_loop())
         with contextlib.ExitStack() as stack:

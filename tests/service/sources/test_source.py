@@ -56,6 +56,7 @@ class Watch:
             open_stream,
             max_pixels=4096 * 4096,
             spool=Spool(),
+            memory=self.hub.memory.share("sources"),
             on_end=lambda source: self.ended.append(source.id),
         )
 

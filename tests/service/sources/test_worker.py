@@ -35,7 +35,7 @@ _BASE = Fraction(1, 25)
 def job(url: str, directory: Path | None = None, **more: Any) -> FetchRequest:
     policy = SourcePolicy(hosts=("127.0.0.1", "localhost"), directories=(directory,) if directory else ())
     fields: dict[str, Any] = {"height": 24, "width": 32, "pace": "fast", "open_s": 5.0, "read_s": 5.0, "policy": policy}
-    fields["max_pixels"] = 4096 * 4096
+    fields |= {"max_pixels": 4096 * 4096, "memory_bytes": 2**26}
     return FetchRequest(url=url, **fields | more)
 
 

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 from inkling.models.bundle.schema import DecisionRule
 from inkling.models.clock import Resampler
 from inkling.service.engine.scheduler import Lane, Scheduler, Step
-from inkling.service.protocol.errors import BadMessage, ServiceError
+from inkling.service.memory_account import MemoryAccount
+from inkling.service.protocol.errors import BadMessage, OverCapacity, ServiceError
 from inkling.service.streams.event_detector import DetectedEvent, EventDetector
 from inkling.service.streams.in_flight import FlushMarker, FrameInFlight, PersonStep
-from inkling.service.streams.pending import MARKERS, PendingFrames
+from inkling.service.streams.pending import FREE, MARKERS, PendingFrames
 from inkling.service.streams.tracks import Track
 
 X = np.zeros(1)
@@ -237,3 +238,57 @@ def test_nothing_is_lost_doubled_or_out_of_order(actions: list[str], limit: int,
     assert sum(isinstance(entry, str) for entry in out) == actions.count("flush")
     assert (len(stage.pending), stage.pending.waiting) == (0, 0)
     assert all(track.waiting == 0 for track, _ in stage.people.values())
+
+
+# -- images that wait ------------------------------------------------------------------------------------------------
+def images(account: MemoryAccount, *, drop_oldest: bool = True) -> Stage:
+    stage = Stage(8)
+    stage.pending = PendingFrames(8, stage.scheduler, drop_oldest=drop_oldest, memory=account.share("images"))
+    return stage
+
+
+def image(stage: Stage, seq: int, count: int) -> FrameInFlight:
+    frame = stage.frame(seq, 1)
+    stage.pending.hold(frame, count)
+    stage.pending.submit(frame)
+    return frame
+
+
+def test_small_images_are_not_accounted_for_and_large_ones_until_they_are_answered() -> None:
+    account = MemoryAccount(100 * FREE)
+    stage = images(account)
+    image(stage, 0, FREE)
+    assert account.promised["images"] == 0
+    image(stage, 1, 3 * FREE)
+    assert account.promised["images"] == 3 * FREE
+    for _ in range(2):
+        for step in (steps := stage.begin()):
+            stage.step_done(cast(PersonStep, step), 0.0)
+        stage.finish(steps)
+    assert account.promised["images"] == 0
+
+
+def test_without_memory_a_live_stream_drops_the_oldest_of_its_own_images() -> None:
+    account = MemoryAccount(8 * FREE)  # of which images get half
+    stage, other = images(account), images(account)
+    image(other, 0, 3 * FREE)
+    for seq in range(4):
+        image(stage, seq, 2 * FREE)
+    assert (stage.pending.waiting, other.pending.waiting) == (1, 1)
+    assert account.promised["images"] == 3 * FREE
+    with pytest.raises(OverCapacity):
+        image(stage, 9, 9 * FREE)
+    stage.pending.clear()
+    other.pending.clear()
+    assert account.promised["images"] == 0
+
+
+def test_a_stream_that_drops_nothing_is_full_when_there_is_no_memory_for_another_image() -> None:
+    account = MemoryAccount(8 * FREE)
+    stage, other = images(account, drop_oldest=False), images(account, drop_oldest=False)
+    image(stage, 0, 3 * FREE)
+    assert stage.pending.full
+    assert not other.pending.full, "with nothing of its own under way nothing would wake it"
+    with pytest.raises(OverCapacity):
+        image(other, 0, 4 * FREE)
+    image(other, 0, FREE)
