@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inkling.models.npz import BadNpz, read_npz_file
-from inkling.training.data.pose_dataset import DatasetFile, NewClip, write
+from inkling.training.data.new_dataset import NewClip, write
+from inkling.training.data.pose_dataset import DatasetFile
 from inkling.training.errors import DataError, Problem
 
 SPLITS = (1, 2, 3)

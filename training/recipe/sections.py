@@ -32,7 +32,8 @@ class Source(Section):
     path: Path
     """The folder. A relative path starts at the folder given as `--data`."""
     rename: dict[str, str] = {}
-    """Old label to new label, to merge the classes of several sets. An empty new label makes the clips unlabelled."""
+    """Old label to new label, to merge the classes of several sets. An empty new label makes the clips unlabelled;
+    `!fall` makes them clips of anything but fall."""
     repeat: Count = 1
     """How often an epoch sees each training clip of this set."""
     occluded: Occluded = "missing"

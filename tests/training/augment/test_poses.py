@@ -21,7 +21,7 @@ def generator(seed: int) -> torch.Generator:
 def test_an_augmented_clip_is_finite_and_its_missing_joints_are_zero(seed: int, steps: int, name: str) -> None:
     skeleton = SKELETONS[name]
     clip = walk(steps, 1, len(skeleton.joints), skeleton.dimensions, seed)[0]
-    found = Augmentation()([clip], skeleton, generator(seed))[0]
+    found = Augmentation()([clip], skeleton, generator(seed))[0].pose
     assert found.shape[1:] == clip.shape[1:]
     assert min(steps, 2) <= len(found) <= 1.25 * steps + 1
     assert torch.isfinite(found).all()
@@ -30,7 +30,7 @@ def test_an_augmented_clip_is_finite_and_its_missing_joints_are_zero(seed: int, 
 
 
 def changed(wish: Augmentation, clip: Tensor, seed: int) -> Tensor:
-    return wish([clip], BODY13, generator(seed))[0]
+    return wish([clip], BODY13, generator(seed))[0].pose
 
 
 def test_the_same_randomness_gives_the_same_clip_and_other_randomness_another() -> None:
@@ -44,7 +44,7 @@ def test_the_same_randomness_gives_the_same_clip_and_other_randomness_another() 
 def test_each_clip_of_many_is_changed_in_its_own_way_and_keeps_its_place_among_them() -> None:
     clips = [walk(steps, 1, seed=0)[0, :steps] for steps in (30, 5, 18, 5)]
     wish = Augmentation.none().model_copy(update={"stretch": 0.1})
-    found = wish(clips, BODY13, generator(0))
+    found = [view.pose for view in wish(clips, BODY13, generator(0))]
     assert [len(clip) for clip in found] == [30, 5, 18, 5]
     stretches = [(after[..., :2] / before[..., :2]).flatten(0, 1) for before, after in zip(clips, found, strict=True)]
     for stretch in stretches:
@@ -58,7 +58,8 @@ def test_each_clip_of_many_is_changed_in_its_own_way_and_keeps_its_place_among_t
         {"losing": 0.5, "lost": 0.3},
     ):
         some = Augmentation.none().model_copy(update=kind)(clips * 8, BODY13, generator(0))
-        kept = [a.shape == b.shape and bool(torch.isclose(a, b).all()) for a, b in zip(some, clips * 8, strict=True)]
+        pairs = [(view.pose, clip) for view, clip in zip(some, clips * 8, strict=True)]
+        kept = [a.shape == b.shape and bool(torch.isclose(a, b).all()) for a, b in pairs]
         assert any(kept)
         assert not all(kept)
 

@@ -12,10 +12,11 @@ from inkling.models.bundle.schema import PoseInput
 from inkling.models.skeletons import BODY13
 from inkling.training.data.corpus import Corpus, Example, load_corpus
 from inkling.training.data.folds import cross_folds, draw_fold, parted
-from inkling.training.data.pose_dataset import DatasetFile, NewClip, write
+from inkling.training.data.new_dataset import NewClip, write
+from inkling.training.data.pose_dataset import DatasetFile
 from inkling.training.data.synthetic_idle import SYNTHETIC
 from inkling.training.errors import DataError
-from inkling.training.labels import UNLABELLED
+from inkling.training.labels import UNLABELLED, anything_but
 from tests.training.support import read_rows, tiny_recipe, write_rows, write_stick_set
 
 
@@ -151,6 +152,16 @@ def test_repeated_clips_are_validated_once_and_made_up_ones_are_in_parts_of_like
     for fold in cross_folds(replace(whole, train=whole.train + made_up), 2, 0):
         assert Counter(e.source for e in fold.val) == {"sticks": 12, SYNTHETIC: 10}
         assert Counter(e.source for e in fold.train) == {"sticks": 36, SYNTHETIC: 10}
+
+
+def test_a_clip_of_anything_but_a_label_is_held_out_with_its_group_and_is_no_clip_to_validate(corpus: Corpus) -> None:
+    examples = [replace(e, target=anything_but(0)) if e.target == UNLABELLED else e for e in corpus.examples]
+    recipe = tiny_recipe(validation={"share": 0, "folds": 2, "select": "last"})
+    whole = draw_fold(replace(corpus, examples=tuple(examples)), recipe, 0)
+    for fold in cross_folds(whole, 2, 0):
+        assert sum(e.target == anything_but(0) for e in fold.train) == 3, "of six"
+        assert {e.target for e in fold.val} == {0, 1, 2}
+        assert not {e.group for e in fold.train} & {e.group for e in fold.val}
 
 
 def test_what_is_drawn_stays_what_it_is() -> None:
