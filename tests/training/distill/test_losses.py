@@ -139,7 +139,7 @@ def test_a_step_of_anything_but_a_label_loses_the_log_of_what_is_left_for_the_ot
 def test_the_loss_of_an_excluded_label_keeps_its_digits_where_the_label_is_nearly_sure() -> None:
     student = torch.tensor([[(200.0, 0.0)]]).requires_grad_()
     loss = classification_loss(student, torch.tensor([[anything_but(0)]]), ones(student))
-    assert float(loss) == pytest.approx(200.0)
+    assert loss.item() == pytest.approx(200.0)
     loss.backward()
     assert student.grad is not None
     torch.testing.assert_close(student.grad, torch.tensor([[(1.0, -1.0)]]))
