@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from inkling.models.skeletons import Skeleton
+from inkling.training.augment.estimators import mirror_order, seen_parts, swapped, swapped_steps
 
 Chance = Annotated[float, Field(ge=0, le=1)]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -68,6 +69,12 @@ class Augmentation(BaseModel):
     fill: Chance = 0.5
     """Chance that joints which annotators left out are put beside their other side's, where pose estimators guess them
     in a side view."""
+    hiding: Chance = 0.0
+    """Chance that a part of the body is hidden, a side or a limb or the same limb on both sides: for a stretch of the
+    clip or throughout."""
+    swapping: Chance = 0.0
+    """Chance that left and right are exchanged, as estimators do with people seen from the side or from behind:
+    throughout the clip, for a stretch, or now and then."""
 
     @classmethod
     def none(cls) -> Augmentation:
@@ -101,12 +108,18 @@ class Augmentation(BaseModel):
         poses = torch.where(chosen(self.fill), filled(poses, skeleton, random), poses)
         at, lengths = self._paced(lengths, draw)
         poses = poses[torch.arange(count)[:, None], at]
+        if self.swapping > 0:
+            where = swapped_steps(lengths, poses.shape[1], random) & chosen(self.swapping)[..., 0, 0]
+            poses = swapped(poses, where, skeleton)
         place, confidence = poses[..., :d], poses[..., d:]
         place = torch.einsum("btjd,bed->btje", place, self._view(d, draw))
         scale = draw() * self.noise * (draw() < self.noisy) * body_height(torch.cat([place, confidence], -1))
         place = place + scale.view(-1, 1, 1, 1) * torch.randn(place.shape, generator=random)
         kept = self._kept(poses.shape[1], poses.shape[2], lengths, draw, random)
         confidence = torch.where(chosen(self.losing), confidence * kept, confidence)
+        if self.hiding > 0:
+            seen = seen_parts(lengths, poses.shape[1], skeleton, random)
+            confidence = torch.where(chosen(self.hiding), confidence * seen, confidence)
         return torch.cat([place * (confidence > 0).to(place.dtype), confidence], dim=-1), lengths, at
 
     def _paced(self, lengths: Tensor, draw: _Draw) -> tuple[Tensor, Tensor]:
@@ -157,14 +170,6 @@ def filled(pose: Tensor, skeleton: Skeleton, random: torch.Generator) -> Tensor:
     off = 0.03 * size * torch.randn(*pose.shape[:-3], 1, pose.shape[-2], d, generator=random)
     guess = torch.cat([guess[..., :d] + off * (guess[..., d:] > 0), guess[..., d:]], dim=-1)
     return torch.where(pose[..., d:] > 0, pose, guess)
-
-
-def mirror_order(skeleton: Skeleton) -> list[int]:
-    """For each joint its counterpart on the other side, or itself."""
-    order = list(range(len(skeleton.joints)))
-    for left, right in skeleton.pairs:
-        order[left], order[right] = right, left
-    return order
 
 
 def body_height(pose: Tensor) -> Tensor:

@@ -131,10 +131,11 @@ def _measure_set(
     stopping: StoppingRule | None,
 ) -> SetReport:
     at, targets, labels = ratio_steps(examples), targets_of(examples), corpus.labels
+    skeleton = corpus.input.skeleton if isinstance(corpus.input, PoseInput) else None
     clean: list[Floats] = []
     logits: dict[str, Floats] = {}
     promises: dict[str, tuple[PromiseScores, ...]] = {}
-    for condition, corruption in conditions(examples).items():
+    for condition, corruption in conditions(examples, skeleton).items():
         seen = corrupted(examples, corruption)
         steps = step_logits(predict, seen)
         clean = clean or steps  # the first condition

@@ -50,7 +50,7 @@ _ADDED = {
     "teacher": {"standardised": False},
     "fit": {"late": 0.0},
     "fit_teacher": {"late": 0.0},
-    "augmentation": {"short": 0.0},
+    "augmentation": {"short": 0.0, "hiding": 0.0, "swapping": 0.0},
     "validation": {"folds": 0},
 }
 """Sections and keys of later releases, with the value that stands for what earlier ones did. Digests leave a key out
