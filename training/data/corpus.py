@@ -104,11 +104,14 @@ class Corpus:
         return sha256.hexdigest()
 
     def watched(self) -> dict[str, list[Example]]:
-        """By data set the test clips that are labelled by step, or of which only an excluded label is known, whole."""
+        """The test clips, whole, of each data set that has some which are labelled by step or by what they are not."""
         test = [e for e in self.examples if e.split == "test"]
-        by_step = [e for e in test if e.step_targets is not None or e.target < UNLABELLED]
-        by_set = {name: [e for e in by_step if e.source == name] for name in self.own_labels}
-        return {name: examples for name, examples in by_set.items() if examples}
+        by_set = {name: [e for e in test if e.source == name] for name in self.own_labels}
+        return {
+            name: examples
+            for name, examples in by_set.items()
+            if any(e.step_targets is not None or e.target < UNLABELLED for e in examples)
+        }
 
     def tests(self) -> dict[str, list[Example]]:
         """The test clips by data set, in the order of the recipe; sets without any are left out."""
