@@ -33,7 +33,8 @@ from inkling.training.prepare.poses import POSE_ENDINGS
 from inkling.training.prepare.source_rows import find_rows
 from inkling.training.prepare.splits import with_test_split
 from inkling.training.prepare.starter import frame_recipe, pose_recipe, recipe_name
-from inkling.training.prepare.videos import VIDEO_ENDINGS, VideoDone, plan_of
+from inkling.training.prepare.videos import VIDEO_ENDINGS, plan_of
+from inkling.training.prepare.workers import VideoDone
 from inkling.training.progress import RunProgress
 from inkling.training.recipe.recipe import Recipe, read_recipe
 from inkling.training.run import Run

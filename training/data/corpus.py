@@ -198,7 +198,7 @@ def _pose_examples(
             continue  # Renamed to nothing: there is no answer to compare with.
         steps = _steps(clip, recipe)
         pose = torch.from_numpy(to_target.apply(clip.keypoints[steps]))
-        group = f"{labelled.name}/{clip.group}"  # with the set's name: two sets may both number their groups from 1
+        group = f"{labelled.groups}/{clip.group}"  # with the set's name: two sets may both number their groups from 1
         target, targets = target_of(clip.label, index), None
         if clip.spans:
             targets = torch.from_numpy(step_targets(clip.spans, clip.pts_s[steps], index))
@@ -232,7 +232,7 @@ def _frame_example(recording: Recording, source: Source, index: Mapping[str, int
         targets[segment.start : segment.stop] = target_of(renamed(segment.label, source), index)
     # Of several segments the last decides what the recording counts as: the others lead up to it.
     target = whole_clip_target(targets.tolist())
-    steps, group = torch.from_numpy(recording.steps), f"{source.name}/{recording.group}"
+    steps, group = torch.from_numpy(recording.steps), f"{source.groups or source.name}/{recording.group}"
     return Example(steps, target, source.name, recording.split, group, targets, path=recording.path)
 
 

@@ -18,6 +18,8 @@ class LabelledSet:
     """A data set and those of its clips that are used, with their labels and spans as the recipe renames them."""
 
     name: str
+    groups: str
+    """Where the names of its groups count: in this set, or in all that have the same text."""
     dataset: PoseDataset
     clips: tuple[Clip, ...]
 
@@ -53,7 +55,7 @@ def renamed_sets(
         clips = [_renamed(clip, source.rename) for clip in dataset.clips]
         if not measured:
             clips = [clip for clip in clips if clip.names and clip.split == "train"]
-        sets.append(LabelledSet(source.name, dataset, tuple(clips)))
+        sets.append(LabelledSet(source.name, source.groups or source.name, dataset, tuple(clips)))
     return sets, problems
 
 

@@ -1,0 +1,70 @@
+"""UR Fall Detection -> poses of the people in it, labelled by step: `fall` while somebody falls, and when nobody does.
+
+The data set says when a fall begins and when the person lies. The beginning is one second before the lying by rule, and
+seldom the moment at which balance is lost: so its first part has no label. What comes after lying has none for a while
+too: a fall is still to be seen, and no longer to be warned of.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import inf
+from pathlib import Path
+
+from inkling.training.data.frame_dataset import Row
+from inkling.training.data.spans import Span
+from inkling.training.errors import DataError, Problem
+from inkling.training.labels import NOT
+from inkling.training.prepare import urfall
+from inkling.training.prepare.people import Films, Labels, within
+from inkling.training.prepare.tracks import Track
+
+FALL, IDLE = "fall", "idle"
+UNSURE_S = 0.3
+"""Seconds after the beginning that have no label."""
+AFTER_S = 0.3
+"""Seconds after lying that are still the fall."""
+SETTLED_S = 0.8
+"""Seconds after lying from which on the person is idle."""
+LATE_S = 0.5
+"""A track that begins more than this after the fall does is none of a fall: what is left of it looks like nothing."""
+ABOUT = urfall.ABOUT
+TERMS = urfall.TERMS
+
+
+def films(source: Path, fold: int | None = None) -> tuple[Films, Callable[[Row, Track], Labels]]:
+    """The films of a download, and the labels of their tracks. fold: 1 to 5, whose events are tested; None: all train.
+
+    Both cameras of a fall are in one fold (`urfall.fold_of`). Raises DataError.
+    """
+    known = urfall.times(source / urfall.LABELS_FILE)
+    rows: list[Row] = []
+    for folder, pattern in (("fall", "fall-*.mp4"), ("adl", "adl-*.mp4")):
+        for path in sorted((source / "videos" / folder).glob(pattern)):
+            event = path.stem.rsplit("-", 1)[0]
+            if folder == "fall" and event not in known:
+                raise DataError([Problem(source / urfall.LABELS_FILE, None, f"says nothing of {event}")])
+            tested = fold is not None and urfall.fold_of(int(event.rsplit("-", 1)[1])) == fold
+            split = "test" if tested else "train"
+            row = {"line": 0, "path": f"{folder}/{path.name}", "label": FALL, "split": split, "group": event}
+            rows.append(Row.model_validate(row))
+    if not rows:
+        raise DataError([Problem(source, None, "has no videos/fall/fall-*.mp4")])
+
+    def labels(row: Row, track: Track) -> Labels:
+        times = known.get(row.group)
+        return "", within(spans_of(times, float(track.pts_s[0])), track)
+
+    return Films(source / "videos", tuple(rows), {}), labels
+
+
+def spans_of(times: tuple[float, float] | None, begins_s: float) -> tuple[Span, ...]:
+    """The labels of a track that begins at `begins_s`. times: at which the film's fall begins, and at which the person
+    lies; None: nobody falls in it."""
+    if times is None:
+        return (Span(f"{NOT}{FALL}"),)
+    onset_s, lies_s = times
+    quiet = (Span(f"{NOT}{FALL}", -inf, onset_s), Span(IDLE, lies_s + SETTLED_S, inf))
+    if begins_s > onset_s + LATE_S:
+        return quiet[1:]
+    return (quiet[0], Span(FALL, onset_s + UNSURE_S, lies_s + AFTER_S), quiet[1])
