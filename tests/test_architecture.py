@@ -56,7 +56,7 @@ ROOMS = {
         "calibrate": {"data", "recipe", "run", "files", "scores"},
         "evaluate": {"calibrate", "data", "recipe", "augment", "run", "files", "scores", "seeds", "markdown", "errors"},
         "export": {"evaluate", "recipe", "run", "errors"},
-        "prepare": {"data", "networks", "files", "errors"},
+        "prepare": {"data", "networks", "evaluate", "labels", "files", "errors"},
         "recipes": set(),
         "cli": {
             *("prepare", "recipe", "distill", "calibrate", "evaluate", "export", "networks", "study"),

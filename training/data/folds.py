@@ -138,8 +138,8 @@ def _without(part: Sequence[Example], fold: Fold, everywhere: Mapping[int, int],
 def parted(clips: Sequence[Example], share: float, seed: int) -> tuple[list[Example], list[Example]]:
     """Clips in two parts; the second has about `share` of the clips of each data set.
 
-    Groups are drawn at random and not divided; sets that share groups count as one. Labels play no part in it, so either part is like the whole. Each
-    made-up clip is a group of its own.
+    Groups are drawn at random and not divided; sets that share groups count as one. Labels play no part in it, so
+    either part is like the whole. Each made-up clip is a group of its own.
     """
     rng = np.random.default_rng((seed, 3))
     groups: dict[str, dict[str, list[int]]] = defaultdict(lambda: defaultdict(list))

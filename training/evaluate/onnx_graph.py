@@ -21,13 +21,14 @@ DTYPES = {"tensor(float)": "float32", "tensor(int64)": "int64", "tensor(uint8)":
 class OnnxGraph:
     """A `inkling.models.bundle.StepGraph` on the CPU. Raises ExportError when onnxruntime is not installed."""
 
-    def __init__(self, model: bytes) -> None:
+    def __init__(self, model: bytes, threads: int | None = None) -> None:
+        """threads: by default as many as there are cores."""
         try:
             import onnxruntime
         except ImportError as error:
             raise ExportError("onnxruntime is not installed; in a checkout: pip install '.[train,cpu]'") from error
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = len(os.sched_getaffinity(0))
+        options.intra_op_num_threads = threads or len(os.sched_getaffinity(0))
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         self._session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
         self.inputs = {node.name: _info(node) for node in self._session.get_inputs()}

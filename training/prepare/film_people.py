@@ -1,4 +1,4 @@
-"""What a worker of `inkling train prepare people` does with one film: it finds the people in its frames, and keeps them.
+"""What a worker of `inkling train prepare people` does with one film: it finds the people in its frames.
 
 Who is who is not asked here. So films need not be looked at again when another tracker is to follow them.
 """
@@ -8,11 +8,13 @@ from __future__ import annotations
 import hashlib
 import os
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
+from inkling.models.bundle import PeopleSpec, load_people, verify_people
+from inkling.models.bundle.schema import SPEC_FILE
 from inkling.models.clock import Resampler
 from inkling.models.errors import VideoError
 from inkling.models.npz import read_npz_file
@@ -20,9 +22,12 @@ from inkling.models.people.detections import Detections
 from inkling.models.people.estimator import PeopleEstimator
 from inkling.models.people.input_fit import PreparedPicture
 from inkling.models.video import VideoReader, to_rgb
+from inkling.training.evaluate.onnx_graph import OnnxGraph
 from inkling.training.prepare.decode import BrokenVideo
 from inkling.training.prepare.tracks import FilmPeople
 
+EMBEDDED = "people/1"
+"""The people bundle that comes with Inkling."""
 BATCH = 8
 """Pictures that the graph sees at once."""
 ARRAYS = ("pts_s", "frames", "boxes", "scores", "keypoints")
@@ -40,9 +45,14 @@ class Eyes:
 
     @classmethod
     def of(cls, bundle: Path, rate_hz: float, longer_side: int | None = None) -> Eyes:
-        """Eyes with this bundle. Raises BundleError where it cannot be used."""
-        spec_file = people_bundle(bundle).path / SPEC_FILE
-        return cls(bundle, hashlib.sha256(spec_file.read_bytes()).hexdigest(), rate_hz, longer_side)
+        """Eyes with the people bundle of that directory. Raises BundleError where it is broken."""
+        verify_people(found := load_people(bundle), OnnxGraph(found.graph))
+        return cls(found.path, hashlib.sha256((found.path / SPEC_FILE).read_bytes()).hexdigest(), rate_hz, longer_side)
+
+    @property
+    def spec(self) -> PeopleSpec:
+        """What `bundle.json` says."""
+        return load_people(self.bundle).spec
 
     @property
     def key(self) -> str:
@@ -85,8 +95,7 @@ def read_people(path: Path) -> FilmPeople:
     pts_s, frames = arrays["pts_s"], arrays["frames"]
     edges = np.searchsorted(frames, np.arange(len(pts_s) + 1))
     found = tuple(
-        Detections(*(arrays[field][start:stop] for field in ARRAYS[2:]))
-        for start, stop in zip(edges[:-1], edges[1:], strict=True)
+        Detections(*(arrays[field][start:stop] for field in ARRAYS[2:])) for start, stop in pairwise(edges.tolist())
     )
     return FilmPeople(pts_s, found)
 
@@ -118,7 +127,9 @@ _built: dict[str, PeopleEstimator] = {}
 
 
 def _estimator(eyes: Eyes) -> PeopleEstimator:
-    """Built once in each process."""
+    """Built once in each process, for one core: there is a process for each."""
     if eyes.key not in _built:
-        _built[eyes.key] = _build(eyes)
+        bundle = load_people(eyes.bundle)
+        graph = OnnxGraph(bundle.graph, threads=1)
+        _built[eyes.key] = PeopleEstimator(bundle.spec, lambda pictures: graph.run({bundle.spec.input.name: pictures}))
     return _built[eyes.key]

@@ -16,18 +16,22 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
+from inkling.models.bundle import PeopleSpec
 from inkling.models.people.tracker import TrackerConfig
 from inkling.training.data.frame_dataset import Row
 from inkling.training.data.new_dataset import NewClip, write
 from inkling.training.data.pose_dataset import CLIPS_FILE, DatasetFile
-from inkling.training.data.spans import Span
+from inkling.training.data.spans import SPANS_FILE, Span, read_spans
 from inkling.training.errors import DataError, Problem
 from inkling.training.labels import NOT
 from inkling.training.prepare.film_people import Eyes, find_people, read_people
+from inkling.training.prepare.source_rows import VIDEO_ENDINGS, find_rows
 from inkling.training.prepare.splits import TEST_SHARE, group_of, with_test_split
 from inkling.training.prepare.tracks import LEAST_S, FilmPeople, Track, main_track, tracks_of
 from inkling.training.prepare.workers import Broken, Made, VideoDone, make_all
 
+KEPT = "people"
+"""The folder of what was found in films."""
 Who = Literal["main", "all"]
 """Whose poses become clips: of each film the one person who is seen most, or everybody's."""
 
@@ -42,6 +46,26 @@ class Films:
     source: Path
     rows: tuple[Row, ...]
     spans: Mapping[str, Sequence[Span]]
+
+    @classmethod
+    def of(cls, source: Path | str, split: str = "") -> Films:
+        """What a folder says of its films. split: of an `index.csv` with several, which one: `1` is `split1`.
+
+        Raises DataError.
+        """
+        source = Path(source)
+        spans, problems = read_spans(source)
+        if problems:
+            raise DataError(problems)
+        rows = find_rows(source, VIDEO_ENDINGS, split=split, labels={path: of[-1].label for path, of in spans.items()})
+        unknown = [
+            Problem(source / SPANS_FILE, of[0].row, f"{path}: no such film")
+            for path, of in spans.items()
+            if path not in {row.path for row in rows}
+        ]
+        if unknown:
+            raise DataError(unknown)
+        return cls(source, tuple(rows), spans)
 
     def labels_of(self, row: Row, track: Track) -> Labels:
         """As the tables say: the spans of a film that has some, else the row's label."""
@@ -75,23 +99,26 @@ def prepare(
     broken: Broken = "fail",
     workers: int | None = None,
     test_share: float = TEST_SHARE,
+    kept: Path | None = None,
     about: str = "",
     terms: str = "",
     progress: VideoDone = lambda done, total, what: None,
 ) -> PreparedPeople:
     """Prepare all films into the folder `out`.
 
-    labels: of a track of a row, by default as the tables say. least_s: shorter tracks are left out. Raises DataError
-    with every problem found, before any film is looked at where `out` has a finished data set.
+    labels: of a track of a row, by default as the tables say. least_s: shorter tracks are left out. kept: where what
+    was found in films is kept, by default in `out`. Raises DataError with every problem found, before any film is
+    looked at where `out` has a finished data set.
     """
     out = Path(out)
     if (out / CLIPS_FILE).exists():
         raise DataError([Problem(out / CLIPS_FILE, None, "exists already; choose another folder or remove it")])
-    folder = out / "people"
+    folder = kept or out / KEPT
     paths = sorted({row.path for row in films.rows})
     done = make_all(find_people, films.source, paths, folder, eyes, broken=broken, workers=workers, progress=progress)
     split = with_test_split([row for row in films.rows if row.path in done.names], test_share)
-    config = tracker_config(eyes)
+    spec = eyes.spec
+    config = tracker_config(spec)
     written: list[tuple[Row, NewClip]] = []
     empty: list[str] = []
     for number, row in enumerate(split.rows):
@@ -101,10 +128,17 @@ def prepare(
         empty += [] if clips else [row.path]
     if not written:
         raise DataError([Problem(films.source, None, "nobody was tracked in any film")])
-    description = DatasetFile(skeleton=config.skeleton, fps=eyes.rate_hz, about=about, terms=terms)
+    description = DatasetFile(skeleton=spec.skeleton.name, fps=eyes.rate_hz, about=about, terms=terms)
     count = write(out, description, (clip for _, clip in written))
     rows = tuple(row for row, _ in written)
     return PreparedPeople(done, count, tuple(empty), rows, split.sentence)
+
+
+def tracker_config(spec: PeopleSpec) -> TrackerConfig:
+    """How the people of a bundle are followed: as the service does it where no setting says otherwise."""
+    begin, keep = spec.thresholds.begin, spec.thresholds.keep
+    sure = max(TrackerConfig().sure_score, begin)
+    return TrackerConfig(skeleton=spec.skeleton.name, begin_score=begin, sure_score=sure, keep_score=keep)
 
 
 def within(spans: Sequence[Span], track: Track) -> tuple[Span, ...]:

@@ -7,7 +7,7 @@ too: a fall is still to be seen, and no longer to be warned of.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from math import inf
 from pathlib import Path
 
@@ -15,9 +15,11 @@ from inkling.training.data.frame_dataset import Row
 from inkling.training.data.spans import Span
 from inkling.training.errors import DataError, Problem
 from inkling.training.labels import NOT
-from inkling.training.prepare import urfall
-from inkling.training.prepare.people import Films, Labels, within
+from inkling.training.prepare import people, urfall
+from inkling.training.prepare.film_people import Eyes
+from inkling.training.prepare.people import Films, Labels, PreparedPeople, within
 from inkling.training.prepare.tracks import Track
+from inkling.training.prepare.workers import VideoDone
 
 FALL, IDLE = "fall", "idle"
 UNSURE_S = 0.3
@@ -28,8 +30,7 @@ SETTLED_S = 0.8
 """Seconds after lying from which on the person is idle."""
 LATE_S = 0.5
 """A track that begins more than this after the fall does is none of a fall: what is left of it looks like nothing."""
-ABOUT = urfall.ABOUT
-TERMS = urfall.TERMS
+NAME = "urfall-people"
 
 
 def films(source: Path, fold: int | None = None) -> tuple[Films, Callable[[Row, Track], Labels]]:
@@ -68,3 +69,28 @@ def spans_of(times: tuple[float, float] | None, begins_s: float) -> tuple[Span, 
     if begins_s > onset_s + LATE_S:
         return quiet[1:]
     return (quiet[0], Span(FALL, onset_s + UNSURE_S, lies_s + AFTER_S), quiet[1])
+
+
+def prepare(
+    source: Path,
+    out: Path,
+    eyes: Eyes,
+    *,
+    workers: int | None = None,
+    progress: VideoDone = lambda done, total, what: None,
+) -> Iterator[tuple[Path, PreparedPeople]]:
+    """Write `OUT/urfall-people`, to train on all, and `OUT/urfall-people-folds/K/urfall-people`, to test on fold K.
+
+    Films are looked at once; the folds use what was found. Raises DataError.
+    """
+    for fold in (None, *range(1, urfall.FOLDS + 1)):
+        folder = out / NAME if fold is None else out / f"{NAME}-folds" / str(fold) / NAME
+        found, labels = films(source, fold)
+        yield (
+            folder,
+            people.prepare(
+                found, folder, eyes,
+                who="all", labels=labels, workers=workers, test_share=0, kept=out / NAME / people.KEPT,
+                about=urfall.ABOUT, terms=urfall.TERMS, progress=progress,
+            ),
+        )  # fmt: skip

@@ -27,11 +27,9 @@ from inkling.training.errors import Problem
 from inkling.training.files import write_text
 from inkling.training.networks.weights import extractor_id
 from inkling.training.prepare.decode import Plan, prepare_one
-from inkling.training.prepare.source_rows import find_rows
+from inkling.training.prepare.source_rows import VIDEO_ENDINGS, find_rows
 from inkling.training.prepare.splits import TEST_SHARE, group_of, with_test_split
 from inkling.training.prepare.workers import Broken, VideoDone, make_all
-
-VIDEO_ENDINGS = frozenset({".mp4", ".mkv", ".avi", ".mov", ".webm", ".mpg", ".mpeg", ".m4v", ".ts", ".wmv", ".flv"})
 
 
 def plan_of(frames: FrameConfig, rate_hz: float) -> Plan:

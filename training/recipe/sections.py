@@ -37,8 +37,8 @@ class Source(Section):
     repeat: Count = 1
     """How often an epoch sees each training clip of this set."""
     groups: str = ""
-    """Sets of the same recordings, such as joints by hand and estimated ones, have the same text here: groups of the same
-    name are then one group, never parted. By default the folder's name."""
+    """Sets of the same recordings, such as joints by hand and estimated ones, have the same text here: groups of the
+    same name are then one group, never parted. By default the folder's name."""
     occluded: Occluded = "missing"
     """What to do with joints that annotators marked as hidden but placed by guess (confidence 0 with coordinates):
     `missing` drops the guess, `keep` trusts it."""
