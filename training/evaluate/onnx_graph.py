@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from inkling.models.arrays import Array
 from inkling.models.bundle import Bundle, run_vector, verify_graph, verify_rows
 from inkling.models.bundle.verify import TensorInfo
 from inkling.training.errors import ExportError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 DTYPES = {"tensor(float)": "float32", "tensor(int64)": "int64", "tensor(uint8)": "uint8"}
 
@@ -50,6 +51,7 @@ def verified_graph(bundle: Bundle) -> OnnxGraph:
 
 def bundle_predictor(bundle: Bundle, graph: OnnxGraph) -> Callable[[Tensor], Tensor]:
     """A `inkling.training.scores.Predict` that steps a bundle as the service would."""
+    import torch  # here: workers that only run graphs start in a fraction of a second
 
     def predict(x: Tensor) -> Tensor:
         steps = np.ascontiguousarray(x.transpose(0, 1).numpy())

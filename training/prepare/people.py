@@ -128,6 +128,8 @@ def prepare(
         empty += [] if clips else [row.path]
     if not written:
         raise DataError([Problem(films.source, None, "nobody was tracked in any film")])
+    told = f"Poses found in films by {spec.full_name}."
+    about = f"{about} {told}" if about else told
     description = DatasetFile(skeleton=spec.skeleton.name, fps=eyes.rate_hz, about=about, terms=terms)
     count = write(out, description, (clip for _, clip in written))
     rows = tuple(row for row, _ in written)
