@@ -178,3 +178,17 @@ def test_what_is_drawn_stays_what_it_is() -> None:
     groups = [sorted({e.group.removeprefix("sticks/") for e in part.val}) for part in cross_folds(whole, 3, 3)]
     assert groups == [["1", "3"], ["0", "2"], ["4", "5"]]
     assert {e.group for e in parted(fold.train, 0.4, 3)[1]} == {"sticks/1", "sticks/3"}
+
+
+def test_sets_that_share_groups_never_part_one(tmp_path: Path) -> None:
+    write_stick_set(tmp_path / "by-hand", train=8, test=1)
+    write_stick_set(tmp_path / "estimated", train=8, test=1, seed=7)
+    sources = [{"path": "by-hand", "groups": "sticks"}, {"path": "estimated", "groups": "sticks"}]
+    recipe = tiny_recipe(datasets=sources, validation={"share": 0, "folds": 2, "select": "last"})
+    whole = draw_fold(load_corpus(recipe, tmp_path), recipe, 0)
+    assert {e.group.split("/")[0] for e in whole.train} == {"sticks"}
+    for fold in cross_folds(whole, 2, 0):
+        assert {e.source for e in fold.val} == {"by-hand", "estimated"}
+        assert not {e.group for e in fold.train} & {e.group for e in fold.val}
+    for clips in parted(whole.train, 0.5, 0):
+        assert Counter(e.source for e in clips)["by-hand"] == Counter(e.source for e in clips)["estimated"]

@@ -60,7 +60,8 @@ def test_stretches_are_the_runs_of_what_is_true(where: list[bool]) -> None:
 def test_spans_are_met_by_an_event_in_them_and_unlabelled_steps_count_for_nothing() -> None:
     targets = clip(2, 2, 2, UNLABELLED, UNLABELLED, 0, 0, 0, 0, UNLABELLED, 1, 1)
     found = scores([logits(2, 2, 2, 0, 2, 2, 0, 0, 0, 0, 1, 0)], [targets])
-    assert (found.clips, found.steps, found.accuracy) == (1, 9, pytest.approx(7 / 9, abs=1e-4))
+    assert (found.clips, found.steps) == (1, 9)
+    assert found.accuracy == pytest.approx(7 / 9, abs=1e-4)
     assert set(found.labels) == {"fall", "walk"}, "the background has no events"
     fall, walk = found.labels["fall"], found.labels["walk"]
     assert (fall.spans, fall.met, fall.left_s, fall.accuracy) == (1, 1, 1.0, 0.75)
