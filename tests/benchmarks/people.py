@@ -77,7 +77,8 @@ def samples(source: Path, every: int) -> Iterator[tuple[NDArray[np.uint8], Float
 def sure(people: Floats) -> Floats:
     """Those of whom enough joints are sure; the other joints become 0."""
     kept: Floats = np.where(people[..., 2:] >= SURE, people, 0)
-    return kept[(kept[..., 2] > 0).sum(1) >= SURE_JOINTS]
+    enough: Floats = kept[(kept[..., 2] > 0).sum(1) >= SURE_JOINTS]
+    return enough
 
 
 def joint_boxes(people: Floats) -> Floats:

@@ -122,7 +122,7 @@ class Rows(torch.nn.Module):
 def test_a_network_is_brought_as_the_how_to_says(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     page = (Path(__file__).parents[3] / "docs" / "how-to" / "bring-a-bundle.md").read_text()
     (program,) = re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL)
-    (about,) = re.findall(r"```toml\n(.*?)```", page, flags=re.DOTALL)
+    (about,) = re.findall(r"```toml title=\"about.toml\"\n(.*?)```", page, flags=re.DOTALL)
     monkeypatch.chdir(folder)
     (folder / "about.toml").write_text(about)
     with warnings.catch_warnings():
