@@ -1,8 +1,8 @@
 """Of people who were found twice, the surer one stays. Pure.
 
 A weak second person on a body that was found already would begin a track of its own, and alarms of its own. Two people
-are one where their joints agree (OKS), or where one box is another's and most of their joints agree: people who hug have
-boxes alike, but not joints.
+are one where their joints agree (OKS), or where their boxes agree and many of their joints: people who hug have boxes
+alike, but not joints.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ import numpy as np
 from inkling.models.people.detections import Detections
 from inkling.models.people.oks import iou, oks, sigmas
 
-SAME_JOINTS = 0.7
-"""OKS from which two people are one."""
-SAME_BOX, LIKE_JOINTS = 0.7, 0.4
+SAME_JOINTS = 0.5
+"""OKS from which two people are one. Those of two people who fight in each other's arms stay below .2."""
+SAME_BOX, LIKE_JOINTS = 0.7, 0.3
 """IoU from which an OKS of that much is enough."""
 
 
