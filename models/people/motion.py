@@ -170,7 +170,8 @@ class MotionGate:
         normal[np.diag_indices(6)] += 1e-3 * len(basis)
         change = (picture - self._still).ravel()
         fit = np.linalg.solve(normal, basis.T @ change)
-        return self._still + (basis @ fit).reshape(picture.shape)
+        expected: Floats = self._still + (basis @ fit).reshape(picture.shape)
+        return expected
 
 
 def _grid(shape: tuple[int, ...]) -> Floats:

@@ -93,7 +93,7 @@ def test_somebody_who_creeps_is_seen_as_well() -> None:
 def test_somebody_who_enters_while_the_light_is_switched_on_is_seen() -> None:
     gate = MotionGate(CONFIG)
     watch(gate, [room() * 0.6] * 95)
-    reasons = watch(gate, [with_somebody(room(), left) for left in np.arange(0, 20)], begin_s=9.5)
+    reasons = watch(gate, [with_somebody(room(), left) for left in range(20)], begin_s=9.5)
     assert Reason.STILL not in reasons
 
 
