@@ -6,11 +6,12 @@ In files and recipes `!fall` says that somebody does anything but fall: which la
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-from torch import Tensor
+if TYPE_CHECKING:  # whoever prepares clips does without torch
+    from torch import Tensor
 
-Target = TypeVar("Target", int, Tensor)
+Target = TypeVar("Target", int, "Tensor")
 
 UNLABELLED = -1
 """The target of a clip or a step that has no label."""
