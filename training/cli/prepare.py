@@ -27,7 +27,7 @@ def add_verbs(verbs: Verbs) -> None:
     jhmdb14 = kinds.add_parser("jhmdb14", help="JHMDB, puppet joints of 14 classes: the .npz")
     urfall = kinds.add_parser("urfall", help="UR Fall: its folder; writes OUT/urfall and five folds")
     people = kinds.add_parser("people", help="poses of the people in your videos: class folders, or a table")
-    falls = kinds.add_parser("urfall-people", help="UR Fall as poses; writes OUT/urfall-people and five folds")
+    falls = kinds.add_parser("urfall-people", help="UR Fall as poses: OUT/urfall-people, five folds, two kinds")
     works = {clips: _videos, poses: _poses, penn: _penn, jhmdb14: _jhmdb14, urfall: _urfall}
     works |= {people: _people, falls: _urfall_people}
     for kind, work in works.items():

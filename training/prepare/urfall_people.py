@@ -31,12 +31,14 @@ SETTLED_S = 0.8
 LATE_S = 0.5
 """A track that begins more than this after the fall does is none of a fall: what is left of it looks like nothing."""
 NAME = "urfall-people"
+Tested = Callable[[int], bool]
+"""Whether an event is tested, by its number."""
 
 
-def films(source: Path, fold: int | None = None) -> tuple[Films, Callable[[Row, Track], Labels]]:
-    """The films of a download, and the labels of their tracks. fold: 1 to 5, whose events are tested; None: all train.
+def films(source: Path, tested: Tested = lambda event: False) -> tuple[Films, Callable[[Row, Track], Labels]]:
+    """The films of a download, and the labels of their tracks. tested: which events are; the others train.
 
-    Both cameras of a fall are in one fold (`urfall.fold_of`). Raises DataError.
+    Both cameras of a fall are of one event. Raises DataError.
     """
     known = urfall.times(source / urfall.LABELS_FILE)
     rows: list[Row] = []
@@ -45,8 +47,7 @@ def films(source: Path, fold: int | None = None) -> tuple[Films, Callable[[Row, 
             event = path.stem.rsplit("-", 1)[0]
             if folder == "fall" and event not in known:
                 raise DataError([Problem(source / urfall.LABELS_FILE, None, f"says nothing of {event}")])
-            tested = fold is not None and urfall.fold_of(int(event.rsplit("-", 1)[1])) == fold
-            split = "test" if tested else "train"
+            split = "test" if tested(int(event.rsplit("-", 1)[1])) else "train"
             row = {"line": 0, "path": f"{folder}/{path.name}", "label": FALL, "split": split, "group": event}
             rows.append(Row.model_validate(row))
     if not rows:
@@ -79,13 +80,17 @@ def prepare(
     workers: int | None = None,
     progress: VideoDone = lambda done, total, what: None,
 ) -> Iterator[tuple[Path, PreparedPeople]]:
-    """Write `OUT/urfall-people`, to train on all, and `OUT/urfall-people-folds/K/urfall-people`, to test on fold K.
+    """Write `OUT/urfall-people`, to train on all, and beside it `urfall-people-folds/K/urfall-people`, to test on fold
+    K, and `urfall-people-kinds/K/urfall-people`, to test on a kind of fall that was not learned: 1 from standing (odd
+    events), 2 from a chair (even ones).
 
-    Films are looked at once; the folds use what was found. Raises DataError.
+    Films are looked at once; all folders use what was found. Raises DataError.
     """
-    for fold in (None, *range(1, urfall.FOLDS + 1)):
-        folder = out / NAME if fold is None else out / f"{NAME}-folds" / str(fold) / NAME
-        found, labels = films(source, fold)
+    folders: dict[Path, Tested] = {out / NAME: lambda event: False}
+    folders |= {out / f"{NAME}-folds" / str(k) / NAME: _in_fold(k) for k in range(1, urfall.FOLDS + 1)}
+    folders |= {out / f"{NAME}-kinds" / str(k) / NAME: _of_kind(k) for k in (1, 2)}
+    for folder, tested in folders.items():
+        found, labels = films(source, tested)
         yield (
             folder,
             people.prepare(
@@ -94,3 +99,11 @@ def prepare(
                 about=urfall.ABOUT, terms=urfall.TERMS, progress=progress,
             ),
         )  # fmt: skip
+
+
+def _in_fold(fold: int) -> Tested:
+    return lambda event: urfall.fold_of(event) == fold
+
+
+def _of_kind(kind: int) -> Tested:
+    return lambda event: event % 2 == kind % 2

@@ -51,16 +51,16 @@ def test_all_is_written_to_train_on_and_each_event_is_tested_in_one_fold(source:
     eyes = Eyes.of(make_people_bundle(tmp_path), 15.0)
     written = list(prepare(source, tmp_path / "out", eyes, workers=1))
     assert [folder.relative_to(tmp_path / "out").as_posix() for folder, _ in written] == [
-        "urfall-people", *(f"urfall-people-folds/{k}/urfall-people" for k in range(1, 6)),
+        "urfall-people",
+        *(f"urfall-people-folds/{k}/urfall-people" for k in range(1, 6)),
+        *(f"urfall-people-kinds/{k}/urfall-people" for k in (1, 2)),
     ]  # fmt: skip
-    assert [done.films.made for _, done in written] == [4, 0, 0, 0, 0, 0], "films are looked at once"
+    assert [done.films.made for _, done in written] == [4, *[0] * 7], "films are looked at once"
     whole = read(tmp_path / "out" / "urfall-people")
     assert {clip.split for clip in whole.clips} == {"train"}
-    spans = {clip.group + clip.path[-12:-6]: [span.label for span in clip.spans] for clip in whole.clips}
     assert [len(clip.spans) for clip in whole.clips] == [3, 3, 1, 1]
     assert whole.clips[2].spans[0].label == "idle", "the late one"
     assert whole.clips[3].spans[0].label == "!fall"
-    assert spans
     tested: dict[str, int] = {}
     for fold in range(1, 6):
         table = tmp_path / "out" / "urfall-people-folds" / str(fold) / "urfall-people" / "clips.csv"
@@ -71,6 +71,9 @@ def test_all_is_written_to_train_on_and_each_event_is_tested_in_one_fold(source:
             if row["split"] == "test":
                 assert tested.setdefault(row["group"], fold) == fold
     assert tested == {"fall-01": 1, "fall-02": 2, "adl-02": 2}
+    for kind, events in ((1, {"fall-01"}), (2, {"fall-02", "adl-02"})):
+        dataset = read(tmp_path / "out" / "urfall-people-kinds" / str(kind) / "urfall-people")
+        assert {clip.group for clip in dataset.clips if clip.split == "test"} == events
 
 
 def test_a_fall_without_times_and_a_folder_without_films_are_refused(source: Path, tmp_path: Path) -> None:
