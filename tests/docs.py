@@ -24,7 +24,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
-from inkling.models.bundle import Registry, load, zoo_directory
+from inkling.models.bundle import PeopleSpec, Registry, load, zoo_directory
 from inkling.models.bundle.schema import BundleSpec
 from inkling.models.skeletons import SKELETONS
 from inkling.service import bootstrap
@@ -238,6 +238,10 @@ def bundle() -> str:
     return schema(BundleSpec, lambda name, part: f"## {part.__name__}")
 
 
+def people_bundle() -> str:
+    return schema(PeopleSpec, lambda name, part: f"## {part.__name__}")
+
+
 def skeletons() -> str:
     rows = (
         (f"`{name}`", str(len(skeleton.joints)), str(skeleton.dimensions), ", ".join(skeleton.joints))
@@ -324,7 +328,7 @@ def _told(action: argparse.Action) -> str:
 def quality() -> str:
     """Accuracy by observed share of each embedded bundle, from what its `bundle.json` says of itself."""
     registry, rows = Registry([zoo_directory()]), []
-    for name in sorted({found.name for found in registry.scan()}):
+    for name in sorted({found.name for found in registry.scan("step")}):
         spec = load(registry.get(name)).spec
         for tested, found in spec.quality.items():
             for condition, scores in found.items():
@@ -344,7 +348,7 @@ def performance() -> str:
 def promises() -> str:
     """What became of each promise on clean test clips, from what each embedded bundle says of itself."""
     registry, rows = Registry([zoo_directory()]), []
-    for name in sorted({found.name for found in registry.scan()}):
+    for name in sorted({found.name for found in registry.scan("step")}):
         spec = load(registry.get(name)).spec
         for tested, found in spec.quality.items():
             for scores in found.get("promises", {}).get("clean", ()):
@@ -383,6 +387,7 @@ SECTIONS: dict[str, Callable[[], str]] = {
     "rest": rest,
     "recipe": recipe,
     "bundle": bundle,
+    "people bundle": people_bundle,
     "skeletons": skeletons,
     "rooms": rooms,
     "help": help_texts,

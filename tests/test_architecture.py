@@ -54,9 +54,12 @@ ROOMS = {
         "data": {"recipe", "networks", "augment", "labels", "seeds", "errors"},
         "distill": {"data", "recipe", "networks", "augment", "files", "labels", "seeds", "scores", "errors"},
         "calibrate": {"data", "recipe", "run", "files", "scores"},
-        "evaluate": {"calibrate", "data", "recipe", "augment", "run", "files", "scores", "seeds", "markdown", "errors"},
+        "evaluate": {
+            *("calibrate", "data", "recipe", "augment", "run", "files", "labels", "scores", "seeds", "markdown"),
+            "errors",
+        },
         "export": {"evaluate", "recipe", "run", "errors"},
-        "prepare": {"data", "networks", "files", "errors"},
+        "prepare": {"data", "networks", "evaluate", "labels", "files", "errors"},
         "recipes": set(),
         "cli": {
             *("prepare", "recipe", "distill", "calibrate", "evaluate", "export", "networks", "study"),

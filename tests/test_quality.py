@@ -28,8 +28,10 @@ def measured(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Eva
 def test_the_figures_in_the_bundle_are_what_is_measured(measured: Evaluation, tested: str) -> None:
     said = load(Registry([zoo_directory()]).get("body-actions")).spec.quality[tested]
     conditions = measured.sets[tested].conditions
-    assert set(conditions) == set(CONDITIONS)
+    assert set(said) >= set(CONDITIONS), "a bundle of an earlier release says nothing of conditions that came later"
     for condition, found in conditions.items():
+        if condition not in said:
+            continue
         assert found.joint.auc == pytest.approx(said[condition]["joint"]["auc"], abs=0.002)
         assert found.joint.accuracy == pytest.approx(said[condition]["joint"]["accuracy"], abs=0.006)
 
@@ -38,10 +40,10 @@ def test_the_figures_in_the_bundle_are_what_is_measured(measured: Evaluation, te
 def test_what_the_bundle_says_of_its_promises_is_what_is_measured(measured: Evaluation, tested: str) -> None:
     spec, report = load(Registry([zoo_directory()]).get("body-actions")).spec, measured.sets[tested]
     said = spec.quality[tested].get("promises", {})
-    assert set(said) == set(report.promises)
+    assert set(said) <= set(report.promises)
     assert (spec.stopping is None) == (not said)
-    for condition, promises in report.promises.items():
-        for found, told in zip(promises, said[condition], strict=True):
+    for condition, promises in said.items():
+        for found, told in zip(report.promises[condition], promises, strict=True):
             assert found.threshold == told["threshold"]
             assert found.committed == pytest.approx(told["committed"], rel=0.02, abs=2)
             assert found.wrong == pytest.approx(told["wrong"], rel=0.1, abs=2)
@@ -49,7 +51,7 @@ def test_what_the_bundle_says_of_its_promises_is_what_is_measured(measured: Eval
 
 @pytest.mark.parametrize("tested", FLOORS)
 def test_accuracy_is_above_its_floor_and_corruption_costs_little(measured: Evaluation, tested: str) -> None:
-    aucs = {condition: found.joint.auc for condition, found in measured.sets[tested].conditions.items()}
+    aucs = {condition: measured.sets[tested].conditions[condition].joint.auc for condition in CONDITIONS}
     clean = aucs.pop("clean")
     assert clean >= FLOORS[tested]
     assert aucs

@@ -33,6 +33,7 @@ TESTED_ELSEWHERE = {
     "service/streams/limits.py": ("service/streams/test_session.py", "numbers, kept to by the session"),
     "service/streams/observer.py": ("service/test_metrics.py", "an interface; the metrics are what implements it"),
     "service/streams/stats.py": ("service/test_metrics.py", "counts, as they are exported"),
+    "training/data/new_dataset.py": ("training/data/test_pose_dataset.py", "what it writes is read there"),
     "training/evaluate/figures.py": ("training/export/test_card.py", "a schema; the card is where it is read"),
     "training/prepare/decode.py": ("training/prepare/test_videos.py", "what a worker does with one video"),
     "training/recipe/sections.py": ("training/recipe/test_recipe.py", "sections are parts of a recipe"),
@@ -67,6 +68,7 @@ TESTED_ELSEWHERE = {
     "service/websocket/connection.py": ("service/websocket/test_endpoint.py", "one connection of the endpoint"),
     "training/cli/calibrate.py": ("training/cli/test_command.py", "a verb of the command"),
     "training/cli/evaluate.py": ("training/cli/test_command.py", "a verb of the command"),
+    "training/cli/export_people.py": ("training/export/test_people.py", "a verb of the command"),
     "training/cli/export.py": ("training/cli/test_command.py", "a verb of the command"),
     "training/cli/options.py": ("training/cli/test_command.py", "options that verbs share"),
     "training/cli/prepare.py": ("training/cli/test_command.py", "a verb of the command"),
@@ -83,7 +85,6 @@ TESTED_ELSEWHERE = {
     "training/cli/__main__.py": ("training/cli/test_command.py", "calls `main`"),
     "service/demo/opencv_camera.py": ("service/demo/test_examples.py", "an example, run as users run it"),
     "service/demo/ros2_node.py": ("service/demo/test_examples.py", "an example, run as users run it"),
-    "training/labels.py": ("training/data/test_corpus.py", "one number"),
 }
 """Module -> the file with its tests, and why it has no file of its own."""
 

@@ -30,10 +30,11 @@ from inkling.training.fit import fit
 from inkling.training.prepare import poses, videos
 from inkling.training.prepare.decode import Plan
 from inkling.training.prepare.poses import POSE_ENDINGS
-from inkling.training.prepare.source_rows import find_rows
+from inkling.training.prepare.source_rows import VIDEO_ENDINGS, find_rows
 from inkling.training.prepare.splits import with_test_split
 from inkling.training.prepare.starter import frame_recipe, pose_recipe, recipe_name
-from inkling.training.prepare.videos import VIDEO_ENDINGS, VideoDone, plan_of
+from inkling.training.prepare.videos import plan_of
+from inkling.training.prepare.workers import VideoDone
 from inkling.training.progress import RunProgress
 from inkling.training.recipe.recipe import Recipe, read_recipe
 from inkling.training.run import Run

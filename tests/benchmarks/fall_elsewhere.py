@@ -19,7 +19,7 @@ from inkling.models.calibration import probabilities
 from inkling.training.evaluate.early_warning import alarms
 from inkling.training.evaluate.onnx_graph import OnnxGraph
 from inkling.training.prepare.decode import Plan, decoded
-from inkling.training.prepare.videos import VIDEO_ENDINGS
+from inkling.training.prepare.source_rows import VIDEO_ENDINGS
 
 
 def main() -> None:

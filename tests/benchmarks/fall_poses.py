@@ -22,7 +22,7 @@ from inkling.models import skeletons
 from inkling.models.clock import step_frames
 from inkling.models.networks import StudentConfig, pose_student
 from inkling.models.skeletons import BODY13
-from inkling.training.augment.poses import Augmentation
+from inkling.training.augment.poses import Augmentation, View
 from inkling.training.data.corpus import Example, segments
 from inkling.training.data.folds import Fold
 from inkling.training.data.loader import Drawing, Windows
@@ -68,7 +68,7 @@ def fit_fold(examples: list[Example], epochs: int, fold: int) -> torch.nn.Module
     torch.manual_seed(fold)
     augmentation = Augmentation(speed=1.0, crop=0.0)  # windows have their own speed
 
-    def augment(clips: Sequence[Tensor], random: torch.Generator) -> Sequence[Tensor]:
+    def augment(clips: Sequence[Tensor], random: torch.Generator) -> Sequence[View]:
         return augmentation(clips, BODY13, random)
 
     drawn = [e for e in examples for _ in range(max(1, round(len(e.pose) / WINDOW)))]

@@ -22,6 +22,7 @@ from inkling.service.streams.early_decision import EarlyDecisions, early_decisio
 from inkling.service.streams.event_detector import EventDetector
 from inkling.training.augment.joining import join
 from inkling.training.data.corpus import load_corpus
+from inkling.training.data.loader import targets_by_step
 from inkling.training.evaluate.onnx_graph import OnnxGraph, bundle_predictor
 from inkling.training.recipe.recipe import read_recipe
 
@@ -42,7 +43,8 @@ def main() -> None:
     random = torch.Generator().manual_seed(arguments.seed)
     for clip in clips:
         other = clips[int(torch.randint(len(clips), (), generator=random))]
-        pose, _ = join(other.pose, other.target, clip.pose, clip.target, round(0.4 * spec.rate_hz))
+        targets, other_targets = targets_by_step(clip), targets_by_step(other)
+        pose, _ = join(other.pose, other_targets, clip.pose, targets, round(0.4 * spec.rate_hz))
         logits = predict(pose[None])[0].numpy()
         times = np.arange(len(logits)) / spec.rate_hz
         shares = probabilities(logits, spec.calibration, times).tolist()

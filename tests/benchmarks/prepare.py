@@ -22,8 +22,7 @@ from pathlib import Path
 import av
 
 from inkling.training.prepare.decode import Plan, prepare_one
-from inkling.training.prepare.source_rows import find_rows
-from inkling.training.prepare.videos import VIDEO_ENDINGS
+from inkling.training.prepare.source_rows import VIDEO_ENDINGS, find_rows
 
 
 def decode(video: Path) -> int:

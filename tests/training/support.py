@@ -8,10 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from inkling.models.networks import StudentConfig, TeacherConfig
-from inkling.training.augment.poses import Augmentation
-from inkling.training.data.pose_dataset import DatasetFile, NewClip, Split, write
+from inkling.training.augment.poses import Augmentation, View
+from inkling.training.data.new_dataset import NewClip, write
+from inkling.training.data.pose_dataset import DatasetFile, Split
 from inkling.training.data.pose_file import Array
 from inkling.training.recipe.recipe import Recipe
 
@@ -66,6 +69,11 @@ def write_stick_set(
     ]
     write(directory, STICK, clips)
     return directory
+
+
+def as_they_are(clips: Sequence[Tensor], random: torch.Generator) -> list[View]:
+    """An augmentation that changes nothing."""
+    return [View(clip, torch.arange(len(clip))) for clip in clips]
 
 
 def tiny_recipe(**changes: Any) -> Recipe:

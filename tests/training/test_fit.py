@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -16,6 +17,8 @@ from inkling.models.errors import InklingError
 from inkling.training.calibrate.validation import recalibrate
 from inkling.training.data.corpus import load_corpus
 from inkling.training.data.folds import draw_fold
+from inkling.training.data.new_dataset import NewClip, write
+from inkling.training.data.spans import Span
 from inkling.training.distill.loop import train
 from inkling.training.distill.stages import first_student, student_learner
 from inkling.training.errors import ConfigError, DataError
@@ -23,7 +26,7 @@ from inkling.training.evaluate.evaluation import evaluate_run
 from inkling.training.export.bundle import export
 from inkling.training.fit import fit
 from inkling.training.run import Run
-from tests.training.support import read_rows, tiny_recipe, write_rows, write_stick_set
+from tests.training.support import STICK, read_rows, stick_clip, tiny_recipe, write_rows, write_stick_set
 
 KILLED = 9
 VICTIM = """
@@ -289,3 +292,27 @@ def test_a_run_begun_with_other_clips_to_be_learned_first_is_not_continued(two_s
         fit(recipe, tmp_path / "run", data, device="cpu")
     with pytest.raises(ConfigError, match="another recipe"):
         fit(tiny_recipe(**UNTAUGHT), tmp_path / "run", data, device="cpu")
+
+
+def test_a_student_learns_when_something_happens_and_is_measured_by_step(tmp_path: Path) -> None:
+    """Recordings of a hand that rests, rises and rests: the label is known in parts, the rest as what it is not."""
+    clips = []
+    for i in range(16):
+        still = np.repeat(stick_clip("raise", 2, i)[:1], 20, 0)
+        rising = stick_clip("raise", 20, i)
+        poses = np.concatenate([still, rising, np.repeat(rising[-1:], 20, 0)])
+        spans = (Span("!raise", 0, 1), Span("raise", 1.2, 2), Span("rest", 2.3))
+        clips.append(NewClip(f"{i}", poses, "", "test" if i % 4 == 3 else "train", f"{i}", spans=spans))
+    write(tmp_path / "long", STICK, clips)
+    changes = {"datasets": [{"path": "long"}], "fit": {"epochs": 12, "batch_size": 4, "learning_rate": 0.02}}
+    changes |= {
+        "distillation": {"alpha": 0, "beta": 0},
+        "bundle": {"decision": {"on": 0.5, "off": 0.4, "min_steps": 2}},
+    }
+    run = fit(tiny_recipe(**changes), tmp_path / "run", tmp_path, device="cpu")
+    found = evaluate_run(run, tmp_path)
+    assert found.sets["long"].clips == 8, "two spans in each of four recordings"
+    scores = found.steps["long"].labels["raise"]
+    assert (scores.spans, scores.met) == (4, 4)
+    assert scores.false <= 1
+    assert scores.quiet_minutes == pytest.approx(4 * (1 + 0.7) / 60, abs=0.005)

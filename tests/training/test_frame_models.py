@@ -28,6 +28,7 @@ from inkling.training.labels import UNLABELLED
 from inkling.training.prepare.videos import plan_of, prepare
 from inkling.training.run import Run
 from inkling.training.scores import ratio_logits
+from tests.training.support import as_they_are
 from tests.training.videos import frame_recipe, write_drops
 
 RECIPE = frame_recipe()
@@ -105,7 +106,7 @@ def test_windows_begin_anywhere_and_take_their_targets_along(data: Path) -> None
 def test_batches_of_frames_are_small_uint8_windows(data: Path) -> None:
     corpus = load_corpus(RECIPE, data)
     fold = draw_fold(corpus, RECIPE, 0)
-    drawing = Drawing(lambda x, g: x, Windows(12, 1.2), 0)
+    drawing = Drawing(as_they_are, Windows(12, 1.2), 0)
     batch = next(iter(training_batches(fold.train, drawing, 4, 0)))
     assert batch.x.shape == (4, 12, 32, 32, 3)
     assert batch.x.dtype == torch.uint8

@@ -12,12 +12,13 @@ from torch import Tensor
 from inkling.training.labels import UNLABELLED
 
 
-def join(before: Tensor, target_before: int, pose: Tensor, target: int, passage: int) -> tuple[Tensor, Tensor]:
+def join(before: Tensor, targets_before: Tensor, pose: Tensor, targets: Tensor, passage: int) -> tuple[Tensor, Tensor]:
     """One body doing `before` and then `pose`.
 
-    before (S, J, D + 1) and pose (T, J, D + 1). `before` is moved and scaled so that its last frame lies where the
-    first one of `pose` does; `passage` steps lead over, the joints seen on both sides going straight. Returns the
-    joined clip (S + passage + T, J, D + 1) and its targets (S + passage + T,); the passage has none.
+    before (S, J, D + 1) and pose (T, J, D + 1), with their targets (S,) and (T,). `before` is moved and scaled so that
+    its last frame lies where the first one of `pose` does; `passage` steps lead over, the joints seen on both sides
+    going straight. Returns the joined clip (S + passage + T, J, D + 1) and its targets (S + passage + T,); the passage
+    has none.
     """
     end, begin = before[-1], pose[0]
     shift, scale = _fit(end, begin)
@@ -27,10 +28,8 @@ def join(before: Tensor, target_before: int, pose: Tensor, target: int, passage:
     share = (torch.arange(1, passage + 1) / (passage + 1)).view(-1, 1, 1)
     both = ((before[-1, :, -1:] > 0) & (begin[:, -1:] > 0)).to(pose.dtype)
     between = (before[-1] * (1 - share) + begin * share) * both
-    targets = torch.full((len(before) + passage + len(pose),), UNLABELLED)
-    targets[: len(before)] = target_before
-    targets[len(before) + passage :] = target
-    return torch.cat([before, between, pose]), targets
+    none = targets.new_full((passage,), UNLABELLED)
+    return torch.cat([before, between, pose]), torch.cat([targets_before, none, targets])
 
 
 def _fit(frame: Tensor, onto: Tensor) -> tuple[Tensor, Tensor]:

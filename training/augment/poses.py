@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Annotated, Protocol
+from typing import Annotated, NamedTuple, Protocol
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field
@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from inkling.models.skeletons import Skeleton
+from inkling.training.augment.estimators import mirror_order, seen_parts, swapped, swapped_steps
 
 Chance = Annotated[float, Field(ge=0, le=1)]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -23,6 +24,13 @@ NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 TOGETHER = 256
 """Clips that are changed at once, of like length."""
+
+
+class View(NamedTuple):
+    """A clip as it could also have been seen. steps: (T',) the step of the clip that each of its steps shows."""
+
+    pose: Tensor
+    steps: Tensor
 
 
 class _Draw(Protocol):
@@ -61,27 +69,33 @@ class Augmentation(BaseModel):
     fill: Chance = 0.5
     """Chance that joints which annotators left out are put beside their other side's, where pose estimators guess them
     in a side view."""
+    hiding: Chance = 0.0
+    """Chance that a part of the body is hidden, a side or a limb or the same limb on both sides: for a stretch of the
+    clip or throughout."""
+    swapping: Chance = 0.0
+    """Chance that left and right are exchanged, as estimators do with people seen from the side or from behind:
+    throughout the clip, for a stretch, or now and then."""
 
     @classmethod
     def none(cls) -> Augmentation:
         return cls(mirror=0, speed=1, crop=0, tilt_degrees=0, stretch=0, noise=0, noisy=0, lost=0, losing=0, fill=0)
 
-    def __call__(self, clips: Sequence[Tensor], skeleton: Skeleton, random: torch.Generator) -> list[Tensor]:
+    def __call__(self, clips: Sequence[Tensor], skeleton: Skeleton, random: torch.Generator) -> list[View]:
         """Other clips that could have been. Each (T, J, D + 1) -> (T', J, D + 1), T' >= min(T, 2)."""
-        found: list[Tensor] = list(clips)
+        found: dict[int, View] = {}
         order = sorted(range(len(clips)), key=lambda i: len(clips[i]))
         for start in range(0, len(order), TOGETHER):
             rows = order[start : start + TOGETHER]
             lengths = torch.tensor([len(clips[i]) for i in rows])
-            poses, lengths = self._drawn(pad_sequence([clips[i] for i in rows], True), lengths, skeleton, random)
-            for i, pose, length in zip(rows, poses, lengths.tolist(), strict=True):
-                found[i] = pose[:length]
-        return found
+            poses, lengths, at = self._drawn(pad_sequence([clips[i] for i in rows], True), lengths, skeleton, random)
+            for i, pose, steps, length in zip(rows, poses, at, lengths.tolist(), strict=True):
+                found[i] = View(pose[:length], steps[:length])
+        return [found[i] for i in range(len(clips))]
 
     def _drawn(
         self, poses: Tensor, lengths: Tensor, skeleton: Skeleton, random: torch.Generator
-    ) -> tuple[Tensor, Tensor]:
-        """As `__call__`, of padded clips (B, T, J, D + 1) and their lengths (B,)."""
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """As `__call__`, of padded clips (B, T, J, D + 1) and their lengths (B,); last the steps shown, (B, T')."""
         count, d = len(poses), skeleton.dimensions
 
         def draw(low: float = 0.0, high: float = 1.0) -> Tensor:
@@ -92,17 +106,24 @@ class Augmentation(BaseModel):
 
         poses = torch.where(chosen(self.mirror), mirrored(poses, skeleton), poses)
         poses = torch.where(chosen(self.fill), filled(poses, skeleton, random), poses)
-        poses, lengths = self._paced(poses, lengths, draw)
+        at, lengths = self._paced(lengths, draw)
+        poses = poses[torch.arange(count)[:, None], at]
+        if self.swapping > 0:
+            where = swapped_steps(lengths, poses.shape[1], random) & chosen(self.swapping)[..., 0, 0]
+            poses = swapped(poses, where, skeleton)
         place, confidence = poses[..., :d], poses[..., d:]
         place = torch.einsum("btjd,bed->btje", place, self._view(d, draw))
         scale = draw() * self.noise * (draw() < self.noisy) * body_height(torch.cat([place, confidence], -1))
         place = place + scale.view(-1, 1, 1, 1) * torch.randn(place.shape, generator=random)
         kept = self._kept(poses.shape[1], poses.shape[2], lengths, draw, random)
         confidence = torch.where(chosen(self.losing), confidence * kept, confidence)
-        return torch.cat([place * (confidence > 0).to(place.dtype), confidence], dim=-1), lengths
+        if self.hiding > 0:
+            seen = seen_parts(lengths, poses.shape[1], skeleton, random)
+            confidence = torch.where(chosen(self.hiding), confidence * seen, confidence)
+        return torch.cat([place * (confidence > 0).to(place.dtype), confidence], dim=-1), lengths, at
 
-    def _paced(self, poses: Tensor, lengths: Tensor, draw: _Draw) -> tuple[Tensor, Tensor]:
-        """Clips at another speed, some without their beginning."""
+    def _paced(self, lengths: Tensor, draw: _Draw) -> tuple[Tensor, Tensor]:
+        """The steps (B, T') that clips show at another speed, some without their beginning, and their lengths (B,)."""
         rate = torch.where(lengths > 2, self.speed ** draw(-1.0, 1.0), 1.0)
         steps = ((lengths - 0.5) / rate).ceil().long()
         cut = (draw(0.0, 0.5) * steps).long() * ((draw() < self.crop) & (steps > 4))
@@ -112,7 +133,7 @@ class Augmentation(BaseModel):
         if self.short > 0:
             shorter = (draw(0.1, 1.0) * steps).ceil().long().clamp(min=2).minimum(steps)
             steps = torch.where(draw() < self.short, shorter, steps)
-        return poses[torch.arange(len(poses))[:, None], at], steps
+        return at, steps
 
     def _view(self, dimensions: int, draw: _Draw) -> Tensor:
         """(B, D, D): tilt in the picture plane, any turn about the vertical in 3D, and a stretch of each axis."""
@@ -149,14 +170,6 @@ def filled(pose: Tensor, skeleton: Skeleton, random: torch.Generator) -> Tensor:
     off = 0.03 * size * torch.randn(*pose.shape[:-3], 1, pose.shape[-2], d, generator=random)
     guess = torch.cat([guess[..., :d] + off * (guess[..., d:] > 0), guess[..., d:]], dim=-1)
     return torch.where(pose[..., d:] > 0, pose, guess)
-
-
-def mirror_order(skeleton: Skeleton) -> list[int]:
-    """For each joint its counterpart on the other side, or itself."""
-    order = list(range(len(skeleton.joints)))
-    for left, right in skeleton.pairs:
-        order[left], order[right] = right, left
-    return order
 
 
 def body_height(pose: Tensor) -> Tensor:

@@ -14,6 +14,7 @@ from inkling.training.cli.progress import shown_progress
 
 if TYPE_CHECKING:
     from inkling.training.prepare.decode import Plan
+    from inkling.training.prepare.film_people import Eyes
 
 
 def add_verbs(verbs: Verbs) -> None:
@@ -25,7 +26,10 @@ def add_verbs(verbs: Verbs) -> None:
     penn = kinds.add_parser("penn", help="Penn Action: the .tar.gz, a zip of its labels, or the unpacked folder")
     jhmdb14 = kinds.add_parser("jhmdb14", help="JHMDB, puppet joints of 14 classes: the .npz")
     urfall = kinds.add_parser("urfall", help="UR Fall: its folder; writes OUT/urfall and five folds")
+    people = kinds.add_parser("people", help="poses of the people in your videos: class folders, or a table")
+    falls = kinds.add_parser("urfall-people", help="UR Fall as poses: OUT/urfall-people, five folds, two kinds")
     works = {clips: _videos, poses: _poses, penn: _penn, jhmdb14: _jhmdb14, urfall: _urfall}
+    works |= {people: _people, falls: _urfall_people}
     for kind, work in works.items():
         kind.add_argument("source", type=Path, metavar="FILE" if kind in (penn, jhmdb14) else "DIR")
         kind.add_argument("out", type=Path, metavar="OUT", help="the data set folder to write")
@@ -37,12 +41,28 @@ def add_verbs(verbs: Verbs) -> None:
         kind.add_argument("--rate", type=float, default=10.0, help="frames a second to keep (default 10)")
         kind.add_argument("--fit", default="letterbox", choices=("letterbox", "stretch", "crop"), help="(letterbox)")
         kind.add_argument("--workers", type=int, help="processes (default one per core)")
-    clips.add_argument("--broken", default="fail", choices=("fail", "skip"), help="a video that cannot be decoded")
-    for kind in (clips, poses):
+    for kind in (people, falls):
+        kind.add_argument("--eyes", type=Path, help="a people bundle NAME/VERSION (default: the embedded one)")
+        kind.add_argument("--rate", type=float, default=15.0, help="frames a second to look at (default 15)")
+        kind.add_argument("--longer-side", type=int, help="of what is looked at, in pixels: more finds smaller people")
+        kind.add_argument("--workers", type=int, help="processes (default one per core)")
+    people.add_argument(
+        "--people", default="main", choices=("main", "all"),
+        help="whose poses: of each video the one person who is seen most (main), or everybody's",
+    )  # fmt: skip
+    people.add_argument("--split", default="", help="of an index.csv with several splits: 1 for its column split1")
+    people.add_argument("--least", type=float, default=0.5, help="seconds a person is seen at least (default 0.5)")
+    for kind in (clips, people):
+        kind.add_argument("--broken", default="fail", choices=("fail", "skip"), help="a video that cannot be decoded")
+    for kind in (clips, poses, people):
         kind.add_argument(
             "--test-share", type=float, default=0.2,
             help="share to keep for testing where the source names no test clips (default 0.2; 0: none)",
         )  # fmt: skip
+    jhmdb14.add_argument(
+        "--videos", type=Path, metavar="DIR",
+        help="folder of JHMDB's videos, whose index.csv says which clip is of which video",
+    )  # fmt: skip
     jhmdb14.add_argument(
         "--split", choices=("1", "2", "3", "all"), default="1",
         help="official split (default 1); all: OUT-1, OUT-2 and OUT-3",
@@ -61,7 +81,8 @@ def _jhmdb14(arguments: argparse.Namespace, console: Console) -> None:
     out: Path = arguments.out
     folders = {int(arguments.split): out} if arguments.split != "all" else {}
     for split, folder in (folders or {n: out.with_name(f"{out.name}-{n}") for n in jhmdb14.SPLITS}).items():
-        console.print(f"{jhmdb14.prepare(arguments.source, folder, split)} clips in {folder}", markup=False)
+        count = jhmdb14.prepare(arguments.source, folder, split, arguments.videos)
+        console.print(f"{count} clips in {folder}", markup=False)
 
 
 def _poses(arguments: argparse.Namespace, console: Console) -> None:
@@ -102,6 +123,44 @@ def _urfall(arguments: argparse.Namespace, console: Console) -> None:
     with shown_progress(console) as bar:
         done = urfall.prepare(arguments.source, arguments.out, plan, progress=bar.video_done, workers=arguments.workers)
     console.print(videos.summary(done, arguments.out), markup=False)
+
+
+def _people(arguments: argparse.Namespace, console: Console) -> None:
+    from inkling.training.prepare import people
+    from inkling.training.prepare.starter import pose_recipe, recipe_name
+
+    eyes = _eyes(arguments)
+    with shown_progress(console) as bar:
+        done = people.prepare(
+            people.Films.of(arguments.source, arguments.split), arguments.out, eyes,
+            who=arguments.people, least_s=arguments.least, broken=arguments.broken, workers=arguments.workers,
+            test_share=_share(arguments.test_share), progress=bar.video_done,
+        )  # fmt: skip
+    console.print(people.summary(done, arguments.out), markup=False)
+    _say_split(done.split, console)
+    folder = arguments.out.resolve().name
+    _begin_with(pose_recipe(recipe_name(folder), folder, done.rows, eyes.rate_hz), arguments.out, console)
+
+
+def _urfall_people(arguments: argparse.Namespace, console: Console) -> None:
+    from inkling.training.prepare import people, urfall_people
+
+    with shown_progress(console) as bar:
+        for folder, done in urfall_people.prepare(
+            arguments.source, arguments.out, _eyes(arguments), workers=arguments.workers, progress=bar.video_done
+        ):
+            console.print(people.summary(done, folder), markup=False)
+
+
+def _eyes(arguments: argparse.Namespace) -> Eyes:
+    """What is to look at the videos."""
+    from inkling.models.bundle import zoo_directory
+    from inkling.training.errors import ConfigError
+    from inkling.training.prepare.film_people import EMBEDDED, Eyes
+
+    if not arguments.rate > 0 or (arguments.longer_side is not None and arguments.longer_side < 32):
+        raise ConfigError("--rate is above 0, --longer-side at least 32")
+    return Eyes.of(arguments.eyes or zoo_directory() / EMBEDDED, arguments.rate, arguments.longer_side)
 
 
 def _plan(arguments: argparse.Namespace) -> Plan:

@@ -25,23 +25,27 @@ from inkling.training.data.pose_sets import (
     LabelledSet,
     inspect_sets,
     label_set,
+    meant,
     renamed_sets,
     same_folders,
     untrained_labels,
 )
 from inkling.training.data.progress_clock import progress_frames
+from inkling.training.data.spans import step_targets
 from inkling.training.errors import DataError, Problem
-from inkling.training.labels import UNLABELLED
+from inkling.training.labels import UNLABELLED, target_of, whole_clip_target
 from inkling.training.recipe.recipe import Recipe
 from inkling.training.recipe.sections import Source
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Example:
-    """A clip as the model sees it, a row per step. target: index into labels or UNLABELLED.
+    """A clip as the model sees it, a row per step.
+
+    target: index into labels, UNLABELLED, or a label that is excluded (`labels.anything_but`).
 
     pose: poses (T, J, C) float32, or frames (T, H, W, 3) uint8, or features of frames (T, F) float32.
-    step_targets: (T,) where the target changes within the clip (joined clips, recordings), else None.
+    step_targets: (T,) where the target changes within the clip (spans, joined clips, recordings), else None.
     lead: steps before the clip itself, which the model sees but is not measured on.
     answer: the row of the answers (N, K) to whole clips that belongs to this clip, else UNLABELLED.
     step_answers: (T,) where that row changes within the clip, else None.
@@ -99,6 +103,16 @@ class Corpus:
             sha256.update(self.pretraining.digest().encode())
         return sha256.hexdigest()
 
+    def watched(self) -> dict[str, list[Example]]:
+        """The test clips, whole, of each data set that has some which are labelled by step or by what they are not."""
+        test = [e for e in self.examples if e.split == "test"]
+        by_set = {name: [e for e in test if e.source == name] for name in self.own_labels}
+        return {
+            name: examples
+            for name, examples in by_set.items()
+            if any(e.step_targets is not None or e.target < UNLABELLED for e in examples)
+        }
+
     def tests(self) -> dict[str, list[Example]]:
         """The test clips by data set, in the order of the recipe; sets without any are left out."""
         test = [segment for e in self.examples if e.split == "test" for segment in segments(e)]
@@ -107,14 +121,17 @@ class Corpus:
 
 
 def segments(example: Example) -> list[Example]:
-    """Each labelled stretch of a clip as a clip to be measured on, led in by all that came before it."""
+    """Each labelled stretch of a clip as a clip to be measured on, led in by all that came before it.
+
+    A stretch of which only an excluded label is known is none: it has no right answer.
+    """
     if example.step_targets is None:
-        return [example]
+        return [example] if example.target >= UNLABELLED else []
     targets: list[int] = example.step_targets.tolist()
     stretches, start = [], 0
     for stop in range(1, len(targets) + 1):
         if stop == len(targets) or targets[stop] != targets[start]:
-            if targets[start] != UNLABELLED:
+            if targets[start] >= 0:
                 pose = example.pose[:stop]
                 stretches.append(replace(example, pose=pose, target=targets[start], step_targets=None, lead=start))
             start = stop
@@ -166,7 +183,7 @@ def _pose_corpus(
             problems.append(Problem(each.dataset.directory / DATASET_FILE, None, str(error)))
             continue
         examples += _pose_examples(recipe, each, to_target, index)
-    own = {each.name: tuple(sorted({index[label] for _, label in each.clips if label in index})) for each in sets}
+    own = {each.name: tuple(sorted({index[label] for label in meant(each) if label in index})) for each in sets}
     origins = tuple(_origin(each.name, each.dataset.about, each.dataset.terms) for each in sets)
     corpus = Corpus(labels, pose_input(target), recipe.rate_hz, tuple(examples), own, _repeats(recipe), origins)
     return corpus, problems
@@ -176,13 +193,17 @@ def _pose_examples(
     recipe: Recipe, labelled: LabelledSet, to_target: skeletons.Mapping, index: Mapping[str, int]
 ) -> list[Example]:
     examples = []
-    for clip, label in labelled.clips:
-        if not label and clip.split != "train":
+    for clip in labelled.clips:
+        if not clip.names and clip.split != "train":
             continue  # Renamed to nothing: there is no answer to compare with.
-        pose = torch.from_numpy(to_target.apply(clip.keypoints[_steps(clip, recipe)]))
-        group = f"{labelled.name}/{clip.group}"  # with the set's name: two sets may both number their groups from 1
-        target = index.get(label, UNLABELLED)
-        examples.append(Example(pose, target, labelled.name, clip.split, group, path=clip.path))
+        steps = _steps(clip, recipe)
+        pose = torch.from_numpy(to_target.apply(clip.keypoints[steps]))
+        group = f"{labelled.groups}/{clip.group}"  # with the set's name: two sets may both number their groups from 1
+        target, targets = target_of(clip.label, index), None
+        if clip.spans:
+            targets = torch.from_numpy(step_targets(clip.spans, clip.pts_s[steps], index))
+            target = whole_clip_target(targets.tolist())
+        examples.append(Example(pose, target, labelled.name, clip.split, group, targets, path=clip.path))
     return examples
 
 
@@ -195,7 +216,7 @@ def _steps(clip: Clip, recipe: Recipe) -> list[int]:
 
 def _frame_corpus(recipe: Recipe, sets: FrameSets) -> Corpus:
     """As `load_corpus`, for clips of frames or of their features."""
-    index = {label: i for i, label in enumerate(sets.labels)} | {"": UNLABELLED}
+    index = {label: i for i, label in enumerate(sets.labels)}
     recordings = ((source, recording) for source, dataset in sets.datasets for recording in dataset.recordings)
     examples = tuple(_frame_example(recording, source, index) for source, recording in recordings)
     own = {name: tuple(sorted(index[label] for label in labels)) for name, labels in sets.own_labels.items()}
@@ -208,10 +229,10 @@ def _frame_example(recording: Recording, source: Source, index: Mapping[str, int
     """A whole recording, with the target of each of its steps."""
     targets = torch.full((len(recording.steps),), UNLABELLED)
     for segment in recording.segments:
-        targets[segment.start : segment.stop] = index[renamed(segment.label, source)]
+        targets[segment.start : segment.stop] = target_of(renamed(segment.label, source), index)
     # Of several segments the last decides what the recording counts as: the others lead up to it.
-    target = next((t for t in reversed(targets.tolist()) if t != UNLABELLED), UNLABELLED)
-    steps, group = torch.from_numpy(recording.steps), f"{source.name}/{recording.group}"
+    target = whole_clip_target(targets.tolist())
+    steps, group = torch.from_numpy(recording.steps), f"{source.groups or source.name}/{recording.group}"
     return Example(steps, target, source.name, recording.split, group, targets, path=recording.path)
 
 

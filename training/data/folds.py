@@ -138,13 +138,14 @@ def _without(part: Sequence[Example], fold: Fold, everywhere: Mapping[int, int],
 def parted(clips: Sequence[Example], share: float, seed: int) -> tuple[list[Example], list[Example]]:
     """Clips in two parts; the second has about `share` of the clips of each data set.
 
-    Groups are drawn at random and not divided. Labels play no part in it, so either part is like the whole. Each
-    made-up clip is a group of its own.
+    Groups are drawn at random and not divided; sets that share groups count as one. Labels play no part in it, so
+    either part is like the whole. Each made-up clip is a group of its own.
     """
     rng = np.random.default_rng((seed, 3))
     groups: dict[str, dict[str, list[int]]] = defaultdict(lambda: defaultdict(list))
     for i, clip in enumerate(clips):
-        groups[clip.source][f"made up {i}" if clip.source == SYNTHETIC else clip.group].append(i)
+        sets = clip.group.partition("/")[0] if "/" in clip.group else clip.source
+        groups[sets][f"made up {i}" if clip.source == SYNTHETIC else clip.group].append(i)
     second: set[int] = set()
     for source in sorted(groups):
         members = [groups[source][name] for name in sorted(groups[source])]
@@ -190,4 +191,4 @@ def _hide_labels(examples: Sequence[Example], share: float, rng: np.random.Gener
     for target in sorted(by_target):
         indices = by_target[target]
         shown.update(rng.permutation(indices)[: max(1, round(share * len(indices)))].tolist())
-    return [e if i in shown else replace(e, target=UNLABELLED) for i, e in enumerate(examples)]
+    return [e if i in shown else replace(e, target=UNLABELLED, step_targets=None) for i, e in enumerate(examples)]

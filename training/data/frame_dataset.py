@@ -15,9 +15,10 @@ from __future__ import annotations
 import csv
 import tomllib
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Any, Literal, Self
 
 import numpy as np
@@ -141,8 +142,10 @@ class Row(BaseModel):
         return self
 
 
-def read_rows(table: Path, required: tuple[str, ...] = REQUIRED_COLUMNS) -> tuple[list[Row], list[Problem]]:
-    """The rows of a `clips.csv` and what is wrong with it."""
+def read_rows(
+    table: Path, required: tuple[str, ...] = REQUIRED_COLUMNS, labels: Mapping[str, str] = MappingProxyType({})
+) -> tuple[list[Row], list[Problem]]:
+    """The rows of a `clips.csv` and what is wrong with it. labels: of files whose rows have none."""
     rows: list[Row] = []
     problems: list[Problem] = []
     try:
@@ -152,7 +155,7 @@ def read_rows(table: Path, required: tuple[str, ...] = REQUIRED_COLUMNS) -> tupl
             if wrong is not None:
                 return [], [Problem(table, 1, wrong)]
             for cells in reader:
-                row = _row(cells, reader.line_num)
+                row = row_of(cells, reader.line_num, labels)
                 if isinstance(row, Row):
                     rows.append(row)
                 else:
@@ -164,11 +167,12 @@ def read_rows(table: Path, required: tuple[str, ...] = REQUIRED_COLUMNS) -> tupl
     return rows, problems
 
 
-def _row(cells: dict[str | Any, str | Any], line: int) -> Row | str:
-    """A row of the table, or what is wrong with it."""
+def row_of(cells: Mapping[str | Any, str | Any], line: int, labels: Mapping[str, str]) -> Row | str:
+    """A row of a table, or what is wrong with it. labels: as in `read_rows`."""
     if None in cells or None in cells.values():
         return "has not as many fields as the header"
     given = {name: value.strip() for name, value in cells.items() if value.strip() or name == "label"}
+    given["label"] = given.get("label") or labels.get(given.get("path", ""), "")
     try:
         return Row.model_validate({"line": line, **given})
     except ValidationError as error:

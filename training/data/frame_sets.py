@@ -13,6 +13,7 @@ from inkling.models.networks import FrameConfig
 from inkling.training.data.frame_dataset import ClipDataset, inspect
 from inkling.training.data.pose_dataset import CLIPS_FILE, DATASET_FILE
 from inkling.training.errors import DataError, Problem
+from inkling.training.labels import NOT, name_of
 from inkling.training.networks.weights import extractor_id
 from inkling.training.recipe.recipe import Recipe
 from inkling.training.recipe.sections import Source
@@ -36,12 +37,13 @@ def read_frame_sets(recipe: Recipe, frames: FrameConfig, root: Path) -> FrameSet
     if problems:
         raise DataError(problems)
     own = {source.name: _labels(source, dataset) for source, dataset in datasets}
+    named = {name for source, dataset in datasets for name in _labels(source, dataset, excluded=True)}
     trained = {label for source, dataset in datasets for label in _labels(source, dataset, trained=True)}
     trained |= {recipe.background_label} if recipe.background_label else set()
     table = datasets[0][1].directory / CLIPS_FILE
     if len(trained) < 2:
         problems.append(Problem(table, None, "a recipe needs clips of at least two labels"))
-    for label in sorted(set().union(*own.values()) - trained):
+    for label in sorted(set().union(named, *own.values()) - trained):
         problems.append(Problem(table, None, f"label {label!r} has no training clip"))
     if problems:
         raise DataError(problems)
@@ -53,11 +55,12 @@ def renamed(label: str | None, source: Source) -> str:
     return source.rename.get(label or "", label or "")
 
 
-def _labels(source: Source, dataset: ClipDataset, *, trained: bool = False) -> set[str]:
-    """The labels that a data set has. trained: in training recordings."""
+def _labels(source: Source, dataset: ClipDataset, *, trained: bool = False, excluded: bool = False) -> set[str]:
+    """The labels that a data set has. trained: in training recordings. excluded: those of which it has anything but."""
     recordings = [r for r in dataset.recordings if r.split == "train" or not trained]
     labels = {segment.label for recording in recordings for segment in recording.segments if segment.label}
-    return {renamed(label, source) for label in labels} - {""}
+    new = {renamed(label, source) for label in labels} - {""}
+    return {name_of(label) for label in new if label.startswith(NOT) == excluded}
 
 
 def _unlike_recipe(dataset: ClipDataset, recipe: Recipe, frames: FrameConfig) -> Iterator[Problem]:

@@ -16,11 +16,12 @@ from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import DataLoader, Dataset
 
 from inkling.training.augment.joining import join
+from inkling.training.augment.poses import View
 from inkling.training.data.corpus import Example
 from inkling.training.labels import UNLABELLED
 from inkling.training.seeds import mixed_seed
 
-Augment = Callable[[Sequence[Tensor], torch.Generator], Sequence[Tensor]]
+Augment = Callable[[Sequence[Tensor], torch.Generator], Sequence[View]]
 """Clips (T, J, C) and a source of randomness -> other clips that could have been, (T', J, C), T' >= 1.
 
 Frames (T, H, W, 3) keep their number: their windows have been cut before.
@@ -50,10 +51,7 @@ class Windows:
         start = draws[1] * max(0.0, last - (self.steps - 1) * pace)
         places = start + pace * torch.arange(self.steps)
         rows = places.round().long().clamp(max=last)
-        targets = torch.full((len(example.pose),), example.target)
-        if example.step_targets is not None:
-            targets = example.step_targets
-        targets = torch.where(places < last + 0.5, targets[rows], UNLABELLED)
+        targets = torch.where(places < last + 0.5, targets_by_step(example)[rows], UNLABELLED)
         return replace(example, pose=example.pose[rows], step_targets=targets)
 
 
@@ -106,28 +104,43 @@ class Cut(Dataset[Example]):
     def __getitem__(self, index: int) -> Example:
         generator = torch.Generator().manual_seed(mixed_seed(self.drawing.seed, self.epoch, index))
         example = self.windows.cut(self.examples[index], generator)
-        return replace(example, pose=self.drawing.augment([example.pose], generator)[0])
+        return seen_as(example, self.drawing.augment([example.pose], generator)[0])
 
 
 def drawn(examples: Sequence[Example], drawing: Drawing, joining: Joining | None, epoch: int) -> list[Example]:
     """The clips of an epoch of poses, augmented, some joined to another; all are drawn at once from (seed, epoch)."""
     generator = torch.Generator().manual_seed(mixed_seed(drawing.seed, epoch, 4))
-    clips = drawing.augment([e.pose for e in examples], generator)
-    epoch_clips = [replace(example, pose=pose) for example, pose in zip(examples, clips, strict=True)]
+    views = drawing.augment([e.pose for e in examples], generator)
+    clips = [seen_as(example, view) for example, view in zip(examples, views, strict=True)]
     if joining is None:
-        return epoch_clips
-    count = len(epoch_clips)
+        return clips
+    epoch_clips, count = list(clips), len(clips)
     joined = torch.rand(count, generator=generator) < joining.chance
     others = torch.randint(count, (count,), generator=generator)
     kept = 1 + torch.randint(joining.longest, (count,), generator=generator)
     for i in joined.nonzero().flatten().tolist():
-        before, example = examples[int(others[i])], epoch_clips[i]
-        earlier = clips[int(others[i])][-int(kept[i]) :]
-        pose, targets = join(earlier, before.target, example.pose, example.target, joining.passage)
+        before, example = clips[int(others[i])], clips[i]
+        earlier = before.pose[-int(kept[i]) :]
+        before_targets = targets_by_step(before)[-int(kept[i]) :]
+        pose, targets = join(earlier, before_targets, example.pose, targets_by_step(example), joining.passage)
         answers = torch.full_like(targets, UNLABELLED)
         answers[: len(earlier)], answers[-len(example.pose) :] = before.answer, example.answer
         epoch_clips[i] = replace(example, pose=pose, step_targets=targets, step_answers=answers)
     return epoch_clips
+
+
+def targets_by_step(example: Example) -> Tensor:
+    """(T,) the target of each step."""
+    if example.step_targets is not None:
+        return example.step_targets
+    return torch.full((len(example.pose),), example.target)
+
+
+def seen_as(example: Example, view: View) -> Example:
+    """A clip as a view shows it, its targets where their steps have gone."""
+    if example.step_targets is None:
+        return replace(example, pose=view.pose)
+    return replace(example, pose=view.pose, step_targets=example.step_targets[view.steps])
 
 
 BATCHES_SORTED_TOGETHER = 32

@@ -9,6 +9,7 @@ A folder with
   means unlabelled (train only). `start_s` and `end_s` cut a span out of a longer recording, so the same path may occur
   several times. Clips of one `group` (a person, a video) never lie on both sides of a validation split; without the
   column each recording is its own group;
+- optionally `spans.csv`: labels of parts of a clip (see `data.spans`);
 - pose files beside it: `.npz` with `keypoints` (T, J, D) or (T, J, D + 1), the last column a confidence, and optionally
   `pts_s` (T,), seconds. Opened without pickle. A joint is missing where its confidence is 0, or where all its
   coordinates are NaN.
@@ -17,10 +18,8 @@ A folder with
 from __future__ import annotations
 
 import csv
-import io
-import json
 import tomllib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
@@ -34,7 +33,9 @@ from inkling.models.errors import SkeletonError
 from inkling.models.problems import first_problem
 from inkling.models.skeletons import Skeleton
 from inkling.training.data.pose_file import Array, load
+from inkling.training.data.spans import SPANS_FILE, Span, read_spans, seconds
 from inkling.training.errors import DataError, Problem
+from inkling.training.labels import name_of
 from inkling.training.recipe.sections import Occluded
 
 DATASET_FILE = "dataset.toml"
@@ -88,7 +89,7 @@ class Clip:
     """One row of `clips.csv` with its poses.
 
     keypoints: (T, J, D + 1) float32, T >= 2; missing joints are all zero. pts_s: (T,) seconds, never decreasing.
-    label: None where unlabelled. row: line of `clips.csv`.
+    label: None where unlabelled, and where the clip has spans. row: line of `clips.csv`.
     """
 
     path: str
@@ -98,6 +99,13 @@ class Clip:
     group: str
     keypoints: Array
     pts_s: NDArray[np.float64]
+    spans: tuple[Span, ...] = ()
+    """The labels of its parts, in order of time: those of its file that have a frame in it."""
+
+    @property
+    def names(self) -> set[str]:
+        """The labels that it has or excludes."""
+        return {name_of(label) for label in (self.label, *(span.label for span in self.spans)) if label}
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,18 +118,6 @@ class PoseDataset:
     about: str
     terms: str
     clips: tuple[Clip, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class NewClip:
-    """A clip to be written to `poses/NAME.npz`. keypoints: (T, J, D) or (T, J, D + 1). pts_s: (T,) seconds."""
-
-    name: str
-    keypoints: Array
-    label: str
-    split: Split
-    group: str = ""
-    pts_s: NDArray[np.float64] | None = None
 
 
 def read(directory: Path | str, occluded: Occluded = "missing") -> PoseDataset:
@@ -153,35 +149,6 @@ def inspect(directory: Path | str, occluded: Occluded = "missing") -> tuple[Pose
     return PoseDataset(directory, skeleton, about.fps, about.about, about.terms, tuple(clips)), []
 
 
-def write(directory: Path | str, about: DatasetFile, clips: Iterable[NewClip]) -> int:
-    """Write a data set folder that `read` accepts; returns the number of clips.
-
-    `clips.csv` is written last, so a folder that has one is complete. Raises DataError when the folder has one already.
-    """
-    directory = Path(directory)
-    table = directory / CLIPS_FILE
-    if table.exists():
-        raise DataError([Problem(table, None, "exists already; choose another folder or remove it")])
-    (directory / "poses").mkdir(parents=True, exist_ok=True)
-    (directory / DATASET_FILE).write_text(_toml(about), encoding="utf-8")
-    rows = io.StringIO(newline="")
-    writer = csv.writer(rows, lineterminator="\n")
-    writer.writerow(("path", "label", "split", "group"))
-    count = 0
-    for clip in clips:
-        path = f"poses/{clip.name}.npz"
-        arrays: dict[str, Any] = {"keypoints": clip.keypoints}
-        if clip.pts_s is not None:
-            arrays["pts_s"] = clip.pts_s
-        np.savez_compressed(directory / path, allow_pickle=False, **arrays)
-        writer.writerow((path, clip.label, clip.split, clip.group))
-        count += 1
-    scratch = table.with_suffix(".partial")
-    scratch.write_text(rows.getvalue(), encoding="utf-8")
-    scratch.replace(table)
-    return count
-
-
 def header_problem(columns: Sequence[str], required: Sequence[str] = REQUIRED_COLUMNS) -> str | None:
     """What is wrong with the header of a `clips.csv`; None: nothing."""
     missing = [name for name in required if name not in columns]
@@ -197,7 +164,8 @@ class _Reader:
 
     def __init__(self, directory: Path, skeleton: Skeleton, fps: float, occluded: Occluded) -> None:
         self.directory, self.skeleton, self.fps, self.occluded = directory, skeleton, fps, occluded
-        self.problems: list[Problem] = []
+        self._spans, self.problems = read_spans(directory)
+        self._met: set[Span] = set()  # those that a clip has a frame of
         self._files: dict[str, tuple[Array, NDArray[np.float64]] | None] = {}
 
     def clips(self) -> list[Clip]:
@@ -216,7 +184,16 @@ class _Reader:
             return []
         if not clips:
             self.problems.append(Problem(table, None, "has no clips"))
+        elif not self.problems:
+            self._refuse_unmet()
         return [clip for clip in clips if clip is not None]
+
+    def _refuse_unmet(self) -> None:
+        table = self.directory / SPANS_FILE
+        for path, spans in self._spans.items():
+            known = path in self._files
+            reason = f"{path}: no clip has a frame in this span" if known else f"{path}: not in {CLIPS_FILE}"
+            self.problems += [Problem(table, span.row, reason) for span in spans if span not in self._met]
 
     def _clip(self, row: dict[str | None, Any], line: int) -> Clip | None:
         if None in row or None in row.values():
@@ -226,10 +203,12 @@ class _Reader:
         path, label, split = cells["path"], cells["label"], _split(cells["split"])
         if split is None:
             self._refuse(line, f"split {cells['split']!r} is not one of {', '.join(get_args(Split))}")
-        elif not label and split != "train":
+        elif not label and split != "train" and path not in self._spans:
             self._refuse(line, f"a clip of the {split} split needs a label")
-        start_s = _seconds(cells.get("start_s", ""), -np.inf)
-        end_s = _seconds(cells.get("end_s", ""), np.inf)
+        if label and path in self._spans:
+            self._refuse(line, f"{path} has labels in {SPANS_FILE}; the label here stays empty")
+        start_s = seconds(cells.get("start_s", ""), -np.inf)
+        end_s = seconds(cells.get("end_s", ""), np.inf)
         if start_s is None or end_s is None or not start_s < end_s:
             self._refuse(line, f"start_s {cells.get('start_s', '')!r} and end_s {cells.get('end_s', '')!r} are no span")
             span = None
@@ -244,7 +223,10 @@ class _Reader:
             self._refuse(line, f"{path}: {inside.sum()} frames, a clip has at least two")
             return None
         group = cells.get("group") or path
-        return Clip(path, line, label or None, split, group, keypoints[inside], pts_s[inside])
+        pts_s = pts_s[inside]
+        spans = tuple(span for span in self._spans.get(path, ()) if span.covers(pts_s).any())
+        self._met.update(spans)
+        return Clip(path, line, label or None, split, group, keypoints[inside], pts_s, spans)
 
     def _refuse(self, line: int, reason: str) -> None:
         self.problems.append(Problem(self.directory / CLIPS_FILE, line, reason))
@@ -266,24 +248,7 @@ def _split(text: str) -> Split | None:
     return next((split for split in get_args(Split) if split == text), None)
 
 
-def _seconds(text: str, default: float) -> float | None:
-    """A time in seconds, the default for an empty cell, None for what is no finite number."""
-    if not text:
-        return default
-    try:
-        value = float(text)
-    except ValueError:
-        return None
-    return value if np.isfinite(value) else None
-
-
 def _sentence(error: Exception) -> str:
     if isinstance(error, FileNotFoundError):
         return "no such file"
     return str(error) or type(error).__name__
-
-
-def _toml(about: DatasetFile) -> str:
-    """`dataset.toml` of what `about` sets; TOML strings and arrays of them are written as JSON writes them."""
-    fields = about.model_dump(mode="json", exclude_defaults=True)
-    return "".join(f"{key} = {json.dumps(value, ensure_ascii=False)}\n" for key, value in fields.items())

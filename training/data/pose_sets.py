@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from inkling.training.data.pose_dataset import CLIPS_FILE, Clip, PoseDataset, inspect
 from inkling.training.errors import Problem
+from inkling.training.labels import NOT, name_of
 from inkling.training.recipe.recipe import Recipe
 from inkling.training.recipe.sections import Source
 
 
 @dataclass(frozen=True, slots=True)
 class LabelledSet:
-    """A data set and those of its clips that are used, each with its label after renaming; empty: unlabelled."""
+    """A data set and those of its clips that are used, with their labels and spans as the recipe renames them."""
 
     name: str
+    groups: str
+    """Where the names of its groups count: in this set, or in all that have the same text."""
     dataset: PoseDataset
-    clips: tuple[tuple[Clip, str], ...]
+    clips: tuple[Clip, ...]
 
 
 def inspect_sets(recipe: Recipe, root: Path) -> tuple[list[tuple[Source, PoseDataset]], list[Problem]]:
@@ -46,26 +49,50 @@ def renamed_sets(
     """
     sets, problems = [], []
     for source, dataset in datasets:
-        unknown = source.rename.keys() - {clip.label for clip in dataset.clips}
+        unknown = source.rename.keys() - {name for clip in dataset.clips for name in clip.names}
         table = dataset.directory / CLIPS_FILE
         problems += [Problem(table, None, f"the recipe renames {old!r}, no clip has it") for old in sorted(unknown)]
-        clips = [(clip, source.rename.get(clip.label or "", clip.label or "")) for clip in dataset.clips]
+        clips = [_renamed(clip, source.rename) for clip in dataset.clips]
         if not measured:
-            clips = [(clip, label) for clip, label in clips if label and clip.split == "train"]
-        sets.append(LabelledSet(source.name, dataset, tuple(clips)))
+            clips = [clip for clip in clips if clip.names and clip.split == "train"]
+        sets.append(LabelledSet(source.name, source.groups or source.name, dataset, tuple(clips)))
     return sets, problems
 
 
 def label_set(sets: Sequence[LabelledSet], background: str | None) -> tuple[str, ...]:
     """The labels that are trained on in any of the sets, and the background's, in alphabetical order."""
-    trained = {label for each in sets for clip, label in each.clips if label and clip.split == "train"}
+    trained = {label for each in sets for label in meant(each, trained=True)}
     return tuple(sorted(trained | ({background} if background else set())))
 
 
+def meant(labelled: LabelledSet, *, trained: bool = False) -> set[str]:
+    """The labels that the clips of a set have, not those that they exclude. trained: its training clips only."""
+    clips = [clip for clip in labelled.clips if clip.split == "train" or not trained]
+    labels = {label for clip in clips for label in (clip.label, *(span.label for span in clip.spans)) if label}
+    return {label for label in labels if not label.startswith(NOT)}
+
+
 def untrained_labels(labelled: LabelledSet, labels: Sequence[str]) -> Iterator[Problem]:
-    """The first clip of every label that is validated or tested, but is none of the trained `labels`."""
+    """The first clip of every label that is validated, tested or excluded, but is none of the trained `labels`."""
     reported: set[str] = set()
-    for clip, label in labelled.clips:
-        if label and label not in labels and label not in reported:
+    for clip in labelled.clips:
+        for label in sorted(clip.names - set(labels) - reported):
             reported.add(label)
             yield Problem(labelled.dataset.directory / CLIPS_FILE, clip.row, f"label {label!r} has no training clip")
+
+
+def _renamed(clip: Clip, rename: Mapping[str, str]) -> Clip:
+    """A clip with the recipe's labels; without those that it renames to nothing."""
+    label = _new_name(clip.label, rename)
+    spans = [replace(span, label=new) for span in clip.spans if (new := _new_name(span.label, rename))]
+    return replace(clip, label=label or None, spans=tuple(spans))
+
+
+def _new_name(label: str | None, rename: Mapping[str, str]) -> str:
+    """What a recipe calls a label, which may exclude one: `!fall`. Empty: nothing is known."""
+    name = name_of(label or "")
+    new = rename.get(name, name)
+    if not (label or "").startswith(NOT):
+        return new
+    # what is anything but X, X being called 'anything but Y', is known to be nothing
+    return "" if not new or new.startswith(NOT) else NOT + new

@@ -68,8 +68,8 @@ def averaged(
     """As `whole_clip`; the mean of the probabilities over each clip and `views` augmented versions of it."""
     answers = [whole_clip(teacher, examples)]
     for _ in range(views):
-        clips = augment([e.pose for e in examples], random)
-        answers.append(whole_clip(teacher, [replace(e, pose=pose) for e, pose in zip(examples, clips, strict=True)]))
+        seen = augment([e.pose for e in examples], random)
+        answers.append(whole_clip(teacher, [replace(e, pose=v.pose) for e, v in zip(examples, seen, strict=True)]))
     return torch.logsumexp(torch.stack(answers), 0) - math.log(len(answers))
 
 

@@ -19,7 +19,6 @@ from inkling.models.skeletons import Skeleton
 from inkling.training.augment.poses import mirrored
 from inkling.training.data.corpus import Example
 from inkling.training.data.loader import plain_batches
-from inkling.training.labels import UNLABELLED
 
 Floats = NDArray[np.float64]
 
@@ -72,7 +71,7 @@ def spread(apart: Floats, targets: NDArray[np.int64], classes: int) -> Floats:
     F = (I - s W)^-1 Y, where W joins each clip to its nearest ones and is normalised on both sides. Every class weighs
     the same, however many labelled clips it has. Raises ValueError where no clip is labelled.
     """
-    labelled = targets != UNLABELLED
+    labelled = targets >= 0
     if not labelled.any():
         raise ValueError("no clip has a label to spread")
     count = len(targets)

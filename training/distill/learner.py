@@ -161,5 +161,5 @@ class StudentLearner(Learner):
         """(B,) how much the teacher counts on each clip; None where it is the same for all."""
         if self.distillation.unlabelled == 1:
             return None
-        labelled = (batch.step_targets != UNLABELLED).any(1)
+        labelled = (batch.step_targets >= 0).any(1)
         return torch.where(labelled, 1.0, self.distillation.unlabelled)

@@ -11,6 +11,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from inkling.training.labels import UNLABELLED, anything_but
+
 
 def clip_mean(values: Tensor, weight: Tensor) -> Tensor:
     """Mean over a clip's steps, then over clips. values and weight (B, T) -> scalar; 0 when nothing has weight."""
@@ -72,14 +74,28 @@ def classification_loss(
 ) -> Tensor:
     """Equation 3: mean over steps of cross-entropy. target (B, T) class indices, -1 where a step has no label.
 
+    A step of which only an excluded label X is known (`labels.anything_but`) has the loss -log(1 - p(X)).
+
     late: from its first step to its last a clip's steps weigh from 1 - late to 1 + late; in the manner of a loss whose
     false positives count t / T at step t of T (Wang, 'Action Prediction Research Based on Knowledge Distillation',
     equation 2, after Aliakbarian et al., 'Encouraging LSTMs to Anticipate Actions Very Early').
     """
-    labelled = weight * (target >= 0)
+    labelled = weight * (target != UNLABELLED)
     if late != 0:
         labelled = labelled * (1 + late * (2 * passed(target) - 1))
     values = F.cross_entropy(
         student.flatten(0, 1), target.clamp(min=0).flatten(), reduction="none", label_smoothing=smoothing
-    )
-    return clip_mean(values.view_as(labelled), labelled)
+    ).view_as(labelled)
+    if bool((target < UNLABELLED).any()):
+        values = torch.where(target < UNLABELLED, exclusion(student, target), values)
+    return clip_mean(values, labelled)
+
+
+def exclusion(student: Tensor, target: Tensor) -> Tensor:
+    """(B, T): -log(1 - p(X)) at each step whose target excludes a label X; of other steps the values mean nothing.
+
+    In logits: log of the sum over all labels less that over all but X, which loses no digits where p(X) is near 1.
+    """
+    excluded = anything_but(target).clamp(min=0)
+    others = student.scatter(-1, excluded[..., None], -torch.inf)
+    return torch.logsumexp(student, -1) - torch.logsumexp(others, -1)

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from inkling.models.networks import Student, Teacher
 from inkling.models.skeletons import Skeleton
+from inkling.training.augment.poses import View
 from inkling.training.data.corpus import Corpus
 from inkling.training.data.folds import Fold, draw_fold
 from inkling.training.data.loader import Augment, Drawing, Joining, Windows
@@ -122,11 +123,12 @@ class Augmented:
     recipe: Recipe
     skeleton: Skeleton | None
 
-    def __call__(self, clips: Sequence[Tensor], random: torch.Generator) -> Sequence[Tensor]:
+    def __call__(self, clips: Sequence[Tensor], random: torch.Generator) -> Sequence[View]:
         if self.skeleton is not None:
             return self.recipe.augmentation(clips, self.skeleton, random)
         # Features of frames stay as they are.
-        return [self.recipe.pixels(clip, random) if clip.dtype == torch.uint8 else clip for clip in clips]
+        seen = [self.recipe.pixels(clip, random) if clip.dtype == torch.uint8 else clip for clip in clips]
+        return [View(clip, torch.arange(len(clip))) for clip in seen]
 
 
 def _augment(recipe: Recipe, corpus: Corpus) -> Augment:

@@ -9,11 +9,14 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from inkling.models.skeletons import Skeleton
+from inkling.training.augment.estimators import swapped
 from inkling.training.augment.poses import body_height
 from inkling.training.data.corpus import Example
 from inkling.training.seeds import mixed_seed
 
 MISSING_SHARE = 0.2
+SWAPPED_SHARE = 0.2
 NOISE_SHARE = 0.03
 LIGHT = 0.5
 NOISE_LEVELS = 10.0
@@ -38,6 +41,28 @@ def noise(pose: Tensor, generator: torch.Generator) -> Tensor:
     offset = torch.randn(pose[..., :-1].shape, generator=generator) * NOISE_SHARE * body_height(pose)
     present = pose[..., -1:] > 0
     return torch.cat([pose[..., :-1] + offset * present, pose[..., -1:]], -1)
+
+
+class Swapped:
+    """Left and right are exchanged at each step with probability `SWAPPED_SHARE`, independently."""
+
+    def __init__(self, skeleton: Skeleton) -> None:
+        self.skeleton = skeleton
+
+    def __call__(self, pose: Tensor, generator: torch.Generator) -> Tensor:
+        where = torch.rand(len(pose), generator=generator) < SWAPPED_SHARE
+        return swapped(pose, where, self.skeleton)
+
+
+class SideHidden:
+    """All joints of one side are missing throughout, of the left or of the right one."""
+
+    def __init__(self, skeleton: Skeleton) -> None:
+        self.pairs = torch.tensor(skeleton.pairs)
+
+    def __call__(self, pose: Tensor, generator: torch.Generator) -> Tensor:
+        side = int(torch.randint(2, (), generator=generator))
+        return pose.index_fill(1, self.pairs[:, side], 0.0)
 
 
 def dim(frames: Tensor, generator: torch.Generator) -> Tensor:
@@ -65,8 +90,16 @@ def corrupted(examples: list[Example], corruption: Corruption) -> list[Example]:
     ]
 
 
-def conditions(examples: list[Example]) -> dict[str, Corruption]:
-    """The conditions to measure examples under: of poses, frames, or features, which only clean frames have."""
-    if examples[0].pose.dtype == torch.uint8:
-        return FRAME_CONDITIONS
-    return CONDITIONS if examples[0].pose.dim() == 3 else FEATURE_CONDITIONS
+def conditions(examples: list[Example], skeleton: Skeleton | None) -> dict[str, Corruption]:
+    """The conditions to measure examples under: of poses on `skeleton`, of frames, or of features, which only clean
+    frames have."""
+    if skeleton is None:
+        return FRAME_CONDITIONS if examples[0].pose.dtype == torch.uint8 else FEATURE_CONDITIONS
+    if not skeleton.pairs:
+        return CONDITIONS
+    swaps, hides = Swapped(skeleton), SideHidden(skeleton)
+    return CONDITIONS | {
+        "sides swapped at 20 % of steps": swaps,
+        "one side hidden": hides,
+        "one side hidden, sides swapped": lambda pose, generator: swaps(hides(pose, generator), generator),
+    }

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from inkling.models.bundle import load, verify_graph
 from inkling.models.bundle.schema import SPEC_FILE, Calibration, FrameInput, PoseInput, StoppingRule
@@ -16,6 +16,7 @@ from inkling.training.calibrate.stopping_rule import Watched, measured
 from inkling.training.calibrate.validation import background_of, watched
 from inkling.training.data.corpus import Corpus, Example, load_corpus
 from inkling.training.errors import ConfigError
+from inkling.training.evaluate.by_step import step_scores
 from inkling.training.evaluate.clip_reports import worst_clips
 from inkling.training.evaluate.corruptions import conditions, corrupted
 from inkling.training.evaluate.onnx_graph import OnnxGraph, bundle_predictor
@@ -27,6 +28,7 @@ from inkling.training.evaluate.set_report import (
     ReportPart,
     Scores,
     SetReport,
+    StepScores,
 )
 from inkling.training.recipe.recipe import Recipe, read_recipe
 from inkling.training.run import Run
@@ -76,6 +78,8 @@ class Evaluation(ReportPart):
     stopping: StoppingRule | None = None
     ratios: tuple[float, ...] = RATIOS
     sets: dict[str, SetReport]
+    steps: dict[str, StepScores] = Field(default_factory=dict)
+    """Of the sets that have clips labelled by step."""
     training: Training | None = None
 
 
@@ -109,6 +113,13 @@ def measure(
         name: _measure_set(recipe, predict, corpus, corpus.own_labels[name], examples, calibration, stopping)
         for name, examples in tests.items()
     }
+    rule, background = recipe.bundle.decision, background_of(recipe, corpus.labels)
+    steps = {
+        name: step_scores(
+            step_logits(predict, examples), examples, corpus.labels, calibration, recipe.rate_hz, rule, background
+        )
+        for name, examples in corpus.watched().items()
+    }
     return Evaluation(
         model=model,
         recipe=recipe.name,
@@ -117,6 +128,7 @@ def measure(
         calibration=calibration,
         stopping=stopping,
         sets=sets,
+        steps=steps,
         training=training,
     )
 
@@ -131,10 +143,11 @@ def _measure_set(
     stopping: StoppingRule | None,
 ) -> SetReport:
     at, targets, labels = ratio_steps(examples), targets_of(examples), corpus.labels
+    skeleton = corpus.input.skeleton if isinstance(corpus.input, PoseInput) else None
     clean: list[Floats] = []
     logits: dict[str, Floats] = {}
     promises: dict[str, tuple[PromiseScores, ...]] = {}
-    for condition, corruption in conditions(examples).items():
+    for condition, corruption in conditions(examples, skeleton).items():
         seen = corrupted(examples, corruption)
         steps = step_logits(predict, seen)
         clean = clean or steps  # the first condition

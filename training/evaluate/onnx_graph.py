@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from inkling.models.arrays import Array
 from inkling.models.bundle import Bundle, run_vector, verify_graph, verify_rows
 from inkling.models.bundle.verify import TensorInfo
 from inkling.training.errors import ExportError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 DTYPES = {"tensor(float)": "float32", "tensor(int64)": "int64", "tensor(uint8)": "uint8"}
 
@@ -21,13 +22,14 @@ DTYPES = {"tensor(float)": "float32", "tensor(int64)": "int64", "tensor(uint8)":
 class OnnxGraph:
     """A `inkling.models.bundle.StepGraph` on the CPU. Raises ExportError when onnxruntime is not installed."""
 
-    def __init__(self, model: bytes) -> None:
+    def __init__(self, model: bytes, threads: int | None = None) -> None:
+        """threads: by default as many as there are cores."""
         try:
             import onnxruntime
         except ImportError as error:
             raise ExportError("onnxruntime is not installed; in a checkout: pip install '.[train,cpu]'") from error
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = len(os.sched_getaffinity(0))
+        options.intra_op_num_threads = threads or len(os.sched_getaffinity(0))
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         self._session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
         self.inputs = {node.name: _info(node) for node in self._session.get_inputs()}
@@ -49,6 +51,7 @@ def verified_graph(bundle: Bundle) -> OnnxGraph:
 
 def bundle_predictor(bundle: Bundle, graph: OnnxGraph) -> Callable[[Tensor], Tensor]:
     """A `inkling.training.scores.Predict` that steps a bundle as the service would."""
+    import torch  # here: workers that only run graphs start in a fraction of a second
 
     def predict(x: Tensor) -> Tensor:
         steps = np.ascontiguousarray(x.transpose(0, 1).numpy())

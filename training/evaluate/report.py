@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from inkling.training import markdown
+from inkling.training.evaluate.by_step import steps_table
 from inkling.training.evaluate.evaluation import Evaluation
 from inkling.training.evaluate.page import page, warnings_of
 from inkling.training.evaluate.plots import accuracy_plot, confusion_plot
@@ -109,6 +110,13 @@ def sections(evaluation: Evaluation) -> list[str]:
         "Brier score, 0 at best.\n",
         calibration_table(evaluation),
     ]
+    if by_step := steps_table(evaluation.steps):
+        parts += [
+            "Clips that are labelled by step. An event begins and ends by the recipe's decision rule: in how many "
+            "spans of a label one begins, how long the span then still lasts (median), and how many begin at times "
+            "that are labelled as something else.\n",
+            by_step,
+        ]
     rule = evaluation.stopping
     if rule is not None:
         parts += [

@@ -97,6 +97,31 @@ class ClipReport(ReportPart):
     answers: tuple[AnswerSpan, ...]
 
 
+class LabelSteps(ReportPart):
+    """What became of a label in clips that are labelled by step.
+
+    accuracy: share of its steps that were answered with it; None without any. met: of its `spans`, those in which an
+    event of it began; left_s: median seconds from there to the span's end. false: events of it that began in the
+    `quiet_minutes` that are labelled as something else, or as anything but it.
+    """
+
+    accuracy: float | None
+    spans: int
+    met: int
+    left_s: float | None
+    false: int
+    quiet_minutes: float
+
+
+class StepScores(ReportPart):
+    """One data set's test clips by step. accuracy: share of the labelled `steps` that were answered rightly."""
+
+    clips: int
+    steps: int
+    accuracy: float | None
+    labels: dict[str, LabelSteps]
+
+
 class SetReport(ReportPart):
     """One data set's test clips. What has a default is missing in files of earlier releases."""
 

@@ -23,7 +23,8 @@ import numpy as np
 from scipy.io import loadmat
 from scipy.io.matlab import MatReadError
 
-from inkling.training.data.pose_dataset import DatasetFile, NewClip, write
+from inkling.training.data.new_dataset import NewClip, write
+from inkling.training.data.pose_dataset import DatasetFile
 from inkling.training.data.pose_file import Array
 from inkling.training.errors import DataError, Problem
 

@@ -23,7 +23,8 @@ from inkling.training.data.pose_dataset import CLIPS_FILE, Split
 from inkling.training.errors import DataError, Problem
 from inkling.training.prepare import videos
 from inkling.training.prepare.decode import Plan
-from inkling.training.prepare.videos import Prepared, VideoDone
+from inkling.training.prepare.videos import Prepared
+from inkling.training.prepare.workers import VideoDone
 
 FOLDS = 5
 FPS = 30.0

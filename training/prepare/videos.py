@@ -14,30 +14,22 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
-from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Sequence
 from dataclasses import dataclass
-from multiprocessing import get_context
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
 from inkling.models.networks import FrameConfig
 from inkling.training.data.frame_dataset import ClipsFile, Row
 from inkling.training.data.pose_dataset import CLIPS_FILE, DATASET_FILE
-from inkling.training.errors import DataError, Problem
+from inkling.training.errors import Problem
 from inkling.training.files import write_text
 from inkling.training.networks.weights import extractor_id
-from inkling.training.prepare.decode import BrokenVideo, Plan, prepare_one
-from inkling.training.prepare.source_rows import find_rows
+from inkling.training.prepare.decode import Plan, prepare_one
+from inkling.training.prepare.source_rows import VIDEO_ENDINGS, find_rows
 from inkling.training.prepare.splits import TEST_SHARE, group_of, with_test_split
-
-VIDEO_ENDINGS = frozenset({".mp4", ".mkv", ".avi", ".mov", ".webm", ".mpg", ".mpeg", ".m4v", ".ts", ".wmv", ".flv"})
-Broken = Literal["fail", "skip"]
-VideoDone = Callable[[int, int, str], None]
-"""Receives recordings done, recordings in all, and what there is to say about the last one (mostly nothing)."""
+from inkling.training.prepare.workers import Broken, VideoDone, make_all
 
 
 def plan_of(frames: FrameConfig, rate_hz: float) -> Plan:
@@ -88,30 +80,8 @@ def prepare(
     whole = find_rows(source, VIDEO_ENDINGS) if rows is None else rows
     paths = sorted({row.path for row in whole})
     arrays = out / files
-    arrays.mkdir(parents=True, exist_ok=True)
-    names: dict[str, str] = {}
-    problems: list[Problem] = []
-    made = frames = 0
-    workers = workers or len(os.sched_getaffinity(0))
-    # spawned, because torch's threads do not survive a fork
-    with ProcessPoolExecutor(min(workers, len(paths)), get_context("spawn")) as pool:
-        work = {pool.submit(prepare_one, source / path, arrays, plan): path for path in paths}
-        try:
-            for done, future in enumerate(as_completed(work), 1):
-                path, said = work[future], ""
-                try:
-                    names[path], count = future.result()
-                    made, frames = made + (count > 0), frames + count
-                except BrokenVideo as error:
-                    problems.append(Problem(source / path, None, str(error)))
-                    said = f"{path}: {error}"
-                progress(done, len(paths), said)
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
-    problems.sort(key=lambda problem: problem.file)
-    if not names or (problems and broken == "fail"):
-        raise DataError(problems)
+    done = make_all(prepare_one, source, paths, arrays, plan, broken=broken, workers=workers, progress=progress)
+    names = done.names
     dim = None
     if plan.extractor:
         dim = int(np.load(arrays / next(iter(names.values())), mmap_mode="r").shape[1])
@@ -130,7 +100,7 @@ def prepare(
     decodable = [row for row in whole if row.path in names]
     split = with_test_split(decodable, test_share if rows is None else 0)
     write_description(out, description, [(names[row.path], row) for row in split.rows])
-    return Prepared(len(names), made, frames, tuple(problems), split.rows, split.sentence)
+    return Prepared(len(names), done.made, done.frames, done.skipped, split.rows, split.sentence)
 
 
 def summary(done: Prepared, out: Path) -> str:

@@ -15,7 +15,7 @@ import os
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 
@@ -50,7 +50,7 @@ _ADDED = {
     "teacher": {"standardised": False},
     "fit": {"late": 0.0},
     "fit_teacher": {"late": 0.0},
-    "augmentation": {"short": 0.0},
+    "augmentation": {"short": 0.0, "hiding": 0.0, "swapping": 0.0},
     "validation": {"folds": 0},
 }
 """Sections and keys of later releases, with the value that stands for what earlier ones did. Digests leave a key out
@@ -186,9 +186,13 @@ class Recipe(Section):
 
     def digest(self) -> str:
         """sha256 over what decides the result of one seed: all but the list of seeds and what only the bundle says."""
-        ignored: dict[str, bool | set[str]] = {"seeds": True, "bundle": {"title", "limits", "decision"}}
+        ignored: dict[str, Any] = {"seeds": True, "bundle": {"title", "limits", "decision"}}
         if self.frames is None:
             ignored |= {"frames": True, "pixels": True, "windows": True}
+        ignored["datasets"] = {i: _unset(source) for i, source in enumerate(self.datasets)}
+        if self.pretraining is not None:
+            learned_first = {i: _unset(source) for i, source in enumerate(self.pretraining.datasets)}
+            ignored["pretraining"] = {"datasets": learned_first}
         for name, before in _ADDED.items():
             section = getattr(self, name)
             if section == before:
@@ -196,6 +200,11 @@ class Recipe(Section):
             elif isinstance(before, dict) and section is not None:
                 ignored[name] = {key for key, value in before.items() if getattr(section, key) == value}
         return hashlib.sha256(self.model_dump_json(exclude=ignored).encode()).hexdigest()
+
+
+def _unset(source: Source) -> set[str]:
+    """Keys of a data set that digests leave out: those of later releases where they are not used."""
+    return set() if source.groups else {"groups"}
 
 
 def recipe_file(path: Path | str) -> Path:

@@ -32,9 +32,13 @@ class Source(Section):
     path: Path
     """The folder. A relative path starts at the folder given as `--data`."""
     rename: dict[str, str] = {}
-    """Old label to new label, to merge the classes of several sets. An empty new label makes the clips unlabelled."""
+    """Old label to new label, to merge the classes of several sets. An empty new label makes the clips unlabelled;
+    `!fall` makes them clips of anything but fall."""
     repeat: Count = 1
     """How often an epoch sees each training clip of this set."""
+    groups: str = ""
+    """Sets of the same recordings, such as joints by hand and estimated ones, have the same text here: groups of the
+    same name are then one group, never parted. By default the folder's name."""
     occluded: Occluded = "missing"
     """What to do with joints that annotators marked as hidden but placed by guess (confidence 0 with coordinates):
     `missing` drops the guess, `keep` trusts it."""

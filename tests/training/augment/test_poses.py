@@ -21,7 +21,7 @@ def generator(seed: int) -> torch.Generator:
 def test_an_augmented_clip_is_finite_and_its_missing_joints_are_zero(seed: int, steps: int, name: str) -> None:
     skeleton = SKELETONS[name]
     clip = walk(steps, 1, len(skeleton.joints), skeleton.dimensions, seed)[0]
-    found = Augmentation()([clip], skeleton, generator(seed))[0]
+    found = Augmentation()([clip], skeleton, generator(seed))[0].pose
     assert found.shape[1:] == clip.shape[1:]
     assert min(steps, 2) <= len(found) <= 1.25 * steps + 1
     assert torch.isfinite(found).all()
@@ -30,7 +30,7 @@ def test_an_augmented_clip_is_finite_and_its_missing_joints_are_zero(seed: int, 
 
 
 def changed(wish: Augmentation, clip: Tensor, seed: int) -> Tensor:
-    return wish([clip], BODY13, generator(seed))[0]
+    return wish([clip], BODY13, generator(seed))[0].pose
 
 
 def test_the_same_randomness_gives_the_same_clip_and_other_randomness_another() -> None:
@@ -44,7 +44,7 @@ def test_the_same_randomness_gives_the_same_clip_and_other_randomness_another() 
 def test_each_clip_of_many_is_changed_in_its_own_way_and_keeps_its_place_among_them() -> None:
     clips = [walk(steps, 1, seed=0)[0, :steps] for steps in (30, 5, 18, 5)]
     wish = Augmentation.none().model_copy(update={"stretch": 0.1})
-    found = wish(clips, BODY13, generator(0))
+    found = [view.pose for view in wish(clips, BODY13, generator(0))]
     assert [len(clip) for clip in found] == [30, 5, 18, 5]
     stretches = [(after[..., :2] / before[..., :2]).flatten(0, 1) for before, after in zip(clips, found, strict=True)]
     for stretch in stretches:
@@ -56,9 +56,12 @@ def test_each_clip_of_many_is_changed_in_its_own_way_and_keeps_its_place_among_t
         {"crop": 0.5},
         {"noisy": 0.5, "noise": 0.03},
         {"losing": 0.5, "lost": 0.3},
+        {"hiding": 0.5},
+        {"swapping": 0.5},
     ):
         some = Augmentation.none().model_copy(update=kind)(clips * 8, BODY13, generator(0))
-        kept = [a.shape == b.shape and bool(torch.isclose(a, b).all()) for a, b in zip(some, clips * 8, strict=True)]
+        pairs = [(view.pose, clip) for view, clip in zip(some, clips * 8, strict=True)]
+        kept = [a.shape == b.shape and bool(torch.isclose(a, b).all()) for a, b in pairs]
         assert any(kept)
         assert not all(kept)
 
@@ -110,6 +113,24 @@ def test_a_clip_may_end_at_any_time_but_not_in_its_first_tenth() -> None:
     for each in found:
         torch.testing.assert_close(each, clip[: len(each)])
     assert [len(changed(wish, clip[:steps], 0)) for steps in (1, 2)] == [1, 2]
+
+
+def test_what_is_off_draws_nothing_so_that_older_recipes_see_what_they_saw() -> None:
+    wish = Augmentation()
+    assert (wish.short, wish.hiding, wish.swapping) == (0, 0, 0)
+    random = generator(0)
+    wish([walk(30, seed=seed)[0] for seed in range(4)], BODY13, random)
+    assert float(torch.rand((), generator=random)) == pytest.approx(0.4511484, abs=1e-6), (
+        "as before there were such keys"
+    )
+
+
+def test_views_know_which_steps_they_show() -> None:
+    clips = [walk(steps, seed=steps)[0] for steps in (30, 5, 18)]
+    wish = Augmentation.none().model_copy(update={"speed": 2.0, "crop": 0.5, "short": 0.5})
+    for seed in range(20):
+        for clip, view in zip(clips, wish(clips, BODY13, generator(seed)), strict=True):
+            torch.testing.assert_close(view.pose, clip[view.steps])
 
 
 def test_height_ignores_missing_joints_and_is_zero_without_any() -> None:

@@ -93,7 +93,7 @@ def test_poses_too_few_to_be_tested_become_a_bundle_too(tmp_path: Path, capsys: 
 def test_a_folder_of_nothing_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "empty").mkdir()
     assert main(["new", str(tmp_path / "empty")]) == 1
-    assert "neither clips.csv nor class folders" in capsys.readouterr().err
+    assert "neither clips.csv nor index.csv nor class folders" in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["empty"]
 
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,11 @@ import pytest
 from inkling.models import skeletons
 from inkling.models.clock import step_frames
 from inkling.training.data.corpus import Corpus, load_corpus
-from inkling.training.data.pose_dataset import DatasetFile, NewClip, write
+from inkling.training.data.new_dataset import NewClip, write
+from inkling.training.data.pose_dataset import DatasetFile
+from inkling.training.data.spans import Span
 from inkling.training.errors import DataError
-from inkling.training.labels import UNLABELLED
+from inkling.training.labels import UNLABELLED, anything_but
 from inkling.training.recipe.recipe import Recipe
 from tests.training.support import STICK, read_rows, stick_clip, tiny_recipe, write_rows, write_stick_set
 
@@ -199,3 +202,64 @@ def test_problems_of_what_is_learned_first_are_told_with_those_of_the_rest(tmp_p
     said = str(caught.value)
     for problem in ("the recipe renames 'b'", "pretraining needs clips of at least two labels", "coco17 has only"):
         assert problem in said
+
+
+def spans_set(root: Path) -> None:
+    """A recording of a raise between quiet times, beside the sticks."""
+    spans = (Span("!raise", 0.0, 1.0), Span("raise", 1.5, 3.0), Span("nod", 3.0))
+    poses = stick_clip("nod", 100, 0)
+    clips = [
+        NewClip("long0", poses, "", "train", spans=spans),
+        NewClip("long1", poses, "", "test", spans=spans),
+        NewClip("other", poses, "!nod", "test"),
+    ]
+    write(root / "long", STICK, clips)
+    write_stick_set(root / "sticks", train=2, test=0)
+
+
+def test_a_clip_with_spans_has_a_target_at_each_step(tmp_path: Path) -> None:
+    spans_set(tmp_path)
+    corpus = load_corpus(tiny_recipe(datasets=[{"path": "sticks"}, {"path": "long"}]), tmp_path)
+    assert corpus.labels == ("nod", "raise", "spread")
+    example = next(e for e in corpus.examples if e.source == "long")
+    assert example.step_targets is not None
+    assert example.step_targets.tolist() == [anything_but(1)] * 10 + [UNLABELLED] * 5 + [1] * 15 + [0] * 20
+    assert example.target == 0
+    assert corpus.own_labels["long"] == (0, 1)
+
+
+def test_labelled_stretches_are_measured_led_in_by_what_came_before_and_exclusions_are_not(tmp_path: Path) -> None:
+    spans_set(tmp_path)
+    corpus = load_corpus(tiny_recipe(datasets=[{"path": "sticks"}, {"path": "long"}]), tmp_path)
+    measured = corpus.tests()["long"]
+    assert [(e.target, e.lead, len(e.pose)) for e in measured] == [(1, 15, 30), (0, 30, 50)]
+    assert [e.path for e in corpus.watched()["long"]] == ["poses/long1.npz", "poses/other.npz"]
+
+
+def test_a_recipe_may_make_a_label_anything_but_another(tmp_path: Path) -> None:
+    spans_set(tmp_path)
+    renamed = {"path": "long", "rename": {"nod": "!raise", "raise": "lift"}}
+    corpus = load_corpus(tiny_recipe(datasets=[{"path": "sticks"}, renamed]), tmp_path)
+    lift, up = corpus.labels.index("lift"), corpus.labels.index("raise")
+    example = next(e for e in corpus.examples if e.source == "long")
+    assert example.step_targets is not None
+    runs = [target for target, _ in groupby(example.step_targets.tolist())]
+    assert runs == [anything_but(lift), UNLABELLED, lift, anything_but(up)]
+    assert example.target == lift
+    assert "poses/other.npz" not in {e.path for e in corpus.examples}, "anything but 'anything but X' says nothing"
+
+
+def test_an_excluded_label_that_nothing_is_trained_on_is_refused(tmp_path: Path) -> None:
+    write_stick_set(tmp_path / "sticks", train=2, test=0)
+    write(tmp_path / "long", STICK, [NewClip("a", stick_clip("nod", 100, 0), "", "train", spans=(Span("!fal"),))])
+    with pytest.raises(DataError, match="label 'fal' has no training clip"):
+        load_corpus(tiny_recipe(datasets=[{"path": "sticks"}, {"path": "long"}]), tmp_path)
+
+
+def test_the_digest_knows_where_spans_lie(tmp_path: Path) -> None:
+    spans_set(tmp_path)
+    recipe = tiny_recipe(datasets=[{"path": "sticks"}, {"path": "long"}])
+    before = load_corpus(recipe, tmp_path).digest()
+    table = tmp_path / "long" / "spans.csv"
+    table.write_text(table.read_text(encoding="utf-8").replace("1.5", "1.7"), encoding="utf-8")
+    assert load_corpus(recipe, tmp_path).digest() != before

@@ -12,10 +12,11 @@ from inkling.models.bundle.schema import PoseInput
 from inkling.models.skeletons import BODY13
 from inkling.training.data.corpus import Corpus, Example, load_corpus
 from inkling.training.data.folds import cross_folds, draw_fold, parted
-from inkling.training.data.pose_dataset import DatasetFile, NewClip, write
+from inkling.training.data.new_dataset import NewClip, write
+from inkling.training.data.pose_dataset import DatasetFile
 from inkling.training.data.synthetic_idle import SYNTHETIC
 from inkling.training.errors import DataError
-from inkling.training.labels import UNLABELLED
+from inkling.training.labels import UNLABELLED, anything_but
 from tests.training.support import read_rows, tiny_recipe, write_rows, write_stick_set
 
 
@@ -153,6 +154,16 @@ def test_repeated_clips_are_validated_once_and_made_up_ones_are_in_parts_of_like
         assert Counter(e.source for e in fold.train) == {"sticks": 36, SYNTHETIC: 10}
 
 
+def test_a_clip_of_anything_but_a_label_is_held_out_with_its_group_and_is_no_clip_to_validate(corpus: Corpus) -> None:
+    examples = [replace(e, target=anything_but(0)) if e.target == UNLABELLED else e for e in corpus.examples]
+    recipe = tiny_recipe(validation={"share": 0, "folds": 2, "select": "last"})
+    whole = draw_fold(replace(corpus, examples=tuple(examples)), recipe, 0)
+    for fold in cross_folds(whole, 2, 0):
+        assert sum(e.target == anything_but(0) for e in fold.train) == 3, "of six"
+        assert {e.target for e in fold.val} == {0, 1, 2}
+        assert not {e.group for e in fold.train} & {e.group for e in fold.val}
+
+
 def test_what_is_drawn_stays_what_it_is() -> None:
     """Finished runs are calibrated again on the clips that were drawn for them, in any later release."""
     clips = [
@@ -167,3 +178,17 @@ def test_what_is_drawn_stays_what_it_is() -> None:
     groups = [sorted({e.group.removeprefix("sticks/") for e in part.val}) for part in cross_folds(whole, 3, 3)]
     assert groups == [["1", "3"], ["0", "2"], ["4", "5"]]
     assert {e.group for e in parted(fold.train, 0.4, 3)[1]} == {"sticks/1", "sticks/3"}
+
+
+def test_sets_that_share_groups_never_part_one(tmp_path: Path) -> None:
+    write_stick_set(tmp_path / "by-hand", train=8, test=1)
+    write_stick_set(tmp_path / "estimated", train=8, test=1, seed=7)
+    sources = [{"path": "by-hand", "groups": "sticks"}, {"path": "estimated", "groups": "sticks"}]
+    recipe = tiny_recipe(datasets=sources, validation={"share": 0, "folds": 2, "select": "last"})
+    whole = draw_fold(load_corpus(recipe, tmp_path), recipe, 0)
+    assert {e.group.split("/")[0] for e in whole.train} == {"sticks"}
+    for fold in cross_folds(whole, 2, 0):
+        assert {e.source for e in fold.val} == {"by-hand", "estimated"}
+        assert not {e.group for e in fold.train} & {e.group for e in fold.val}
+    for clips in parted(whole.train, 0.5, 0):
+        assert Counter(e.source for e in clips)["by-hand"] == Counter(e.source for e in clips)["estimated"]

@@ -8,10 +8,11 @@ import pytest
 import torch
 from torch import Tensor
 
+from inkling.training.augment.poses import View
 from inkling.training.data.corpus import Corpus, Example, load_corpus
 from inkling.training.data.loader import Batch, Drawing, Joining, collate, plain_batches, share_of, training_batches
 from inkling.training.labels import UNLABELLED
-from tests.training.support import tiny_recipe, write_stick_set
+from tests.training.support import as_they_are, tiny_recipe, write_stick_set
 
 
 @pytest.fixture(scope="module")
@@ -34,8 +35,8 @@ JOINING = Joining(chance=0.5, longest=5, passage=2)
 
 
 def drawn(corpus: Corpus, seed: int, epoch: int, joining: Joining | None = JOINING) -> list[Batch]:
-    def augment(clips: Sequence[Tensor], random: torch.Generator) -> Sequence[Tensor]:
-        return [pose + torch.rand((), generator=random) for pose in clips]
+    def augment(clips: Sequence[Tensor], random: torch.Generator) -> Sequence[View]:
+        return [View(pose + torch.rand((), generator=random), torch.arange(len(pose))) for pose in clips]
 
     examples = [e for e in corpus.examples if e.split == "train"]
     batches: list[Any] = list(training_batches(examples, Drawing(augment, joining, seed), 8, epoch))
@@ -89,7 +90,7 @@ def test_plain_batches_name_their_examples(corpus: Corpus) -> None:
 
 def test_batches_of_labelled_clips_only_are_as_many_and_as_large(corpus: Corpus) -> None:
     examples = [e for e in corpus.examples if e.split == "train"]
-    drawing = Drawing(lambda clips, random: clips, None, 0)
+    drawing = Drawing(as_they_are, None, 0)
     whole: list[Any] = list(training_batches(examples, drawing, 2, 0))
     found: list[Any] = list(training_batches(examples, drawing, 2, 0, labelled_only=True))
     assert len(found) == len(whole)
@@ -99,7 +100,7 @@ def test_batches_of_labelled_clips_only_are_as_many_and_as_large(corpus: Corpus)
 
 def test_a_joined_clip_keeps_the_answers_of_both(corpus: Corpus) -> None:
     examples = [replace(e, answer=i) for i, e in enumerate(e for e in corpus.examples if e.split == "train")]
-    batches: list[Any] = list(training_batches(examples, Drawing(lambda clips, random: clips, JOINING, 0), 8, 0))
+    batches: list[Any] = list(training_batches(examples, Drawing(as_they_are, JOINING, 0), 8, 0))
     joined = 0
     for batch in batches:
         for answers, targets, length in zip(batch.step_answers, batch.step_targets, batch.lengths, strict=True):
@@ -115,7 +116,7 @@ def test_a_joined_clip_keeps_the_answers_of_both(corpus: Corpus) -> None:
 @pytest.mark.parametrize("ranks", [2, 3])
 def test_processes_share_every_batch_and_none_goes_without(corpus: Corpus, ranks: int) -> None:
     examples = [e for e in corpus.examples if e.split == "train"]
-    drawing = Drawing(lambda clips, random: clips, None, 0)
+    drawing = Drawing(as_they_are, None, 0)
     whole: list[Any] = list(training_batches(examples, drawing, 8, 0))
     shares: list[list[Any]] = [
         list(training_batches(examples, drawing, 8, 0, rank=rank, ranks=ranks)) for rank in range(ranks)
@@ -132,3 +133,26 @@ def test_processes_share_every_batch_and_none_goes_without(corpus: Corpus, ranks
 def test_a_batch_of_fewer_clips_than_processes_is_seen_by_all() -> None:
     assert [share_of([7], rank, 3) for rank in range(3)] == [[7], [7], [7]]
     assert [share_of([5, 6, 7], rank, 2) for rank in range(2)] == [[5, 7], [6, 5]]
+
+
+def test_targets_of_steps_go_where_their_steps_go(corpus: Corpus) -> None:
+    steps = torch.arange(40)
+    pose = torch.ones(40, 4, 3) * steps.view(-1, 1, 1)
+    example = Example(pose, 39, "s", "train", "", steps.clone())
+
+    def late_and_slow(clips: Sequence[Tensor], random: torch.Generator) -> Sequence[View]:
+        at = torch.arange(10, 40).repeat_interleave(2)
+        return [View(clip[at], at) for clip in clips]
+
+    batches: list[Any] = list(training_batches([example] * 8, Drawing(late_and_slow, JOINING, 0), 8, 0))
+    (batch,) = batches
+    joined = 0
+    for clip, targets, length in zip(batch.x, batch.step_targets, batch.lengths.tolist(), strict=True):
+        end = targets[length - 60 : length]
+        assert torch.equal(end, clip[length - 60 : length, 0, 0].long())
+        assert end.unique().tolist() == list(range(10, 40))
+        joined += length > 60
+        if length > 60:
+            assert targets[length - 60 - JOINING.passage - 1] == 39, "the other clip's last step"
+            assert (targets[length - 60 - JOINING.passage : length - 60] == UNLABELLED).all()
+    assert joined

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inkling.models.skeletons import BODY13
-from inkling.training.data.pose_dataset import DatasetFile, NewClip, read, write
+from inkling.training.data.new_dataset import NewClip, write
+from inkling.training.data.pose_dataset import DatasetFile, read
 from inkling.training.errors import DataError, Problem
 from tests.training.support import ACTIONS, STICK, read_rows, stick_clip, write_rows, write_stick_set
 

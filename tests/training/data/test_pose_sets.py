@@ -20,12 +20,12 @@ def test_labels_are_renamed_and_to_nothing_is_unlabelled() -> None:
     source, dataset = a_set("one", ("run", "train"), ("walk", "train"), ("", "train"), ("sit", "test"))
     source = source.model_copy(update={"rename": {"run": "move", "walk": "", "fly": "move", "dig": "x"}})
     (found,), problems = renamed_sets([(source, dataset)], measured=True)
-    assert [label for _, label in found.clips] == ["move", "", "", "sit"]
+    assert [clip.label or "" for clip in found.clips] == ["move", "", "", "sit"]
     assert [problem.reason for problem in problems] == [
         *("the recipe renames 'dig', no clip has it", "the recipe renames 'fly', no clip has it")
     ]
     (found,), _ = renamed_sets([(source, dataset)], measured=False)
-    assert [label for _, label in found.clips] == ["move"], "labelled training clips"
+    assert [clip.label or "" for clip in found.clips] == ["move"], "labelled training clips"
 
 
 def test_labels_are_those_of_training_clips_of_any_set_and_the_background() -> None:

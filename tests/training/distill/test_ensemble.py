@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from inkling.training.augment.poses import View
 from inkling.training.data.corpus import Corpus, load_corpus
 from inkling.training.distill.ensemble import Ensemble, averaged, whole_clip, with_pseudo_labels
 from inkling.training.labels import UNLABELLED
@@ -53,8 +54,8 @@ def test_the_answer_to_a_whole_clip_does_not_depend_on_its_companions(corpus: Co
 def test_answers_are_averaged_over_versions_of_a_clip(corpus: Corpus, together: Ensemble) -> None:
     examples = corpus.examples[:4]
 
-    def backwards(clips: Sequence[Tensor], random: torch.Generator) -> Sequence[Tensor]:
-        return [clip.flip(0) for clip in clips]
+    def backwards(clips: Sequence[Tensor], random: torch.Generator) -> Sequence[View]:
+        return [View(clip.flip(0), torch.arange(len(clip)).flip(0)) for clip in clips]
 
     other = whole_clip(together, [replace(e, pose=e.pose.flip(0)) for e in examples])
     expected = (whole_clip(together, examples).exp() + 2 * other.exp()) / 3

@@ -10,7 +10,7 @@ from inkling.training.data.loader import Batch, Drawing, collate, plain_batches
 from inkling.training.distill.learner import StudentLearner, TeacherLearner
 from inkling.training.distill.losses import classification_loss
 from inkling.training.labels import UNLABELLED
-from tests.training.support import tiny_recipe, write_stick_set
+from tests.training.support import as_they_are, tiny_recipe, write_stick_set
 
 RECIPE = tiny_recipe()
 
@@ -34,7 +34,7 @@ def student_learner(corpus: Corpus, fold: Fold, *, with_teacher: bool = False, *
         pose_student(RECIPE.student, corpus.skeleton, 10, 3),
         fold,
         RECIPE.fit.model_copy(update=fit),
-        Drawing(lambda pose, random: pose, None, 5),
+        Drawing(as_they_are, None, 5),
         "best",
         teacher=teacher,
         distillation=RECIPE.distillation,
@@ -80,7 +80,7 @@ def test_the_teacher_is_not_trained_with_the_student(corpus: Corpus, fold: Fold)
 
 def test_the_teacher_sees_the_future_and_is_trained_on_labels(corpus: Corpus, fold: Fold) -> None:
     teacher = pose_teacher(RECIPE.teacher, corpus.skeleton, 10, 3)
-    learner = TeacherLearner(teacher, fold, RECIPE.fit, Drawing(lambda p, r: p, None, 0), "best")
+    learner = TeacherLearner(teacher, fold, RECIPE.fit, Drawing(as_they_are, None, 0), "best")
     teacher.eval()
     batch = a_batch(fold, labelled=True)
     logits = learner.answer(learner.network, batch)

@@ -14,6 +14,7 @@ from inkling.training.distill.losses import (
     self_distillation_loss,
     teacher_student_loss,
 )
+from inkling.training.labels import anything_but
 
 
 def logits(*rows: tuple[float, ...]) -> Tensor:
@@ -125,3 +126,30 @@ def test_the_teacher_may_count_more_on_some_clips() -> None:
     each = [float(teacher_student_loss(student[i : i + 1], teacher[i : i + 1], torch.ones(1, 4))) for i in range(2)]
     found = teacher_student_loss(student, teacher, torch.ones(2, 4), share=torch.tensor([1.0, 3.0]))
     assert float(found) == pytest.approx((each[0] + 3 * each[1]) / 2, rel=1e-5)
+
+
+def test_a_step_of_anything_but_a_label_loses_the_log_of_what_is_left_for_the_others() -> None:
+    student = torch.tensor([[(0.0, 1.0, 2.0), (3.0, -1.0, 0.5)]])
+    target = torch.tensor([[anything_but(2), anything_but(0)]])
+    share = torch.softmax(student, -1)
+    expected = -(1 - torch.stack([share[0, 0, 2], share[0, 1, 0]])).log().mean()
+    torch.testing.assert_close(classification_loss(student, target, ones(student), 0.1), expected)
+
+
+def test_the_loss_of_an_excluded_label_keeps_its_digits_where_the_label_is_nearly_sure() -> None:
+    student = torch.tensor([[(200.0, 0.0)]]).requires_grad_()
+    loss = classification_loss(student, torch.tensor([[anything_but(0)]]), ones(student))
+    assert loss.item() == pytest.approx(200.0)
+    loss.backward()  # type: ignore[no-untyped-call]
+    assert student.grad is not None
+    torch.testing.assert_close(student.grad, torch.tensor([[(1.0, -1.0)]]))
+
+
+def test_labels_exclusions_and_steps_without_either_share_a_clip() -> None:
+    student, target = torch.tensor([[(0.0, 1.0), (2.0, 0.0), (5.0, 5.0)]]), torch.tensor([[1, anything_but(0), -1]])
+    values = -torch.log_softmax(student, -1)
+    expected = (values[0, 0, 1] + values[0, 1, 1]) / 2
+    torch.testing.assert_close(classification_loss(student, target, ones(student)), expected)
+    inputs = student.double().requires_grad_()
+    weight = ones(student).double()
+    assert torch.autograd.gradcheck(lambda x: classification_loss(x, target, weight, 0.1), inputs)

@@ -3,8 +3,20 @@ from __future__ import annotations
 import pytest
 import torch
 
+from inkling.models.skeletons import BODY13, Skeleton
 from inkling.training.data.corpus import Example
-from inkling.training.evaluate.corruptions import CONDITIONS, MISSING_SHARE, NOISE_SHARE, corrupted, missing, noise
+from inkling.training.evaluate.corruptions import (
+    MISSING_SHARE,
+    NOISE_SHARE,
+    SWAPPED_SHARE,
+    SideHidden,
+    Swapped,
+    conditions,
+    corrupted,
+    missing,
+    noise,
+)
+from tests.models.networks.test_pose_features import walk
 
 
 def pose() -> torch.Tensor:
@@ -33,8 +45,35 @@ def test_noise_is_a_share_of_the_bodys_extent_and_leaves_missing_joints_missing(
 
 
 def test_a_clip_without_any_joint_survives_every_condition() -> None:
-    for how in CONDITIONS.values():
-        assert (how(torch.zeros(5, 3, 3), torch.Generator().manual_seed(0)) == 0).all()
+    clip = torch.zeros(5, 13, 3)
+    for how in conditions([Example(clip, 0, "s", "test", "")], BODY13).values():
+        assert (how(clip, torch.Generator().manual_seed(0)) == 0).all()
+
+
+def test_left_and_right_are_exchanged_at_a_fifth_of_the_steps() -> None:
+    clip = walk(400)[0]
+    found = Swapped(BODY13)(clip, torch.Generator().manual_seed(0))
+    changed = (found != clip).any(-1).any(-1)
+    assert float(changed.float().mean()) == pytest.approx(SWAPPED_SHARE, abs=0.05)
+
+
+def test_all_joints_of_one_side_are_hidden_throughout() -> None:
+    clip = walk(30)[0]
+    sides = set()
+    for seed in range(8):
+        found = SideHidden(BODY13)(clip, torch.Generator().manual_seed(seed))
+        hidden = (found[..., 2] == 0).all(0).nonzero().flatten().tolist()
+        assert (found[:, hidden] == 0).all()
+        kept = [joint for joint in range(13) if joint not in hidden]
+        assert torch.equal(found[:, kept], clip[:, kept])
+        sides.add(tuple(BODY13.joints[joint].split("_")[0] for joint in hidden))
+    assert sides == {("left",) * 6, ("right",) * 6}
+
+
+def test_a_body_without_sides_has_no_condition_that_needs_them() -> None:
+    example = Example(torch.zeros(5, 2, 3), 0, "s", "test", "")
+    assert len(conditions([example], Skeleton(name="stick", joints=("a", "b"), root=(0,)))) == 3
+    assert len(conditions([example], BODY13)) == 6
 
 
 def test_the_same_corruption_comes_out_every_time_and_another_for_every_clip() -> None:

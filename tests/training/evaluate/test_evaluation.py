@@ -102,7 +102,7 @@ def test_a_run_is_measured_under_every_condition(finished: tuple[Run, Path]) -> 
     found = evaluate_run(run, data)
     report = found.sets["sticks"]
     assert report.clips == 12
-    assert len(report.conditions) == 3
+    assert len(report.conditions) == 6
     assert report.conditions["clean"].joint.accuracy[-1] > 0.6
     assert report.conditions["clean"].joint == report.conditions["clean"].own
     assert np.array(report.confusion).sum() == 12

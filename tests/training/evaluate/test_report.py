@@ -18,7 +18,7 @@ def evaluation(finished: tuple[Run, Path]) -> Evaluation:
 
 def test_the_table_has_a_line_for_every_set_condition_and_kind_of_answer(evaluation: Evaluation) -> None:
     lines = table(evaluation).splitlines()
-    assert len(lines) == 2 + 3 * 2
+    assert len(lines) == 2 + 6 * 2
     cells = [cell.strip() for cell in lines[2].strip("|").split("|")]
     scores = evaluation.sets["sticks"].conditions["clean"].joint
     assert cells[:4] == ["sticks", "12", "clean", "all 3"]

@@ -88,3 +88,14 @@ def test_the_public_file_gives_the_official_split(shared_data: Path, tmp_path: P
     assert len({clip.label for clip in dataset.clips}) == 14
     sides = {(clip.group, clip.split) for clip in dataset.clips}
     assert len(sides) == len({group for group, _ in sides})
+
+
+def test_groups_may_be_those_of_the_videos(tmp_path: Path) -> None:
+    rows = "".join(f"clap/{i}.mp4,clap/film{i // 2},{3 - i}\n" for i in range(4))
+    (tmp_path / "index.csv").write_text(f"path,group,pose14_index\n{rows}other.mp4,x,\n")
+    prepare(saved(tmp_path), tmp_path / "out", videos=tmp_path)
+    groups = [clip.group for clip in read(tmp_path / "out").clips]
+    assert groups == ["clap/film1", "clap/film1", "clap/film0", "clap/film0"]
+    (tmp_path / "index.csv").write_text("path,group,pose14_index\na.mp4,x,0\n")
+    with pytest.raises(DataError, match="does not give each of the 4 clips a group"):
+        prepare(saved(tmp_path), tmp_path / "other", videos=tmp_path)

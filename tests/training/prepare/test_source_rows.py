@@ -33,7 +33,7 @@ def test_hidden_files_are_no_clips(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("folder", "reason"), [(".", "neither clips.csv nor class folders"), ("none", "no such folder")]
+    ("folder", "reason"), [(".", "neither clips.csv nor index.csv nor class folders"), ("none", "no such folder")]
 )
 def test_a_folder_without_clips_is_refused(tmp_path: Path, folder: str, reason: str) -> None:
     with pytest.raises(DataError, match=reason):
@@ -44,3 +44,40 @@ def test_a_table_that_names_a_missing_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "clips.csv").write_text("path,label\nno.mp4,a\n")
     with pytest.raises(DataError, match=r"clips\.csv:2: no\.mp4"):
         find_rows(tmp_path, ENDINGS)
+
+
+def test_an_index_may_have_more_columns_than_are_wanted(tmp_path: Path) -> None:
+    touch(tmp_path, "a.mp4", "b.mp4")
+    (tmp_path / "index.csv").write_text("fps,path,label,split,group\n30,a.mp4,wave,test,x\n25,b.mp4,nod,,y\n")
+    found = [(row.path, row.label, row.split, row.group) for row in find_rows(tmp_path, ENDINGS)]
+    assert found == [("a.mp4", "wave", "test", "x"), ("b.mp4", "nod", "train", "y")]
+
+
+def test_an_index_without_any_split_is_for_training(tmp_path: Path) -> None:
+    touch(tmp_path, "a.mp4")
+    (tmp_path / "index.csv").write_text("path,label\na.mp4,wave\n")
+    assert [row.split for row in find_rows(tmp_path, ENDINGS)] == ["train"]
+
+
+@pytest.mark.parametrize(
+    ("text", "split", "reason"),
+    [
+        ("label,split\nwave,test\n", "", r"index\.csv:1: no column path"),
+        ("path,label,split1\na.mp4,wave,test\n", "3", "no column split3; there are split1"),
+        ("path,label\na.mp4,wave\n", "1", "no column split1; there are no splits"),
+        ("path,label,split\na.mp4,wave,exam\n", "", r"index\.csv:2: split: .*'train', 'val' or 'test'"),
+        ("path,label,split\n../a.mp4,wave,test\n", "", r"index\.csv:2: a path must lie inside"),
+        ("path,label,split\nb.mp4,wave,test\n", "", r"index\.csv:2: b\.mp4: no such file"),
+    ],
+)
+def test_a_bad_index_is_refused_with_its_line(tmp_path: Path, text: str, split: str, reason: str) -> None:
+    touch(tmp_path, "a.mp4")
+    (tmp_path / "index.csv").write_text(text)
+    with pytest.raises(DataError, match=reason):
+        find_rows(tmp_path, ENDINGS, split=split)
+
+
+def test_a_split_is_asked_of_an_index_only(tmp_path: Path) -> None:
+    touch(tmp_path, "wave/a.mp4")
+    with pytest.raises(DataError, match="split '1' is one of this table"):
+        find_rows(tmp_path, ENDINGS, split="1")

@@ -146,8 +146,14 @@ def test_a_key_that_is_new_changes_no_digest_until_it_says_something() -> None:
         {"student": {"standardised": False}},
         {"fit": {"late": 0.5}},
         {"augmentation": {"short": 0.1}},
+        {"augmentation": {"hiding": 0.1}},
+        {"augmentation": {"swapping": 0.1}},
     ):
         assert tiny_recipe(**change).digest() != tiny_recipe(**{name: {} for name in change}).digest()
+    shared = [{"path": "sticks", "groups": "all"}]
+    assert tiny_recipe(datasets=shared).digest() != tiny_recipe().digest()
+    first = [tiny_recipe(pretraining={"datasets": [{"path": "more", "groups": name}]}).digest() for name in ("", "all")]
+    assert first[0] != first[1]
 
 
 @pytest.mark.parametrize(

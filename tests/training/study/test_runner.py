@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from inkling.training.data.pose_dataset import DatasetFile, NewClip, Split, write
+from inkling.training.data.new_dataset import NewClip, write
+from inkling.training.data.pose_dataset import DatasetFile, Split
 from inkling.training.errors import ConfigError
 from inkling.training.study.runner import CellOutcome, outcomes, read_outcome, recipe_key, reproduce
 from inkling.training.study.study import merged, read_study
