@@ -29,6 +29,7 @@ TESTED_ELSEWHERE = {
     "service/sources/collector.py": ("docker/test_monitoring.py", "read by a real Prometheus"),
     "service/sources/live_input.py": ("service/sources/test_worker.py", "the inside of the process that fetches"),
     "service/sources/manager.py": ("service/http/test_sources.py", "sources are added and removed over REST"),
+    "service/engine/batch_thread.py": ("service/engine/test_batcher.py", "the loop of the batcher's thread"),
     "service/streams/in_flight.py": ("service/streams/test_pending.py", "steps under way, in a stream's queue"),
     "service/streams/limits.py": ("service/streams/test_session.py", "numbers, kept to by the session"),
     "service/streams/observer.py": ("service/test_metrics.py", "an interface; the metrics are what implements it"),
