@@ -30,6 +30,8 @@ TESTED_ELSEWHERE = {
     "service/sources/live_input.py": ("service/sources/test_worker.py", "the inside of the process that fetches"),
     "service/sources/manager.py": ("service/http/test_sources.py", "sources are added and removed over REST"),
     "service/engine/batch_thread.py": ("service/engine/test_batcher.py", "the loop of the batcher's thread"),
+    "service/streams/intake.py": ("service/streams/test_session.py", "how a session takes its frames in"),
+    "service/streams/people_steps.py": ("service/streams/test_session.py", "whom of a frame a session steps"),
     "service/streams/in_flight.py": ("service/streams/test_pending.py", "steps under way, in a stream's queue"),
     "service/streams/limits.py": ("service/streams/test_session.py", "numbers, kept to by the session"),
     "service/streams/observer.py": ("service/test_metrics.py", "an interface; the metrics are what implements it"),

@@ -22,7 +22,7 @@ from inkling.service.protocol.codec import (
 )
 from inkling.service.protocol.errors import BadClip, BadPose, Draining, Internal, ServiceError
 from inkling.service.streams.hub import Hub
-from inkling.service.streams.session import FrameMessage
+from inkling.service.streams.intake import FrameMessage
 
 M = TypeVar("M", bound=FrameMessage)
 

@@ -9,7 +9,8 @@ from collections.abc import Callable
 from inkling.models.bundle.schema import BundleSpec
 from inkling.service.protocol.codec import End, Flush, Reset, Start, Token
 from inkling.service.protocol.errors import ServiceError
-from inkling.service.streams.session import FrameMessage, Session
+from inkling.service.streams.intake import FrameMessage
+from inkling.service.streams.session import Session
 from inkling.service.streams.stats import StreamInfo
 
 log = logging.getLogger(__name__)

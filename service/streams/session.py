@@ -9,48 +9,30 @@ its people is; then its predictions and events are sent together, and only then 
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Collection
-from typing import Any, Protocol
+from collections.abc import Callable
 
 from inkling.models.bundle.schema import BundleSpec
-from inkling.service.engine.scheduler import Lane, Prepare, StepQueue
+from inkling.service.engine.scheduler import StepQueue
 from inkling.service.engine.state_pool import StatePool
 from inkling.service.protocol.codec import End, Flush, PackedPose, Reset, Start, Token
 from inkling.service.protocol.errors import (
-    BadPose,
-    BadTime,
-    DoubtfulPose,
     Draining,
-    NoSlot,
     OutOfOrder,
     ServiceError,
     StepFailed,
-    TooManyPeople,
     UnsupportedInput,
 )
 from inkling.service.protocol.image_binary import EncodedImage, ImageFrame
-from inkling.service.protocol.track_id import TrackId
 from inkling.service.streams.early_decision import early_decision_terms
 from inkling.service.streams.in_flight import FrameInFlight, PersonStep
+from inkling.service.streams.intake import FrameIntake, FrameMessage, Intake, Mapper
 from inkling.service.streams.limits import Limits
 from inkling.service.streams.pending import PendingFrames
+from inkling.service.streams.people_steps import PeopleSteps
 from inkling.service.streams.responder import Outlet, Responder
 from inkling.service.streams.stats import Counts
-from inkling.service.streams.time_watch import SKIPPED_IN_A_TICK, TimeWatch
-from inkling.service.streams.tracks import Track, Tracks
-
-FrameMessage = PackedPose | EncodedImage | ImageFrame
-
-
-class Mapper(Protocol):
-    """What a session needs to know of its kind of input."""
-
-    @property
-    def prepare(self) -> Prepare: ...
-
-    def accept(self, frame: Any, /) -> Any:
-        """A sequence with a row for each of the frame's tracks, for the queue. Raises what refuses this one frame."""
+from inkling.service.streams.time_watch import TimeWatch
+from inkling.service.streams.tracks import Tracks
 
 
 class Session:
@@ -90,11 +72,13 @@ class Session:
         self.closed = False
         self.wake: Callable[[], None] | None = None
         self.on_close: list[Callable[[], None]] = []
-        self._limits = limits
-        self._mapper = mapper
         self._pending = PendingFrames(limits.inbox, queue, drop_oldest=start.policy == "drop_oldest")
         self._responder = Responder(spec, start, self.counts, outlet)
-        self._time_watch = TimeWatch(spec.rate_hz, spec.gaps.max_gap_s)
+        time_watch = TimeWatch(spec.rate_hz, spec.gaps.max_gap_s)
+        people = PeopleSteps(self.tracks, self.counts, self._responder, time_watch)
+        self._intake: Intake = FrameIntake(
+            self, mapper, limits, people, self._pending, self._responder, self.counts, time_watch
+        )
         self._silent = 0  # frames settled since the client last heard of it
         self._last = (0, 0.0)  # seq and pts_s of the frame settled last
         self._ending = False
@@ -129,12 +113,13 @@ class Session:
                 raise UnsupportedInput(f"this stream was started with input {self.start.input!r}")
             self.counts.received += 1
             try:
-                self._take_frame(message, now_s)
+                if self._intake.take(message, self.opened_s, now_s):
+                    self._send_settled(now_s)
             except ServiceError as error:
                 self.counts.refused += 1
                 self._responder.error(error, message.seq)
         elif isinstance(message, Reset):
-            self._reset(message.track)
+            self._intake.reset(message.track)
         elif isinstance(message, Flush):
             self._pending.mark(message.id)
             self._send_settled(now_s)
@@ -185,84 +170,6 @@ class Session:
         """The counts up to now."""
         self.counts.tracks = self.tracks.seen
         return self.counts
-
-    def _take_frame(self, message: FrameMessage, now_s: float) -> None:
-        pts_s = max(now_s - self.opened_s, 0.0) if message.pts_s is None else message.pts_s
-        people = message.tracks
-        if not 0 <= pts_s < math.inf:
-            raise BadTime(f"pts_s must be seconds, 0 or later, not {pts_s}")
-        if len(people) > self._limits.max_people:
-            raise TooManyPeople(f"{len(people)} people in one frame; at most {self._limits.max_people} are watched")
-        x = self._mapper.accept(message)
-        frame = FrameInFlight(self, message.seq, pts_s, now_s)
-        if type(message) is PackedPose:
-            if message.refused is not None:
-                frame.refused = BadPose(message.refused)
-            if message.doubt is not None:
-                self._responder.error(DoubtfulPose(message.doubt))
-        without_slot = False
-        for row, track_id in enumerate(people):
-            track = self.tracks.find(track_id, pts_s)
-            epoch = track.epoch
-            verdict = track.resampler.push(pts_s)
-            if verdict.reset is not None:
-                track.reset(verdict.reset)
-                self._responder.warn(self._time_watch.reset(self.counts.taken, pts_s, now_s))
-            if verdict.steps:
-                lane = track.lane or self._take_slot(track, people, frame)
-                if lane is None:
-                    without_slot = True
-                else:
-                    frame.steps.append(PersonStep(lane, x[row], verdict.steps - 1, frame, track))
-            if track.epoch != epoch:
-                self._count_reset(track)
-        if len(self.tracks) > 1 or not frame.steps:  # else the only one is here
-            for track in self.tracks.expire(pts_s):
-                self._end_event(track, frame)
-        if frame.steps:
-            if not self._pending.submit(frame):
-                return  # it waits, and nothing else has changed
-            self._responder.drop("overflow")
-        else:
-            if without_slot:
-                self._responder.drop("no_slot")
-            else:
-                self.counts.skipped += 1
-                if (number := self.counts.taken) % SKIPPED_IN_A_TICK == 0:
-                    self._responder.warn(self._time_watch.skipped(number, pts_s, now_s))
-            self._pending.append_silent(frame)
-        self._send_settled(now_s)
-
-    def _take_slot(self, track: Track, people: Collection[TrackId], frame: FrameInFlight) -> Lane | None:
-        """A slot for a track that has none; None, and an error for the first time, when there is none to have."""
-        try:
-            lane, evicted = self.tracks.give_slot(track, people)
-        except (NoSlot, TooManyPeople) as error:
-            if not track.refusal_sent:
-                track.refusal_sent = True
-                self._responder.error(error)
-            return None
-        if evicted is not None:
-            self._end_event(evicted, frame)
-        return lane
-
-    def _end_event(self, track: Track, frame: FrameInFlight) -> None:
-        """The track gave its slot back: its action, if one is under way, ends with this frame."""
-        for event in track.detector.end():
-            frame.ended = [*(frame.ended or ()), (track, event)]
-
-    def _reset(self, track_id: TrackId | None) -> None:
-        """A reset waits for nothing: frames sent before it still belong to the old epoch, those after to the new."""
-        track = None if track_id is None else self.tracks.get(track_id)
-        for chosen in self.tracks if track_id is None else (track,):
-            if chosen is not None:
-                chosen.reset("requested")
-                chosen.resampler.restart()
-                self._count_reset(chosen)
-
-    def _count_reset(self, track: Track) -> None:
-        if track.reason is not None:
-            self.counts.resets[track.reason] += 1
 
     # -- out --------------------------------------------------------------------------------------------------------
     def step_done(self, step: PersonStep, now_s: float) -> None:
