@@ -18,17 +18,18 @@ MARKERS = 1000
 
 
 class PendingFrames:
-    """At most `limit` frames whose steps wait, by policy; steps go to `queue`.
+    """At most `limit` frames whose steps wait, by policy; steps go to `queue`, looks to `eyes`.
 
-    waiting: frames with steps that are not answered.
+    waiting: frames with steps that are not answered, or with a look that is not done.
     """
 
-    __slots__ = ("_drop_oldest", "_entries", "_markers", "_queue", "limit", "waiting")
+    __slots__ = ("_drop_oldest", "_entries", "_eyes", "_markers", "_queue", "limit", "waiting")
 
-    def __init__(self, limit: int, queue: StepQueue, *, drop_oldest: bool) -> None:
+    def __init__(self, limit: int, queue: StepQueue, eyes: StepQueue | None = None, *, drop_oldest: bool) -> None:
         """drop_oldest: what a frame does to a full inbox; else it is taken all the same, and `full` is to be heeded."""
         self.limit = limit
         self._queue = queue
+        self._eyes = eyes
         self._drop_oldest = drop_oldest
         self._entries: deque[FrameInFlight | FlushMarker] = deque()
         self._markers = 0  # among the pending
@@ -43,13 +44,20 @@ class PendingFrames:
         return self.waiting >= self.limit
 
     def submit(self, frame: FrameInFlight) -> bool:
-        """Take a frame with steps. True: one was dropped for want of room, the oldest that has not begun or, when all
-        have, the new one itself."""
+        """Take a frame with steps, or with a look. True: one was dropped for want of room, the oldest that has not
+        begun or, when all have, the new one itself."""
         dropped = self._drop_oldest and self.waiting >= self.limit
         if dropped and not self._drop_one():
             frame.steps.clear()
+            frame.look = None
             self.append_silent(frame)
             return True
+        if frame.look is not None and self._eyes is not None:
+            frame.left = 1
+            self.waiting += 1
+            self._entries.append(frame)
+            self._eyes.submit([frame.look])
+            return dropped
         steps = frame.steps
         frame.left = len(steps)
         for step in steps:
@@ -63,7 +71,7 @@ class PendingFrames:
         """Put a frame without steps in its place. While the engine is slow there may be any number: they merge, but for
         those at which an action ended, which says when."""
         last = self._entries[-1] if self._entries else None
-        if isinstance(last, FrameInFlight) and not (last.steps or last.speaks or frame.speaks):
+        if isinstance(last, FrameInFlight) and not (last.steps or last.look or last.speaks or frame.speaks):
             last.seq, last.pts_s = frame.seq, frame.pts_s
             last.frames += 1
         else:
@@ -75,6 +83,18 @@ class PendingFrames:
             raise BadMessage(f"{MARKERS} flushes wait for their answers already")
         self._markers += 1
         self._entries.append(FlushMarker(flush_id))
+
+    def looked(self, frame: FrameInFlight) -> bool:
+        """The frame's people are known, and its steps go on. True: it has none, and that frees the first place."""
+        frame.look = None
+        frame.left = len(frame.steps)
+        if frame.steps:
+            for step in frame.steps:
+                step.track.waiting += 1
+            self._queue.submit(frame.steps)
+            return False
+        self.waiting -= 1
+        return self._entries[0] is frame
 
     def step_done(self, frame: FrameInFlight) -> bool:
         """One step of the frame came back. True: that frees the first place, see `take_settled`."""
@@ -94,8 +114,8 @@ class PendingFrames:
             yield entry
 
     def clear(self) -> int:
-        """Forget everything; returns how many frames with steps were there."""
-        lost = sum(isinstance(entry, FrameInFlight) and bool(entry.steps) for entry in self._entries)
+        """Forget everything; returns how many frames with steps or with a look were there."""
+        lost = sum(isinstance(entry, FrameInFlight) and bool(entry.steps or entry.look) for entry in self._entries)
         self._entries.clear()
         self._markers = self.waiting = 0
         return lost
@@ -103,13 +123,19 @@ class PendingFrames:
     def _drop_one(self) -> bool:
         """Drop the oldest frame that has not begun, if there is one. For the client, the frame after it settles it."""
         for entry in self._entries:
-            if isinstance(entry, FrameInFlight) and entry.left and self._queue.cancel(entry.steps):
+            if isinstance(entry, FrameInFlight) and entry.left and self._cancel(entry):
                 for step in entry.steps:
                     step.track.waiting -= 1
                 entry.steps.clear()
+                entry.look = None
                 entry.left = 0
                 self.waiting -= 1
                 if not entry.speaks:
                     self._entries.remove(entry)
                 return True
         return False
+
+    def _cancel(self, frame: FrameInFlight) -> bool:
+        if frame.look is not None:
+            return self._eyes is not None and self._eyes.cancel([frame.look])
+        return self._queue.cancel(frame.steps)

@@ -57,6 +57,17 @@ class PeopleSteps:
                 self._end_event(track, frame)
         return without_slot
 
+    def knows(self, track_id: TrackId) -> bool:
+        """Whether somebody of this track was seen lately."""
+        return self._tracks.get(track_id) is not None
+
+    def part_with_all(self, reason: str) -> None:
+        """Whoever comes from now on is somebody else. Those of before leave as soon as their steps are answered."""
+        for track in self._tracks:
+            track.reset(reason)
+            self._count_reset(track)
+        self._tracks.part_with_all()
+
     def reset(self, track_id: TrackId | None, reason: str = "requested") -> None:
         """Set the state of one person, or of everybody, to its initial value."""
         track = None if track_id is None else self._tracks.get(track_id)

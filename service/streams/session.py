@@ -14,6 +14,7 @@ from collections.abc import Callable
 from inkling.models.bundle.schema import BundleSpec
 from inkling.service.engine.scheduler import StepQueue
 from inkling.service.engine.state_pool import StatePool
+from inkling.service.perception.stream_eyes import StreamEyes
 from inkling.service.protocol.codec import End, Flush, PackedPose, Reset, Start, Token
 from inkling.service.protocol.errors import (
     Draining,
@@ -23,8 +24,9 @@ from inkling.service.protocol.errors import (
     UnsupportedInput,
 )
 from inkling.service.protocol.image_binary import EncodedImage, ImageFrame
+from inkling.service.streams.camera_intake import CameraIntake
 from inkling.service.streams.early_decision import early_decision_terms
-from inkling.service.streams.in_flight import FrameInFlight, PersonStep
+from inkling.service.streams.in_flight import FrameInFlight, FrameLook, PersonStep
 from inkling.service.streams.intake import FrameIntake, FrameMessage, Intake, Mapper
 from inkling.service.streams.limits import Limits
 from inkling.service.streams.pending import PendingFrames
@@ -53,8 +55,9 @@ class Session:
         queue: StepQueue,
         outlet: Outlet,
         now_s: float,
+        eyes: StreamEyes | None = None,
     ) -> None:
-        """Sends `Ready`. Raises UnknownErrorRate."""
+        """eyes: of a stream of images whose people are to be found. Sends `Ready`. Raises UnknownErrorRate."""
         self.stream = stream
         self.spec = spec
         self.start = start
@@ -66,26 +69,39 @@ class Session:
             mapper.prepare,
             queue.close,
             limits.max_people,
-            limits.track_timeout_s,
+            limits.track_timeout_s if eyes is None else eyes.lost_s,
             early_decision_terms(spec, start.error_rate),
         )
         self.closed = False
         self.wake: Callable[[], None] | None = None
         self.on_close: list[Callable[[], None]] = []
-        self._pending = PendingFrames(limits.inbox, queue, drop_oldest=start.policy == "drop_oldest")
+        self._eyes = eyes
+        self._pending = PendingFrames(
+            limits.inbox, queue, None if eyes is None else eyes.queue, drop_oldest=start.policy == "drop_oldest"
+        )
         self._responder = Responder(spec, start, self.counts, outlet)
         time_watch = TimeWatch(spec.rate_hz, spec.gaps.max_gap_s)
-        people = PeopleSteps(self.tracks, self.counts, self._responder, time_watch)
-        self._intake: Intake = FrameIntake(
-            self, mapper, limits, people, self._pending, self._responder, self.counts, time_watch
-        )
+        self._camera: CameraIntake | None = None
+        self._intake: Intake
+        if eyes is None:
+            people = PeopleSteps(self.tracks, self.counts, self._responder, time_watch)
+            self._intake = FrameIntake(
+                self, mapper, limits, people, self._pending, self._responder, self.counts, time_watch
+            )
+        else:
+            people = PeopleSteps(self.tracks, self.counts, self._responder, None)
+            self._intake = self._camera = CameraIntake(
+                self, spec, eyes, people, self._pending, self._responder, self.counts, time_watch
+            )
         self._silent = 0  # frames settled since the client last heard of it
         self._last = (0, 0.0)  # seq and pts_s of the frame settled last
         self._ending = False
         self._draining = False
         self._poses = start.input == "pose"
         self._patience = max(1, limits.inbox // 2)  # silent frames after which the client hears of them
-        self._responder.ready(stream, limits.inbox)
+        # Who is told of people's places gets them in the pixels that were sent, so nothing is said of smaller ones.
+        seen_size = (eyes.side, eyes.side) if eyes is not None and not start.people else None
+        self._responder.ready(stream, limits.inbox, seen_size)
 
     @property
     def waiting(self) -> int:
@@ -157,6 +173,8 @@ class Session:
         if self.closed:
             return
         self.closed = True
+        if self._eyes is not None:
+            self._eyes.close()
         self.tracks.close()
         for _ in range(self._pending.clear()):
             self._responder.drop("closed")
@@ -172,6 +190,14 @@ class Session:
         return self.counts
 
     # -- out --------------------------------------------------------------------------------------------------------
+    def looked(self, look: FrameLook, now_s: float) -> None:
+        """A look came back (`FrameOwner`). Ignored when the stream was closed meanwhile."""
+        if self.closed or self._camera is None:
+            return
+        self._camera.looked(look, now_s)
+        if self._pending.looked(look.frame):
+            self._send_settled(now_s)
+
     def step_done(self, step: PersonStep, now_s: float) -> None:
         """A step came back (`FrameOwner`). Ignored when the stream was closed meanwhile."""
         if self.closed:
@@ -198,6 +224,8 @@ class Session:
         self._last = (frame.seq, frame.pts_s)
         for track, event in frame.ended or ():
             self._responder.event(frame.seq, frame.pts_s, track, event)
+        if frame.people is not None:
+            self._responder.people(frame.seq, frame.pts_s, frame.people)
         if frame.refused is not None:
             self._responder.error(frame.refused, frame.seq)
         if not frame.steps:
