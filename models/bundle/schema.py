@@ -3,13 +3,14 @@
 A bundle is a directory `NAME/VERSION/` with `bundle.json` (this schema), `step.onnx` (one causal step:
 `(input, *state) -> (logits, *next_state)`, batch first and dynamic), `vector.npz` (stored test vector) and `card.md`.
 Schema 2 adds `kind`, and the file `rows.onnx` (the step over rows of slabs, see `rows`), which a bundle may lack. A
-bundle of schema 1 loads as it is: it is a step without `rows.onnx`.
+bundle of schema 1 loads as it is: it is a step without `rows.onnx`. Bundles of kind `people` are in `people`.
 
 The docstring under a field is its description in `BundleSpec.model_json_schema()`, from which the reference is made.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
@@ -20,8 +21,9 @@ from inkling.models.skeletons import Skeleton
 
 SCHEMA_VERSION = 2
 """What is written; everything from 1 on is read."""
-KINDS = ("step",)
-"""What a bundle can be; `step` is one causal step of a model with its state."""
+Kind = Literal["step", "people"]
+KINDS: tuple[Kind, ...] = ("step", "people")
+"""What a bundle can be: `step`, one causal step of a model with its state; `people`, what finds people in pictures."""
 OPSETS = range(17, 24)
 """ONNX opsets that this release reads."""
 
@@ -30,6 +32,7 @@ TOLERANCE = 1e-4
 
 STEP_FILE = "step.onnx"
 ROWS_FILE = "rows.onnx"
+PEOPLE_FILE = "people.onnx"
 VECTOR_FILE = "vector.npz"
 CARD_FILE = "card.md"
 SPEC_FILE = "bundle.json"
@@ -299,10 +302,15 @@ class BundleSpec(Part):
             tensors += [state.input, state.output]
         if len(set(tensors)) != len(tensors):
             raise ValueError("input, logits and state tensors must all have different names")
-        for name in (STEP_FILE, VECTOR_FILE, CARD_FILE):
-            if name not in self.files:
-                raise ValueError(f"files has no sha256 of {name}")
-        for name in self.files:
-            if "/" in name or "\\" in name or name.startswith("."):
-                raise ValueError(f"files names {name!r}: only plain names inside the bundle are allowed")
+        check_file_names(self.files, (STEP_FILE, VECTOR_FILE, CARD_FILE))
         return self
+
+
+def check_file_names(files: Mapping[str, str], needed: Iterable[str]) -> None:
+    """Raise ValueError unless `files` has all that are needed, and no name that leads out of the bundle."""
+    for name in needed:
+        if name not in files:
+            raise ValueError(f"files has no sha256 of {name}")
+    for name in files:
+        if "/" in name or "\\" in name or name.startswith("."):
+            raise ValueError(f"files names {name!r}: only plain names inside the bundle are allowed")
