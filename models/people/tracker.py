@@ -34,13 +34,13 @@ class TrackerConfig:
 
     skeleton: str = "coco17"
     """Of the keypoints: its name says how exactly each joint can be placed."""
-    begin_score: float = 0.2
+    begin_score: float = 0.15
     """A track begins with a detection of at least this score, once it is seen a second time."""
-    sure_score: float = 0.35
+    sure_score: float = 0.25
     """A detection of at least this score begins a track at once."""
-    keep_score: float = 0.08
+    keep_score: float = 0.06
     """A track goes on with a detection of at least this score; weaker ones are ignored."""
-    least_alike: float = 0.15
+    least_alike: float = 0.1
     """A detection is a track's next one if the mean of OKS and IoU is at least this."""
     same_alike: float = 0.6
     """A detection that is at least so much like one with a track begins none: it is the same person, found twice."""
@@ -50,9 +50,9 @@ class TrackerConfig:
     """How long a detection that began nothing yet waits to be seen again; at least until the next frame."""
     most: int = 64
     """Tracks kept at a time, lost and unconfirmed ones included. Of a frame's people, twice as many are looked at."""
-    velocity_s: float = 0.2
+    velocity_s: float = 0.3
     """Time constant over which a velocity is averaged."""
-    coast_s: float = 0.3
+    coast_s: float = 1.0
     """Time constant over which a person who is not seen is taken to come to rest."""
     stray: float = 0.5
     """How far a joint may stray from where it was expected, in body sizes a second."""
@@ -91,11 +91,19 @@ class _Tracks:
     keypoints: Floats  # (P, J, 3), as last seen
     boxes: Floats  # (P, 4), as last seen
     velocity: Floats  # (P, 2), px/s
+    began_s: Floats  # (P,)
     seen_s: Floats  # (P,)
 
     @classmethod
     def none(cls, joints: int) -> _Tracks:
-        return cls(np.zeros(0, np.int64), np.zeros((0, joints, 3)), np.zeros((0, 4)), np.zeros((0, 2)), np.zeros(0))
+        return cls(
+            np.zeros(0, np.int64),
+            np.zeros((0, joints, 3)),
+            np.zeros((0, 4)),
+            np.zeros((0, 2)),
+            np.zeros(0),
+            np.zeros(0),
+        )
 
     def keep(self, which: NDArray[np.bool_]) -> None:
         if not which.all():
@@ -238,7 +246,9 @@ class PersonTracker:
         weights = np.minimum(tracks.keypoints[rows, :, 2], keypoints[..., 2])[..., None]
         steps = keypoints[..., :2] - tracks.keypoints[rows, :, :2]
         step = (steps * weights).sum(1) / np.maximum(weights.sum(1), 1e-9)
-        share = -np.expm1(-passed_s / self.config.velocity_s)[:, None]
+        # An average over velocity_s, or over as long as the track is there: the first velocity counts in full.
+        passed, age = (-np.expm1(-t / self.config.velocity_s) for t in (passed_s, pts_s - tracks.began_s[rows]))
+        share = (passed / np.maximum(age, 1e-9))[:, None]
         measured = step / np.maximum(passed_s, 1e-9)[:, None]
         tracks.velocity[rows] += share * (measured - tracks.velocity[rows])
         tracks.keypoints[rows], tracks.boxes[rows], tracks.seen_s[rows] = keypoints, boxes, pts_s
@@ -273,6 +283,7 @@ class PersonTracker:
         tracks.keypoints = np.concatenate([tracks.keypoints, keypoints[begun]])
         tracks.boxes = np.concatenate([tracks.boxes, boxes[begun]])
         tracks.velocity = np.concatenate([tracks.velocity, np.zeros((len(new), 2))])
+        tracks.began_s = np.concatenate([tracks.began_s, np.full(len(new), pts_s)])
         tracks.seen_s = np.concatenate([tracks.seen_s, np.full(len(new), pts_s)])
         return begun
 
