@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-from inkling.models.people.input_fit import prepare
-from inkling.service.engine.scheduler import Step
+from inkling.models.people.motion import MotionConfig, MotionGate
+from inkling.models.people.tracker import PersonTracker
+from inkling.service.engine.scheduler import Lane, Step
 from inkling.service.inputs.decode_pool import DecodePool, Decoder
 from inkling.service.inputs.frame_mapper import ImageLimits
+from inkling.service.perception.camera import Camera
 from inkling.service.perception.look_options import LookOptions
 from inkling.service.perception.people_model import PeopleModel
 from inkling.service.perception.perceiver import LookOutcome, Perceiver
 from inkling.service.perception.picture_mapper import PictureMapper
-from inkling.service.perception.stream_eyes import StreamEyes, stream_eyes
+from inkling.service.perception.stream_eyes import StreamEyes
 from inkling.service.protocol.errors import ServiceError
 
 
@@ -43,23 +45,28 @@ class Perception:
         self._post = post
         self._refuse = refuse
         self._perceiver = Perceiver(model.name, model.estimator, self._done, max_batch, clock)
-        self._decoders: dict[tuple[int, bool], tuple[PictureMapper, Decoder]] = {}
+        self._decoders: dict[tuple[int | None, bool], tuple[PictureMapper, Decoder]] = {}
 
     def open(self, options: LookOptions | None, most: int, lost_s: float) -> StreamEyes:
         """Eyes for one more stream. options: None: those of the server. most: people at once.
 
         lost_s: seconds for which somebody may be lost and still be who they were.
         """
-        options = options or self.options
+        options, model = options or self.options, self.model
         way = options.longer_side, options.motion_gate
         if way not in self._decoders:
-            size = self._size.scaled(options.longer_side)
             mapper = PictureMapper(
-                partial(prepare, size=size), max(size.height, size.width), self._limits, gated=way[1]
+                partial(model.estimator.prepare, longer_side=options.longer_side),
+                model.longer_side(options),
+                self._limits,
+                gated=options.motion_gate,
             )
             self._decoders[way] = mapper, Decoder(self._pool, self._perceiver, mapper.decode, self._refuse, mapper.cost)
         mapper, decoder = self._decoders[way]
-        return stream_eyes(mapper, decoder, options, self.model.skeleton, most, lost_s)
+        gate = MotionGate(MotionConfig()) if options.motion_gate else None
+        camera = Camera(PersonTracker(model.tracker(options, lost_s)), gate, min(model.most(options), most))
+        lane = Lane(0, 0, lambda rows: rows)
+        return StreamEyes(mapper, decoder, lane, camera, model.spec.skeleton.name, lost_s)
 
     def start(self) -> None:
         """Begin to look at what is submitted. Once."""
