@@ -6,6 +6,7 @@ InklingError                     every error below; catch it at the outermost sh
 │   ├── BundleInvalid            bundle.json, the graph or a state does not fit the contract
 │   ├── BundleCorrupt            a file is missing or its sha256 differs
 │   ├── BundleUnsupported        schema version, kind or opset outside what this release reads
+│   ├── BundleOfAnotherKind      it finds people and one that knows actions was asked for, or the other way round
 │   └── BundleDisagrees          a graph does not reproduce the stored test vector
 ├── SkeletonError                unknown skeleton, or one that cannot be mapped onto another
 ├── inkling.models.npz.BadNpz    bytes that are no .npz file, or unpack to too much
@@ -46,6 +47,10 @@ class BundleCorrupt(BundleError):
 
 class BundleUnsupported(BundleError):
     """Of another schema version, kind or opset than this release reads."""
+
+
+class BundleOfAnotherKind(BundleError):
+    """A good bundle perhaps, but not of the kind that was asked for."""
 
 
 class BundleDisagrees(BundleError):

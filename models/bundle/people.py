@@ -1,7 +1,7 @@
 """`bundle.json` of kind `people`: a graph that finds the people in pictures.
 
 A directory `NAME/VERSION/` as for every bundle, with `people.onnx` (pictures in, people out, batch first and dynamic),
-`vector.npz`, `card.md`, and the licences of whose weights these are. What the graph must answer is one of two contracts:
+`vector.npz`, `card.md`, and the licences of whose weights these are. What the graph answers is one of two contracts:
 
 - `multipose_heads`: the six maps of a centre-net estimator, which `inkling.models.people.multipose` decodes;
 - `detections`: people, with suppression inside the graph: `scores` (B, P), `boxes` (B, P, 4) left, top, right, bottom,

@@ -7,8 +7,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from inkling.models.bundle.schema import SPEC_FILE
-from inkling.models.errors import BundleInvalid, BundleNotFound
+from inkling.models.bundle.loader import read_kind, wrong_kind
+from inkling.models.bundle.schema import SPEC_FILE, Kind
+from inkling.models.errors import BundleInvalid, BundleNotFound, BundleOfAnotherKind
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 _VERSION = re.compile(r"\d+(\.\d+){0,2}")
@@ -21,11 +22,15 @@ def zoo_directory() -> Path:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A directory that looks like a bundle. `load(found.path)` says whether it is one."""
+    """A directory that looks like a bundle. `load(found.path)`, or `load_people`, says whether it is one.
+
+    kind: what its `bundle.json` says, `step` when that cannot be read.
+    """
 
     name: str
     version: str
     path: Path
+    kind: Kind = "step"
 
     @property
     def order(self) -> tuple[str, tuple[int, ...], str]:
@@ -40,8 +45,8 @@ class Registry:
     def __init__(self, directories: Iterable[Path | str]) -> None:
         self.directories = tuple(dict.fromkeys(Path(directory).resolve() for directory in directories))
 
-    def scan(self) -> list[Found]:
-        """Everything that looks like a bundle, by name, oldest version first.
+    def scan(self, kind: Kind | None = None) -> list[Found]:
+        """Everything that looks like a bundle of that kind, of any by default; by name, oldest version first.
 
         Raises BundleNotFound when a root directory does not exist, BundleInvalid when two hold the same version.
         """
@@ -53,16 +58,26 @@ class Registry:
                 name, version = path.parent.name, path.name
                 if not _NAME.fullmatch(name) or not _VERSION.fullmatch(version):
                     continue
-                twin = found.setdefault((name, version), Found(name, version, path))
+                twin = found.setdefault((name, version), Found(name, version, path, read_kind(path)))
                 if twin.path != path:
                     raise BundleInvalid(path, f"{name}/{version} is there twice, also in {twin.path}; remove one")
-        return sorted(found.values(), key=lambda entry: entry.order)
+        listed = (entry for entry in found.values() if kind in (None, entry.kind))
+        return sorted(listed, key=lambda entry: entry.order)
 
-    def get(self, name: str, version: str | None = None) -> Path:
-        """Path of that version, or of the newest. Raises BundleNotFound, naming what there is, and as `scan`."""
+    def get(self, name: str, version: str | None = None, kind: Kind = "step") -> Path:
+        """Path of that version, or of the newest.
+
+        Raises BundleNotFound, naming what there is, BundleOfAnotherKind, and as `scan`.
+        """
+        full_name = f"{name}/{version}" if version else name
+        others: Found | None = None
         found = self.scan()
         for entry in reversed(found):
             if entry.name == name and version in (None, entry.version):
-                return entry.path
-        known = ", ".join(f"{entry.name}/{entry.version}" for entry in found) or "none at all"
-        raise BundleNotFound(f"{name}/{version}" if version else name, f"no such bundle; found {known}")
+                if entry.kind == kind:
+                    return entry.path
+                others = entry
+        if others is not None:
+            raise BundleOfAnotherKind(full_name, wrong_kind(others.kind, kind))
+        known = ", ".join(f"{entry.name}/{entry.version}" for entry in found if entry.kind == kind) or "none at all"
+        raise BundleNotFound(full_name, f"no such bundle; found {known}")

@@ -95,12 +95,22 @@ def check_tensors(bundle: Bundle, graph: StepGraph) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """A tensor that a graph must have. shape: without the first axis, which must be free and is called `axis`."""
+    """A tensor that a graph must have. shape: without the first axis, which must be free and is called `axis`.
+
+    Another axis that is None may have any size.
+    """
 
     role: str
     dtype: str
-    shape: tuple[int, ...]
+    shape: tuple[int | None, ...]
     axis: str = "batch"
+
+    def fits(self, found: TensorInfo) -> bool:
+        """An axis that is None in `shape` may have any size, fixed or free."""
+        dtype, (first, *rest) = found[0], found[1] or (0,)
+        if dtype != self.dtype or first is not None or len(rest) != len(self.shape):
+            return False
+        return all(wanted in (None, size) for wanted, size in zip(self.shape, rest, strict=True))
 
 
 def check_side(path: Path, where: str, wanted: Mapping[str, Wanted], found: Mapping[str, TensorInfo]) -> None:
@@ -109,7 +119,7 @@ def check_side(path: Path, where: str, wanted: Mapping[str, Wanted], found: Mapp
         what = tensor.role if tensor.role == name else f"{tensor.role} {name!r}"
         if name not in found:
             raise BundleInvalid(path, f"{what} is missing from {where}")
-        if found[name] != (tensor.dtype, (None, *tensor.shape)):
+        if not tensor.fits(found[name]):
             must, is_ = _show(tensor.dtype, (None, *tensor.shape), tensor.axis), _show(*found[name], tensor.axis)
             raise BundleInvalid(path, f"{what} must be {must} in {where}, it is {is_}")
     for name in found:
@@ -118,4 +128,5 @@ def check_side(path: Path, where: str, wanted: Mapping[str, Wanted], found: Mapp
 
 
 def _show(dtype: str, shape: tuple[int | None, ...], axis: str) -> str:
-    return f"{dtype} ({', '.join(axis if size is None else str(size) for size in shape)})"
+    sizes = ["?" if size is None else str(size) for size in shape[1:]]
+    return f"{dtype} ({', '.join([axis if size is None else str(size) for size in shape[:1]] + sizes)})"

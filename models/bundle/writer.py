@@ -15,10 +15,21 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from inkling.models.bundle.loader import Bundle, read_files, read_spec
+from inkling.models.bundle.loader import (
+    AnySpec,
+    Bundle,
+    PeopleBundle,
+    read_files,
+    read_people_files,
+    read_people_spec,
+    read_spec,
+)
 from inkling.models.bundle.onnx_header import read_header
+from inkling.models.bundle.people import PeopleSpec
+from inkling.models.bundle.people_vector import PeopleVector
 from inkling.models.bundle.schema import (
     CARD_FILE,
+    PEOPLE_FILE,
     ROWS_FILE,
     SCHEMA_VERSION,
     SPEC_FILE,
@@ -53,7 +64,46 @@ def write(
     contents = {STEP_FILE: step_onnx, VECTOR_FILE: vector.to_npz(), CARD_FILE: card.encode()}
     if rows_onnx is not None:
         contents[ROWS_FILE] = rows_onnx
-    spec = _spec(root, fields, contents)
+    spec = _spec(BundleSpec, root, fields, contents, STEP_FILE)
+
+    def check(draft: Path, final: Path) -> None:
+        written = read_files(draft, read_spec(draft))  # what is published has been read back as `load` will read it
+        if verify is not None:
+            verify(replace(written, path=final))
+
+    return _publish(root, spec, contents, check)
+
+
+def write_people(
+    root: Path | str,
+    fields: Mapping[str, Any],
+    people_onnx: bytes,
+    vector: PeopleVector,
+    card: str,
+    notices: Mapping[str, bytes],
+    verify: Callable[[PeopleBundle], object] | None = None,
+) -> Path:
+    """Write `root/NAME/VERSION`, a bundle that finds people, and return that path.
+
+    fields: those of `PeopleSpec`; `schema_version`, `kind`, `opset` and `files` are filled in. notices: file name ->
+    text of each licence. Otherwise as `write`.
+    """
+    root = Path(root)
+    contents = {PEOPLE_FILE: people_onnx, VECTOR_FILE: vector.to_npz(), CARD_FILE: card.encode(), **notices}
+    spec = _spec(PeopleSpec, root, {"kind": "people", **fields}, contents, PEOPLE_FILE)
+
+    def check(draft: Path, final: Path) -> None:
+        written = read_people_files(draft, read_people_spec(draft))
+        if verify is not None:
+            verify(replace(written, path=final))
+
+    return _publish(root, spec, contents, check)
+
+
+def _publish(
+    root: Path, spec: BundleSpec | PeopleSpec, contents: Mapping[str, bytes], check: Callable[[Path, Path], None]
+) -> Path:
+    """Write a version beside its place, have it checked there, and move it in. check: of the draft and the place."""
     final = root / spec.name / spec.version
     if final.exists():
         raise BundleInvalid(final, "exists already; a published version never changes, give this one a higher number")
@@ -69,9 +119,7 @@ def write(
     try:
         for name, data in (*contents.items(), (SPEC_FILE, text.encode())):
             _write_through(draft / name, data)
-        written = read_files(draft, read_spec(draft))  # what is published has been read back as `load` will read it
-        if verify is not None:
-            verify(replace(written, path=final))
+        check(draft, final)
         draft.chmod(0o755)
         _sync_directory(draft)
         try:
@@ -87,15 +135,17 @@ def write(
     return final
 
 
-def _spec(root: Path, fields: Mapping[str, Any], contents: Mapping[str, bytes]) -> BundleSpec:
+def _spec(
+    model: type[AnySpec], root: Path, fields: Mapping[str, Any], contents: Mapping[str, bytes], graph: str
+) -> AnySpec:
     path = root / str(fields.get("name")) / str(fields.get("version"))
     try:
-        opset = read_header(contents[STEP_FILE]).opset
+        opset = read_header(contents[graph]).opset
     except ValueError as error:
-        raise BundleInvalid(path, f"{STEP_FILE}: {error}") from error
+        raise BundleInvalid(path, f"{graph}: {error}") from error
     files = {name: hashlib.sha256(data).hexdigest() for name, data in contents.items()}
     try:
-        return BundleSpec.model_validate({"schema_version": SCHEMA_VERSION, "opset": opset, **fields, "files": files})
+        return model.model_validate({"schema_version": SCHEMA_VERSION, "opset": opset, **fields, "files": files})
     except ValidationError as error:
         raise BundleInvalid(path, f"{SPEC_FILE}: {first_problem(error)}") from error
 

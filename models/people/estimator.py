@@ -45,6 +45,12 @@ class PeopleEstimator:
         """
         return input_fit.prepare(picture, self._size if longer_side is None else self._size.scaled(longer_side))
 
+    def common_shapes(self, longer_side: int | None = None) -> list[tuple[int, int]]:
+        """(height, width) of the inputs that films of 4:3 and 16:9 become, upright ones too: what is worth warming."""
+        size = self._size if longer_side is None else self._size.scaled(longer_side)
+        formats = ((3, 4), (9, 16), (4, 3), (16, 9))
+        return list(dict.fromkeys(size.of_picture(120 * height, 120 * width) for height, width in formats))
+
     def estimate(self, pictures: Sequence[PreparedPicture]) -> list[Detections]:
         """The people of each picture, in pixels of what was prepared, the surest first; at most `max_people`.
 

@@ -1,8 +1,8 @@
 """Of people who were found twice, the surer one stays. Pure.
 
 A weak second person on a body that was found already would begin a track of its own, and alarms of its own. Two people
-are one where their joints agree (OKS), or where one box is another's and most of their joints agree: people who hug have
-boxes alike, but not joints.
+are one where their joints agree (OKS), or where their boxes agree and many of their joints: people who hug have boxes
+alike, but not joints.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inkling.models.arrays import Array
-from inkling.models.bundle import Bundle, BundleSpec, TensorInfo, initial_state, verify_graph
+from inkling.models.bundle import Bundle, BundleSpec, PeopleBundle, TensorInfo, initial_state, verify_graph
 from inkling.models.errors import BundleInvalid, InklingError
 from inkling.service.engine.cuda_libraries import missing_driver, missing_library
 from inkling.service.engine.state_pool import HostPool, Indices, RowMask, StatePool
@@ -160,7 +160,9 @@ def finite_rows(logits: Array, outputs: Mapping[str, Array]) -> RowMask | None:
     return finite
 
 
-def session(bundle: Bundle, graph: bytes, threads: int | None, device: Device, *, graphs: bool = False) -> Any:
+def session(
+    bundle: Bundle | PeopleBundle, graph: bytes, threads: int | None, device: Device, *, graphs: bool = False
+) -> Any:
     """An onnxruntime session of a bundle's graph on `device` and nowhere else. graphs: it may record CUDA graphs.
 
     Raises BundleInvalid when the graph cannot be loaded, DeviceMissing when onnxruntime falls back to another device.

@@ -10,7 +10,7 @@ from pathlib import Path
 from rich.console import Console
 
 from inkling.models.errors import InklingError
-from inkling.training.cli import calibrate, evaluate, export, fit, new, prepare, upgrade, weights
+from inkling.training.cli import calibrate, evaluate, export, export_people, fit, new, prepare, upgrade, weights
 from inkling.training.study import cli as study_cli
 
 EPILOG = """
@@ -55,7 +55,7 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     verbs = whole.add_subparsers(dest="verb", required=True, metavar="VERB")
-    for group in (new, prepare, fit, evaluate, export, calibrate, weights, upgrade):
+    for group in (new, prepare, fit, evaluate, export, export_people, calibrate, weights, upgrade):
         group.add_verbs(verbs)
     study = study_cli.add_verb(verbs)
     study.add_argument("--data", type=Path, default=Path(), help="where data set paths start (default: here)")
