@@ -7,6 +7,7 @@ around all that is bright in it, and their score is how bright it is.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,9 +17,11 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from inkling.models.arrays import Array
+from inkling.models.bundle import PeopleVector, write_people
 from inkling.models.bundle.people import PeopleSpec
 from inkling.models.people.estimator import PeopleEstimator
 from inkling.models.skeletons import get
+from inkling.service.engine.people_engine import PeopleEngine
 from inkling.service.perception.people_model import PeopleModel
 
 Pixels = NDArray[np.uint8]
@@ -26,7 +29,7 @@ Box = tuple[int, int, int, int]
 """Left, top, right, bottom."""
 
 RED, GREEN, BLUE = 0, 1, 2
-BRIGHT = 40
+BRIGHT = 110
 """Above which a pixel belongs to somebody; a JPEG's ringing beside one does not."""
 JOINTS = np.stack(
     [np.linspace(0.1, 0.9, 17), np.linspace(0.05, 0.95, 17)[np.arange(17) * 5 % 17]], -1, dtype=np.float32
@@ -153,3 +156,11 @@ def joints_of(box: Box) -> NDArray[np.float32]:
     """(17, 2) where the joints of somebody are who is `left, top, right, bottom` of a picture."""
     low, end = np.array(box[:2], np.float32), np.array(box[2:], np.float32)
     return np.asarray(low + JOINTS * (end - low), np.float32)
+
+
+def make_rectangles(root: Path, **changes: Any) -> Path:
+    """Write the bundle `rectangles/1` below `root`, verified; its path."""
+    spec = rectangles_spec(**changes).model_dump(exclude={"schema_version", "kind", "opset", "files"})
+    images = np.stack([room({RED: (8, 10, 40, 90)}), room({GREEN: (50, 20, 90, 80), BLUE: (4, 4, 30, 60)})])
+    vector = PeopleVector(images, dict(Rectangles()(images)))
+    return write_people(root, spec, rectangles_graph(), vector, "# rectangles\n", {}, verify=PeopleEngine)

@@ -40,7 +40,7 @@ ROOMS = {
         "streams": {"protocol", "engine", "inputs", "perception"},
         "websocket": {"protocol", "access", "streams", "metrics", "logs", "patience"},
         "clips": {"protocol", "streams"},
-        "sources": {"protocol", "streams", "version", "logs"},
+        "sources": {"protocol", "inputs", "perception", "streams", "version", "logs"},
         "http": {
             *("protocol", "access", "streams", "clips", "sources", "bootstrap", "metrics", "settings", "version"),
             "patience",

@@ -9,7 +9,6 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 
-from inkling.models.bundle.schema import PoseInput
 from inkling.service.bootstrap import Core
 from inkling.service.clips.jobs import VideoJob
 from inkling.service.clips.pose_clip import WANTED, PoseClip, found, is_text, parse_clip
@@ -20,6 +19,7 @@ from inkling.service.patience import patience
 from inkling.service.protocol.codec import Start
 from inkling.service.protocol.errors import BadMessage, Cancelled, IdleTimeout, TooLarge, UnsupportedInput
 from inkling.service.streams.early_decision import early_decision_terms
+from inkling.service.streams.hub import NO_EYES
 
 BODY: dict[str, Any] = {
     "requestBody": {
@@ -74,9 +74,10 @@ def clip_router(core: Callable[[], Core]) -> APIRouter:
         if head.startswith((b"PK", b"\x93NUMPY")) or is_text(head):
             _check_length(request, served.settings.clips.max_bytes)
             scored = await _score_poses(served, memory, parser, body, poses, fps)
-        elif isinstance(spec.input, PoseInput):
+        elif not served.hub.takes_pictures(spec):
             what = found(head) or "a file of another kind"
-            raise UnsupportedInput(f"bundle {spec.name} takes input 'pose', not 'frame', and this is {what}; {WANTED}")
+            takes = f"bundle {spec.name} takes input 'pose', not 'frame', and this is {what}"
+            raise UnsupportedInput(f"{takes}; {WANTED}; {NO_EYES}")
         else:
             _check_length(request, served.settings.clips.max_video_bytes)
             job = await served.clips.receive(body, start.model_copy(update={"input": "frame"}), fps)

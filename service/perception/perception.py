@@ -57,7 +57,7 @@ class Perception:
         if way not in self._decoders:
             mapper = PictureMapper(
                 partial(model.estimator.prepare, longer_side=options.longer_side),
-                model.longer_side(options),
+                model.size(options),
                 self._limits,
                 gated=options.motion_gate,
             )

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inkling.models.errors import VideoError
-from inkling.models.people.input_fit import PreparedPicture
+from inkling.models.people.input_fit import InputSize, PreparedPicture
 from inkling.service.inputs.frame_mapper import ImageLimits, IncomingImage, decoded, image_cost, orientation_of
 from inkling.service.perception.look import CameraPicture
 from inkling.service.protocol.errors import BadImage
@@ -27,17 +27,17 @@ GREY_SIDE = 64
 class PictureMapper:
     """Images as they come, for one size of an estimator's input. Shared by all streams that are looked at alike."""
 
-    __slots__ = ("_gated", "_limits", "_prepare", "side")
+    __slots__ = ("_gated", "_limits", "_prepare", "size")
 
     def __init__(
-        self, prepare: Callable[[Pixels], PreparedPicture], side: int, limits: ImageLimits, *, gated: bool
+        self, prepare: Callable[[Pixels], PreparedPicture], size: InputSize, limits: ImageLimits, *, gated: bool
     ) -> None:
-        """prepare: RGB of any size -> the estimator's input. side: the longer one of that.
+        """prepare: RGB of any size -> the estimator's input. size: of that.
 
         gated: a motion gate looks at the pictures too.
         """
         self._prepare = prepare
-        self.side = side
+        self.size = size
         self._limits = limits
         self._gated = gated
 
@@ -45,6 +45,11 @@ class PictureMapper:
         """The same frame. Raises BadImage (with `seq`) when it has too many pixels, or would take too long."""
         self._limits.check(frame)
         return frame
+
+    @property
+    def side(self) -> int:
+        """The longer one of what is looked at, in pixels."""
+        return max(self.size.height, self.size.width)
 
     cost = staticmethod(image_cost)
 

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from inkling.service.perception.look_options import LookOptions
 from inkling.service.protocol.errors import BadSource
 from inkling.service.sources.address import MAX_LENGTH, Address
 
@@ -16,7 +17,8 @@ class SourceDefinition(BaseModel):
     url: rtsp(s)://, http(s):// (MJPEG, HLS or a file), file: or device:, with credentials where they are needed.
     transport: of RTSP. pace, loop: of files; `fast` plays as fast as the model goes and drops nothing. fps: of files
     without times (raw .h264, .mjpeg), or with wrong ones. aspect: width by height of a pixel, where a recorder does not
-    say it (704 x 576 for 4:3: 1.09). top_k and error_rate: as in a stream's `start`.
+    say it (704 x 576 for 4:3: 1.09). top_k and error_rate: as in a stream's `start`. looks: how people are looked for,
+    where the bundle takes poses and the settings do not suit this camera.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -31,6 +33,7 @@ class SourceDefinition(BaseModel):
     fps: Annotated[float, Field(ge=1, le=1000)] | None = None
     aspect: Annotated[float, Field(ge=0.25, le=4)] | None = None
     top_k: Annotated[int, Field(gt=0)] | None = None
+    looks: LookOptions | None = None
     error_rate: Annotated[float, Field(gt=0, lt=1)] | None = None
 
     def address(self) -> Address:

@@ -7,6 +7,7 @@ import logging
 import secrets
 import time
 
+from inkling.service.perception.look_options import LookOptions
 from inkling.service.protocol.codec import ErrorMessage, Outgoing, Start
 from inkling.service.protocol.errors import BadTime, Draining, OverCapacity, ServiceError, UnknownSource
 from inkling.service.sources.definition import SourceDefinition
@@ -75,8 +76,8 @@ class SourceManager:
     async def add(self, definition: SourceDefinition) -> Source:
         """Admit, keep and start a source; whether it can be reached shows later, in its state.
 
-        Raises BadSource, SourceRefused, UnknownBundle, UnsupportedInput (the bundle takes poses), OverCapacity,
-        Draining, StoreError.
+        Raises BadSource, SourceRefused, UnknownBundle, UnsupportedInput (the bundle takes poses, and nothing finds
+        people), OverCapacity, Draining, StoreError.
         """
         if self._stopped:
             raise Draining("the server is shutting down")
@@ -142,8 +143,8 @@ class SourceManager:
             on_end=self._note_end,
         )
 
-    def _open(self, start: Start, id: str) -> AdmittedStream:
-        return self._hub.open(start, lambda message: self._take(id, message), stream=id)
+    def _open(self, start: Start, id: str, looks: LookOptions | None) -> AdmittedStream:
+        return self._hub.open(start, lambda message: self._take(id, message), stream=id, looks=looks)
 
     def _take(self, id: str, message: Outgoing) -> None:
         """A source's stream has no client of its own: those who follow it see its messages."""

@@ -10,8 +10,8 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from inkling.models.bundle.schema import FrameInput
 from inkling.service.logs import stream_context
+from inkling.service.perception.look_options import LookOptions
 from inkling.service.protocol.codec import End, Reset, Start
 from inkling.service.protocol.errors import Draining, OverCapacity, ServiceError
 from inkling.service.protocol.image_binary import ImageFrame
@@ -32,8 +32,8 @@ GRACE_S = 2.0
 LAST_FRAMES_S = 5.0
 """Seconds in which the last frames of a source are answered."""
 
-OpenStream = Callable[[Start, str], AdmittedStream]
-"""Opens a stream of that id in the hub. Raises ServiceError."""
+OpenStream = Callable[[Start, str, LookOptions | None], AdmittedStream]
+"""Opens a stream of that id in the hub; how people are looked for in it. Raises ServiceError."""
 
 
 @dataclass(slots=True)
@@ -136,6 +136,7 @@ class Source:
                     policy="block" if wanted.pace == "fast" else "drop_oldest",
                 ),
                 self.id,
+                wanted.looks,
             )
 
     def start(self) -> None:
@@ -246,7 +247,7 @@ class Source:
         self.lifecycle.frame(self._clock())
         self.tally.frames += 1
         pts_s = self._times.stamp(picture.media_s, arrived_s)
-        handle.receive(ImageFrame(self._seq, pts_s, picture.image))
+        handle.receive(ImageFrame(self._seq, pts_s, picture.image, picture.size))
         self._seq += 1
         if self.definition.pace == "fast":
             self._blocked = True
@@ -319,15 +320,15 @@ class Source:
             handle.close("the source has ended")
 
     def _fetch_request(self) -> FetchRequest:
-        spec = self._handle.spec.input if self._handle is not None else None
-        if not isinstance(spec, FrameInput):
-            raise TypeError("a source's bundle takes frames")  # the hub refuses others
+        if self._handle is None:
+            raise TypeError("a source that fetches has a stream")
+        height, width, fit = self._handle.picture_size
         wanted, timing = self.definition, self._timing
         return FetchRequest(
             url=wanted.url,
-            height=spec.height,
-            width=spec.width,
-            fit=spec.fit,
+            height=height,
+            width=width,
+            fit=fit,
             transport=wanted.transport,
             pace=wanted.pace,
             loop=wanted.loop,

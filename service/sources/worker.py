@@ -21,8 +21,9 @@ import av.logging
 import cv2
 
 from inkling.models.errors import VideoError
-from inkling.models.resize import fit_image
+from inkling.models.resize import Image
 from inkling.models.video import VideoReader, to_rgb
+from inkling.service.inputs.picture_fit import kept
 from inkling.service.protocol.errors import ServiceError
 from inkling.service.sources.address import Address
 from inkling.service.sources.failure import Failure
@@ -79,7 +80,7 @@ def _watch(request: FetchRequest, address: Address, send: Send) -> None:
             if pacer is not None and media_s is not None:
                 time.sleep(pacer.wait_s(media_s, time.monotonic()))
             arrived_s = time.monotonic()
-            send(FetchedFrame(media_s, arrived_s, fit_image(to_rgb(frame), request.height, request.width, request.fit)))
+            send(_fetched(media_s, arrived_s, to_rgb(frame), request))
         if not live.finite:
             raise Failure(Cause.CLOSED, "the other side ended the stream")
         send(Ended(tuple(live.decoder.warnings())))
@@ -105,9 +106,7 @@ def _play(request: FetchRequest, address: Address, send: Send) -> None:
                 if pacer is not None:
                     time.sleep(pacer.wait_s(began_s + pts_s, time.monotonic()))
                 arrived_s = time.monotonic()
-                send(
-                    FetchedFrame(pts_s, arrived_s, fit_image(to_rgb(frame), request.height, request.width, request.fit))
-                )
+                send(_fetched(pts_s, arrived_s, to_rgb(frame), request))
         if video.broken is not None:
             raise Failure(Cause.UNREADABLE, video.broken)
         if not request.loop:
@@ -115,6 +114,11 @@ def _play(request: FetchRequest, address: Address, send: Send) -> None:
             return
         began_s += last_s + interval_s  # the last frame is shown for as long as the one before it
         send(Looped())
+
+
+def _fetched(media_s: float | None, arrived_s: float, picture: Image, request: FetchRequest) -> FetchedFrame:
+    image = kept(picture, request.height, request.width, request.fit)
+    return FetchedFrame(media_s, arrived_s, image, (picture.shape[1], picture.shape[0]))
 
 
 class _NoRedirect(logging.Handler):

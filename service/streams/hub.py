@@ -22,7 +22,7 @@ import time
 from collections.abc import Callable
 
 from inkling.models.bundle import Bundle
-from inkling.models.bundle.schema import BundleSpec
+from inkling.models.bundle.schema import BundleSpec, FrameInput
 from inkling.models.errors import BundleInvalid
 from inkling.service.engine.onnx_engine import Device
 from inkling.service.inputs.decode_pool import DecodePool
@@ -46,6 +46,7 @@ from inkling.service.streams.stats import BundleStats, StreamInfo
 
 log = logging.getLogger(__name__)
 
+NO_EYES = "to have people found in pictures, load a people bundle (setting people_bundle)"
 _STOP_S = 5.0
 """How long `stop` waits for an engine that is in the middle of a batch."""
 
@@ -170,10 +171,7 @@ class Hub:
         if start.input != "frame" or bundle.images is not None:
             return None
         if self.perception is None:
-            raise UnsupportedInput(
-                f"bundle {bundle.spec.name} takes input 'pose', not 'frame', and no people bundle is loaded to find "
-                "poses in pictures; load one, INKLING_PEOPLE_BUNDLE=people, or send poses"
-            )
+            raise UnsupportedInput(f"bundle {bundle.spec.name} takes input 'pose', not 'frame'; {NO_EYES}")
         return self.perception.open(looks, self.limits.max_people, bundle.spec.gaps.max_gap_s)
 
     def follow(self, stream: str, limit: int, choice: FollowerChoice = EVERYTHING) -> Follower:
@@ -189,6 +187,10 @@ class Hub:
     def followers(self) -> int:
         """How many listen, over all streams."""
         return self._follower_places.used
+
+    def takes_pictures(self, spec: BundleSpec) -> bool:
+        """Whether a stream of images may run on a loaded bundle."""
+        return isinstance(spec.input, FrameInput) or self.perception is not None
 
     def spec(self, name: str, version: str | None = None) -> BundleSpec:
         """A loaded bundle, by default its newest version. Raises UnknownBundle."""

@@ -11,9 +11,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from inkling.models.bundle.schema import BundleSpec
+from inkling.models.bundle.schema import BundleSpec, FrameInput
 from inkling.service.engine.scheduler import StepQueue
 from inkling.service.engine.state_pool import StatePool
+from inkling.service.inputs.picture_fit import Fit
 from inkling.service.perception.stream_eyes import StreamEyes
 from inkling.service.protocol.codec import End, Flush, PackedPose, Reset, Start, Token
 from inkling.service.protocol.errors import (
@@ -112,6 +113,17 @@ class Session:
     def full(self) -> bool:
         """Whether the inbox is full: policy `block` takes no frame now, `drop_oldest` drops one for the next."""
         return self._pending.full
+
+    @property
+    def picture_size(self) -> tuple[int, int, Fit]:
+        """Height and width of what is seen of a picture, and how it is fitted. Raises UnsupportedInput."""
+        if self._eyes is not None:
+            size = self._eyes.mapper.size
+            return size.height, size.width, "within"
+        given = self.spec.input
+        if not isinstance(given, FrameInput):
+            raise UnsupportedInput(f"bundle {self.spec.name} takes input {given.kind!r}, and this stream no pictures")
+        return given.height, given.width, given.fit
 
     # -- in ---------------------------------------------------------------------------------------------------------
     def receive(self, message: Start | FrameMessage | Reset | Flush | End | Token, now_s: float) -> None:
