@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from inkling.models.bundle import Found, Registry, load, load_people, zoo_directory
-from inkling.models.errors import BundleError, BundleNotFound
+from inkling.models.bundle.loader import wrong_kind
+from inkling.models.bundle.schema import Kind
+from inkling.models.errors import BundleError, BundleNotFound, BundleOfAnotherKind
 from inkling.service.access.control import AccessControl, access_control
 from inkling.service.clips.jobs import VideoJobs, video_limits
 from inkling.service.engine.onnx_engine import Device, resolve_device
@@ -107,7 +109,7 @@ def build(settings: Settings) -> Core:
     )
     metrics.watch(hub.stats)
     bundles = _found(settings)
-    for found in select([entry for entry in bundles if entry.kind == "step"], settings.load):
+    for found in select(bundles, settings.load):
         try:
             hub.load(load(found.path))
         except BundleError as error:
@@ -130,7 +132,7 @@ def _load_people(settings: Settings, bundles: Sequence[Found], hub: Hub, device:
     wanted = settings.people.bundle
     if wanted == NO_PEOPLE or (wanted is None and not any(entry.name == PEOPLE for entry in bundles)):
         return
-    (found,) = select([entry for entry in bundles if entry.kind == "people"], [wanted or PEOPLE])
+    (found,) = select(bundles, [wanted or PEOPLE], "people")
     looks = settings.people.looks
     max_batch = settings.people.max_batch or PICTURES[device]
     model = people_model(load_people(found.path), looks, settings.engine.threads, device, max_batch)
@@ -166,16 +168,21 @@ def _sources(settings: Settings, hub: Hub, metrics: Metrics) -> SourceManager:
     return sources
 
 
-def select(found: Sequence[Found], names: Iterable[str]) -> list[Found]:
-    """Those that `names` (NAME or NAME/VERSION) ask for; without names the newest version of every name.
+def select(found: Sequence[Found], names: Iterable[str], kind: Kind = "step") -> list[Found]:
+    """Those that `names` (NAME or NAME/VERSION) ask for; without names the newest version of every name of that kind.
 
-    `found` has older versions first, as `Registry.scan` gives them. Raises BundleNotFound for a name that is not there.
+    `found` has older versions first, as `Registry.scan` gives them. Raises BundleNotFound for a name that is not there,
+    BundleOfAnotherKind for one that is something else.
     """
+    others = {name: entry.kind for entry in found if entry.kind != kind for name in (entry.name, entry.full_name)}
+    found = [entry for entry in found if entry.kind == kind]
     newest = {entry.name: entry for entry in found}
     if not (names := list(names)):
         return list(newest.values())
-    known = newest | {f"{entry.name}/{entry.version}": entry for entry in found}
+    known = newest | {entry.full_name: entry for entry in found}
     for name in names:
+        if name not in known and name in others:
+            raise BundleOfAnotherKind(name, wrong_kind(others[name], kind))
         if name not in known:
             raise BundleNotFound(name, f"no such bundle to load; found {', '.join(sorted(known)) or 'none at all'}")
     return list({known[name].path: known[name] for name in names}.values())

@@ -325,7 +325,7 @@ def _told(action: argparse.Action) -> str:
 def quality() -> str:
     """Accuracy by observed share of each embedded bundle, from what its `bundle.json` says of itself."""
     registry, rows = Registry([zoo_directory()]), []
-    for name in sorted({found.name for found in registry.scan()}):
+    for name in sorted({found.name for found in registry.scan("step")}):
         spec = load(registry.get(name)).spec
         for tested, found in spec.quality.items():
             for condition, scores in found.items():
@@ -345,7 +345,7 @@ def performance() -> str:
 def promises() -> str:
     """What became of each promise on clean test clips, from what each embedded bundle says of itself."""
     registry, rows = Registry([zoo_directory()]), []
-    for name in sorted({found.name for found in registry.scan()}):
+    for name in sorted({found.name for found in registry.scan("step")}):
         spec = load(registry.get(name)).spec
         for tested, found in spec.quality.items():
             for scores in found.get("promises", {}).get("clean", ()):

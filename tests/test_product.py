@@ -53,7 +53,7 @@ ATOL = 1e-4
 STEPS = 60
 
 Floats = NDArray[np.float32]
-ZOO = {f"{found.name}/{found.version}": found.path for found in Registry([zoo_directory()]).scan()}
+ZOO = {f"{found.name}/{found.version}": found.path for found in Registry([zoo_directory()]).scan("step")}
 
 
 def takes_poses(path: Path) -> bool:

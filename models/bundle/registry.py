@@ -33,6 +33,11 @@ class Found:
     kind: Kind = "step"
 
     @property
+    def full_name(self) -> str:
+        """`NAME/VERSION`."""
+        return f"{self.name}/{self.version}"
+
+    @property
     def order(self) -> tuple[str, tuple[int, ...], str]:
         """Sorts by name, then by version as numbers: 2 < 10, and 1 = 1.0 (the text decides between those)."""
         numbers = [int(part) for part in self.version.split(".")]

@@ -56,22 +56,30 @@ class MotionConfig:
     """A cell has changed if it differs by more than this, however quiet the camera is."""
     times_noise: float = 5.0
     """A cell has changed if it differs by more than this many times its usual noise."""
+    most_noise: float = 4.0
+    """Of a cell. A screen or a tree in the wind is noise up to here; what changes more is never taken for it."""
     cells: int = 3
-    """Something moved if so many cells of a 3 x 3 patch have changed."""
+    """Something moved if so many cells of a patch of 3 x 3 have changed; 3 is an upright edge that moved by a cell."""
     linger_s: float = 3.0
     """Looks go on for so long after somebody was tracked."""
-    linger_motion_s: float = 0.5
+    linger_motion_s: float = 0.25
     """Looks go on for so long after something moved."""
     look_every_s: float = 10.0
     """There is a look at least so often."""
     noise_s: float = 5.0
-    """Time constant over which noise is learnt."""
+    """Time constant over which the noise of each cell is learnt."""
+    follow_s: float = 5.0
+    """Time constant over which slow changes of the light are taken for granted."""
+
+    def __post_init__(self) -> None:
+        if not (min(self.look_every_s, self.noise_s, self.follow_s) > 0 and self.cells >= 1 and self.floor >= 0):
+            raise ValueError("look_every_s, noise_s, follow_s and cells must be positive, floor at least 0")
 
 
 class MotionGate:
-    """The gate of one camera. It keeps two pictures and a picture of the noise."""
+    """The gate of one camera. It keeps one picture, and the noise of each of its cells."""
 
-    __slots__ = ("_last", "_last_s", "_looked", "_looked_s", "_moved_s", "_noise", "_tracked_s", "config")
+    __slots__ = ("_grid", "_last_s", "_looked_s", "_moved_s", "_noise", "_still", "_tracked_s", "config")
 
     def __init__(self, config: MotionConfig) -> None:
         self.config = config
@@ -79,61 +87,86 @@ class MotionGate:
 
     def reset(self) -> None:
         """Forget the camera: the next picture is the first."""
-        self._looked: Floats = np.zeros((0, 0), np.float32)  # the picture of the last look
-        self._last = self._looked  # the picture before this one
-        self._noise = self._looked  # usual difference of two pictures in a row
+        self._still: Floats = np.zeros((0, 0), np.float32)  # what is to be seen if nothing moves
+        self._noise = self._still
+        self._grid = self._still
         self._last_s = self._looked_s = self._moved_s = self._tracked_s = -math.inf
 
     def sees(self, grey: NDArray[np.uint8], pts_s: float, tracked: bool) -> Glance:
         """Judge the picture (h, w) uint8 presented at `pts_s`; tracked: somebody has a track after the last look.
 
-        Raises ValueError when `pts_s` is not finite.
+        Raises ValueError when `pts_s` is not finite, or the picture is none.
         """
         if not math.isfinite(pts_s):
             raise ValueError(f"pts_s must be finite, not {pts_s}")
+        if grey.ndim != 2 or not grey.size:
+            raise ValueError(f"a grey picture has the shape (h, w), not {grey.shape}")
+        picture = grey.astype(np.float32)
+        if picture.shape != self._still.shape or not 0 <= pts_s - self._last_s <= self.config.look_every_s:
+            self._begin(picture)
+            reason = Reason.FIRST
+        else:
+            reason = self._judge(picture, pts_s, tracked)
+        self._last_s = pts_s
         if tracked:
             self._tracked_s = pts_s
-        reason = self._judge(grey.astype(np.float32), pts_s)
+        if reason in (Reason.FIRST, Reason.MOTION):
+            self._moved_s = pts_s
         if reason is not Reason.STILL:
-            self._looked, self._looked_s = self._last, pts_s
+            self._still, self._looked_s = picture, pts_s
         return Glance(reason)
 
-    def _judge(self, picture: Floats, pts_s: float) -> Reason:
+    def _begin(self, picture: Floats) -> None:
+        """The first picture of a camera: nothing is known of it."""
+        self._tracked_s = -math.inf
+        self._noise = np.full(picture.shape, self.config.floor / self.config.times_noise, np.float32)
+        self._grid = _grid(picture.shape)
+
+    def _judge(self, picture: Floats, pts_s: float, tracked: bool) -> Reason:
         config = self.config
-        before, before_s = self._last, self._last_s
-        self._last, self._last_s = picture, pts_s
-        if before.shape != picture.shape or not 0 <= pts_s - before_s <= config.look_every_s:
-            self._noise = np.full(picture.shape, config.floor / config.times_noise, np.float32)
-            self._moved_s = pts_s
-            return Reason.FIRST
-        moved = self._moved(picture)
-        if moved:
-            self._moved_s = pts_s
-        elif pts_s - self._tracked_s > config.linger_s:
-            self._learn(picture, before, pts_s - before_s)
-        if pts_s == self._tracked_s:
+        if tracked:
             return Reason.TRACKED
+        if pts_s - self._tracked_s <= config.linger_s:
+            return Reason.LINGER
+        expected = self._in_the_light_of(picture)
+        differs = np.abs(picture - expected)
+        moved = self._moved(differs)
+        passed_s = pts_s - self._last_s
+        self._noise += -math.expm1(-passed_s / config.noise_s) * (np.minimum(differs, config.most_noise) - self._noise)
         if moved:
             return Reason.MOTION
-        if pts_s - self._tracked_s <= config.linger_s or pts_s - self._moved_s <= config.linger_motion_s:
+        if pts_s - self._moved_s <= config.linger_motion_s:
             return Reason.LINGER
-        return Reason.DUE if pts_s - self._looked_s >= config.look_every_s else Reason.STILL
+        if pts_s - self._looked_s >= config.look_every_s:
+            return Reason.DUE
+        self._still = self._still + np.float32(-math.expm1(-passed_s / config.follow_s)) * (picture - self._still)
+        return Reason.STILL
 
-    def _moved(self, picture: Floats) -> bool:
-        changed = np.abs(_without_light(picture - self._looked)) > np.maximum(
-            self.config.floor, self.config.times_noise * self._noise
-        )
+    def _moved(self, differs: Floats) -> bool:
+        """Whether enough cells have changed that lie together; a patch is cut at the edges of the picture."""
+        changed = differs > np.maximum(self.config.floor, self.config.times_noise * self._noise)
         if np.count_nonzero(changed) < self.config.cells:
             return False
-        rows = np.pad(changed.astype(np.int8), 1)
-        rows = rows[:-2] + rows[1:-1] + rows[2:]
-        return bool((rows[:, :-2] + rows[:, 1:-1] + rows[:, 2:]).max() >= self.config.cells)
+        patches = np.pad(changed.astype(np.int8), 1)
+        patches = patches[:-2] + patches[1:-1] + patches[2:]
+        return bool((patches[:, :-2] + patches[:, 1:-1] + patches[:, 2:]).max() >= self.config.cells)
 
-    def _learn(self, picture: Floats, before: Floats, passed_s: float) -> None:
-        share = -math.expm1(-passed_s / self.config.noise_s)
-        self._noise += share * (np.abs(_without_light(picture - before)) - self._noise)
+    def _in_the_light_of(self, picture: Floats) -> Floats:
+        """The still picture as it would be in this picture's light and exposure: what is to be seen if nothing moves.
+
+        Least squares over a gain and an offset that may change evenly across the picture. What moves is small, or is
+        not explained by these six numbers.
+        """
+        shape = self._still.reshape(-1, 1) * (self._grid / 128)
+        basis = np.concatenate([self._grid, shape], 1)
+        normal = basis.T @ basis
+        normal[np.diag_indices(6)] += 1e-3 * len(basis)
+        change = (picture - self._still).ravel()
+        fit = np.linalg.solve(normal, basis.T @ change)
+        return self._still + (basis @ fit).reshape(picture.shape)
 
 
-def _without_light(difference: Floats) -> Floats:
-    """The difference of two pictures without what changed everywhere: light, and the camera's exposure."""
-    return difference - np.median(difference)
+def _grid(shape: tuple[int, ...]) -> Floats:
+    """(h w, 3): 1, and where a cell is, -1 to 1 from top to bottom and from left to right."""
+    rows, columns = np.meshgrid(*(np.linspace(-1, 1, size, dtype=np.float32) for size in shape), indexing="ij")
+    return np.stack([np.ones_like(rows), rows, columns], 2).reshape(-1, 3)

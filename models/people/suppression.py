@@ -12,9 +12,9 @@ import numpy as np
 from inkling.models.people.detections import Detections
 from inkling.models.people.oks import iou, oks, sigmas
 
-SAME_JOINTS = 0.7
-"""OKS from which two people are one."""
-SAME_BOX, LIKE_JOINTS = 0.7, 0.4
+SAME_JOINTS = 0.5
+"""OKS from which two people are one. Those of two people who fight in each other's arms stay below .2."""
+SAME_BOX, LIKE_JOINTS = 0.7, 0.3
 """IoU from which an OKS of that much is enough."""
 
 

@@ -71,7 +71,7 @@ class TrackerConfig:
 
 @dataclass(frozen=True, slots=True)
 class TrackedPeople:
-    """The people of one frame who are tracked and seen in it, by track, oldest first."""
+    """The people of one frame who are tracked and seen in it, in the order of their tracks."""
 
     tracks: NDArray[np.int64]
     """(N,): each is there once; an id is never given to a second person of the stream."""
@@ -165,9 +165,9 @@ class PersonTracker:
         begun = self._begin(boxes, scores, keypoints, row_of, pts_s)
         row_of[begun] = before + np.arange(len(begun))
         seen = np.flatnonzero(row_of >= 0)
-        seen = seen[np.argsort(row_of[seen])]
         tracks = self._tracks.ids[row_of[seen]]
-        seen, tracks = seen[tracks > 0], tracks[tracks > 0]
+        order = np.argsort(tracks)[np.count_nonzero(tracks == 0) :]  # 0: not confirmed
+        seen, tracks = seen[order], tracks[order]
         waits = pts_s - self._tracks.seen_s <= self.config.unconfirmed_s
         self._tracks.keep((self._tracks.ids > 0) | (self._tracks.seen_s == pts_s) | waits)
         return TrackedPeople(

@@ -15,12 +15,15 @@ import sys
 from collections.abc import Sequence
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from inkling.models.errors import BundleError, InklingError
 from inkling.models.extras import EXTRAS, missing
 from inkling.service.cli import client_verbs, tokens
 from inkling.service.version import described
+
+if TYPE_CHECKING:
+    from inkling.models.bundle import Found
 
 GROUP = "inkling.commands"
 SERVER_VERBS = ("serve", "bundles")
@@ -132,7 +135,7 @@ def _serve(args: argparse.Namespace) -> int:
 
 
 def _bundles(args: argparse.Namespace) -> int:
-    from inkling.models.bundle import Registry, load, zoo_directory
+    from inkling.models.bundle import Registry, zoo_directory
     from inkling.service.settings import load_settings
 
     settings = load_settings({"bundles": args.bundles}, args.config)
@@ -140,8 +143,7 @@ def _bundles(args: argparse.Namespace) -> int:
     for found in Registry([zoo_directory(), *settings.bundles]).scan():
         row: dict[str, object] = {"name": found.name, "version": found.version, "path": str(found.path)}
         try:
-            spec = load(found.path).spec
-            row |= {"task": spec.task, "input": spec.input.kind, "rate_hz": spec.rate_hz, "labels": spec.labels}
+            row |= _facts(found)
         except BundleError as error:
             row["error"] = error.reason
         rows.append(row)
@@ -155,7 +157,21 @@ def _bundles(args: argparse.Namespace) -> int:
     return 0
 
 
+def _facts(found: Found) -> dict[str, object]:
+    """What is listed of a bundle. Raises BundleError."""
+    from inkling.models.bundle import load, load_people
+
+    if found.kind == "people":
+        people = load_people(found.path).spec
+        return {"kind": people.kind, "skeleton": people.skeleton.name, "max_people": people.max_people}
+    spec = load(found.path).spec
+    facts: dict[str, object] = {"kind": spec.kind, "task": spec.task, "input": spec.input.kind}
+    return facts | {"rate_hz": spec.rate_hz, "labels": spec.labels}
+
+
 def _describe(row: dict[str, object]) -> str:
+    if row["kind"] == "people":
+        return f"finds up to {row['max_people']} people in a picture, as {row['skeleton']}, in {row['path']}"
     labels = row["labels"]
     count = len(labels) if isinstance(labels, tuple) else 0
     return f"{row['task']} of {count} labels from {row['input']}s at {row['rate_hz']:g} Hz, in {row['path']}"

@@ -37,9 +37,10 @@ class VersionInfo(BaseModel):
 class BundleInfo(BaseModel):
     """A loaded bundle: what it recognises, what it takes, how good it is, how much of its capacity is taken.
 
-    error_rates: those that a stream may ask for, to be told of decisions.
+    kind: `step`, it knows actions. error_rates: those that a stream may ask for, to be told of decisions.
     """
 
+    kind: str
     name: str
     version: str
     task: str
@@ -137,6 +138,7 @@ def bundle_info(stats: BundleStats) -> BundleInfo:
     if isinstance(spec.input, PoseInput):
         takes |= {"skeleton": spec.input.skeleton.name, "joints": spec.input.skeleton.joints}
     return BundleInfo(
+        kind=spec.kind,
         name=spec.name,
         version=spec.version,
         task=spec.task,

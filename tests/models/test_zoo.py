@@ -10,13 +10,22 @@ import pytest
 from numpy.typing import NDArray
 
 from inkling.models import skeletons
-from inkling.models.bundle import Registry, load, run_vector, verify_graph, zoo_directory
+from inkling.models.bundle import (
+    Registry,
+    load,
+    load_people,
+    run_vector,
+    verify_graph,
+    verify_people,
+    zoo_directory,
+)
 from inkling.models.bundle.schema import PoseInput
 from inkling.models.calibration import probabilities
+from inkling.models.people.estimator import PeopleEstimator
 from inkling.service.demo.figure import ACTIONS, pose
 from tests.support import OrtGraph
 
-ZOO = {f"{found.name}/{found.version}": found.path for found in Registry([zoo_directory()]).scan()}
+ZOO = {f"{found.name}/{found.version}": found.path for found in Registry([zoo_directory()]).scan("step")}
 MIB = 1 << 20
 
 Floats = NDArray[np.float64]
@@ -48,6 +57,30 @@ def test_an_embedded_bundle_verifies_is_small_and_says_where_it_comes_from(path:
     assert bundle.spec.quality
     # nothing of the machine that it was made on
     assert re.search(rb"/(home|root|work|tmp|usr)/", b"".join(f.read_bytes() for f in path.iterdir())) is None
+
+
+def test_the_embedded_eyes_verify_are_small_and_say_whose_they_are() -> None:
+    path = Registry([zoo_directory()]).get("people", kind="people")
+    bundle = load_people(path)
+    verify_people(bundle, OrtGraph(bundle.graph))
+    assert sum(file.stat().st_size for file in path.iterdir()) <= 10 * MIB
+    card = (path / "card.md").read_text(encoding="utf-8")
+    assert all(title in card for title in ("## Where it comes from", "## How well", "## Where it fails"))
+    assert bundle.spec.quality["urfall"]["all"]["found"] > 0.9
+    notices = [(path / name).read_text() for name in bundle.spec.files if name.startswith("LICENSE-")]
+    assert len(notices) == len(bundle.spec.origin.licences) == 2
+    assert any("Apache License" in text for text in notices)
+    assert any("MIT License" in text for text in notices)
+
+
+def test_the_embedded_eyes_see_nobody_in_noise() -> None:
+    bundle = load_people(Registry([zoo_directory()]).get("people", kind="people"))
+    graph = OrtGraph(bundle.graph)
+    eyes = PeopleEstimator(bundle.spec, lambda images: graph.run({bundle.spec.input.name: images}))
+    rng = np.random.default_rng(0)
+    pictures = [np.zeros((240, 320, 3), np.uint8), rng.integers(0, 255, (240, 320, 3)).astype(np.uint8)]
+    for found in eyes.estimate([eyes.prepare(picture) for picture in pictures]):
+        assert (found.scores < bundle.spec.thresholds.begin).all()
 
 
 def test_a_jumping_jack_leads_within_the_first_third_of_its_first_cycle() -> None:

@@ -14,7 +14,7 @@ WIDTH, HEIGHT = 760, 400
 def curves() -> dict[str, list[float]]:
     """Accuracy in per cent at 10 %, 20 % … 100 % of the action, of clean test clips, by bundle and set."""
     found = {}
-    for entry in sorted(Registry([zoo_directory()]).scan(), key=lambda entry: entry.name):
+    for entry in sorted(Registry([zoo_directory()]).scan("step"), key=lambda entry: entry.name):
         quality = json.loads((entry.path / "bundle.json").read_text(encoding="utf-8"))["quality"]
         for tested, conditions in quality.items():
             if isinstance(clean := conditions.get("clean"), dict) and "joint" in clean:

@@ -8,13 +8,14 @@ from pathlib import Path
 import pytest
 
 from inkling.models.bundle import Found
-from inkling.models.errors import BundleCorrupt, BundleNotFound
+from inkling.models.errors import BundleCorrupt, BundleNotFound, BundleOfAnotherKind
 from inkling.service import bootstrap
 from tests.service.conftest import tiny_settings
 from tests.support import make_bundle
 
 FOUND = [
-    Found(name, version, Path(name, version)) for name, version in [("a", "1"), ("a", "2"), ("a", "10"), ("b", "3")]
+    *(Found(name, version, Path(name, version)) for name, version in [("a", "1"), ("a", "2"), ("a", "10"), ("b", "3")]),
+    Found("eyes", "1", Path("eyes", "1"), "people"),
 ]
 
 
@@ -38,6 +39,12 @@ def test_naming_the_newest_twice_loads_it_once() -> None:
 @pytest.mark.parametrize("name", ["c", "a/3", "a/"])
 def test_a_name_that_is_not_there_is_an_error_that_lists_what_is(name: str) -> None:
     with pytest.raises(BundleNotFound, match=r"found a, a/1, a/10, a/2, b, b/3$"):
+        chosen(name)
+
+
+@pytest.mark.parametrize("name", ["eyes", "eyes/1"])
+def test_a_name_of_what_finds_people_is_an_error_that_says_so(name: str) -> None:
+    with pytest.raises(BundleOfAnotherKind, match="a bundle of kind 'people', which finds people in pictures"):
         chosen(name)
 
 

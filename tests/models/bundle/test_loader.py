@@ -143,7 +143,7 @@ def test_a_schema_version_that_never_was_is_unsupported(path: Path) -> None:
 
 def test_another_kind_of_bundle_is_unsupported_whatever_else_it_holds(path: Path) -> None:
     edit_spec(path, kind="teacher", labels=None, anchors=[1])
-    assert refusal(BundleUnsupported, path) == "a bundle of kind 'teacher'; this release uses the kind step"
+    assert refusal(BundleUnsupported, path) == "a bundle of kind 'teacher'; this release uses the kind step or people"
 
 
 def test_a_kind_that_is_no_text_is_invalid(path: Path) -> None:

@@ -6,9 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inkling.models.bundle import Found, Registry, load, zoo_directory
+from inkling.models.bundle import Found, Registry, load, load_people, zoo_directory
 from inkling.models.bundle.schema import SPEC_FILE
-from inkling.models.errors import BundleInvalid, BundleNotFound
+from inkling.models.errors import BundleInvalid, BundleNotFound, BundleOfAnotherKind
+from tests.people_bundle import make_people_bundle
 from tests.support import make_bundle
 
 
@@ -106,5 +107,37 @@ def test_the_zoo_is_inside_the_package_and_every_bundle_in_it_loads() -> None:
     assert zoo_directory().name == "zoo"
     assert (zoo_directory() / "__init__.py").is_file()
     for found in Registry([zoo_directory()]).scan():
-        bundle = load(found.path)
-        assert sum(file.stat().st_size for file in bundle.path.iterdir()) <= 8_000_000
+        bundle = load(found.path) if found.kind == "step" else load_people(found.path)
+        most = {"step": 8_000_000, "people": 10_500_000}[found.kind]
+        assert sum(file.stat().st_size for file in bundle.path.iterdir()) <= most
+
+
+def test_each_kind_is_listed_and_had_by_itself(tmp_path: Path) -> None:
+    make_bundle(tmp_path)
+    make_people_bundle(tmp_path, "eyes")
+    place(tmp_path, "broken/1")
+    registry = Registry([tmp_path])
+    assert [found.full_name for found in registry.scan("people")] == ["eyes/1"]
+    assert [found.full_name for found in registry.scan("step")] == ["broken/1", "tiny/1"]
+    assert len(registry.scan()) == 3
+    assert registry.get("eyes", kind="people") == tmp_path / "eyes" / "1"
+    with pytest.raises(BundleNotFound, match=r"no such bundle; found eyes/1$"):
+        registry.get("ears", kind="people")
+
+
+def test_a_bundle_of_another_kind_is_refused_with_what_it_is(tmp_path: Path) -> None:
+    make_bundle(tmp_path)
+    make_people_bundle(tmp_path, "eyes")
+    registry = Registry([tmp_path])
+    with pytest.raises(BundleOfAnotherKind, match="eyes: a bundle of kind 'people', which finds people in pictures;"):
+        registry.get("eyes")
+    with pytest.raises(BundleOfAnotherKind, match="asked for is one of kind 'people', which finds people"):
+        registry.get("tiny", "1", "people")
+
+
+def test_the_newest_version_of_the_asked_kind_is_had(tmp_path: Path) -> None:
+    make_bundle(tmp_path, "both", "1")
+    make_people_bundle(tmp_path, "both", "2")
+    registry = Registry([tmp_path])
+    assert registry.get("both").name == "1"
+    assert registry.get("both", kind="people").name == "2"

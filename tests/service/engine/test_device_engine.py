@@ -23,7 +23,7 @@ from tests.service.rig import FaultyDevice, body, tiny
 from tests.support import TinyReference, make_older_bundle
 
 ATOL = 1e-4
-ZOO = {found.path.parent.name: found.path for found in Registry([zoo_directory()]).scan()}
+ZOO = {found.path.parent.name: found.path for found in Registry([zoo_directory()]).scan("step")}
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ from inkling.training.export.step_graph import step_onnx, tidied
 from tests.support import make_bundle, make_frame_bundle
 from tests.training.export.networks import TAKES, student
 
-ZOO = {found.name: found.path for found in Registry([zoo_directory()]).scan()}
+ZOO = {found.name: found.path for found in Registry([zoo_directory()]).scan("step")}
 
 
 def written(bundle: Bundle) -> bytes:
