@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ import pytest
 from numpy.typing import NDArray
 from websockets.sync.client import ClientConnection, connect
 
+from inkling.client import Client
+from inkling.models.video import VideoReader, to_rgb
 from inkling.service.protocol.codec import (
     ErrorMessage,
     Event,
@@ -25,6 +28,7 @@ from inkling.service.protocol.codec import (
     decode_reply,
 )
 from inkling.service.protocol.image_binary import pack_image
+from inkling.service.settings import Settings
 from tests.films import make_film
 from tests.rectangles import BLUE, GREEN, RED, Box, make_rectangles, room
 from tests.service.conftest import (
@@ -279,3 +283,40 @@ def test_without_a_people_bundle_the_refusal_says_what_to_load(tmp_path: Path) -
         answer = httpx.post(f"{server.url}/v1/clips?bundle=tiny", content=film.read_bytes())
         assert answer.status_code == 415
         assert "people_bundle" in json.loads(answer.text)["message"]
+
+
+def test_the_client_is_told_of_people_in_pixels_of_what_it_sent(server: Running) -> None:
+    seen: list[PeopleMessage] = []
+    pictures = [np.asarray(cv2.resize(image, (640, 480)), np.uint8) for image in scene(25)[:4]]
+    with Client(server.url).stream("tiny", input="frame", policy="block", on_people=seen.append) as stream:
+        assert stream.ready.image_size is None
+        for seq, image in enumerate(pictures):
+            stream.send_image(image, seq / RATE_HZ)
+        predictions = list(stream.flush())
+    assert [message.seq for message in seen] == [p.seq for p in predictions] == [0, 1, 2, 3]
+    box = seen[0].people[0].box
+    assert np.allclose(box, [5 * side for side in LEFT], atol=8)
+
+
+def test_what_comes_with_inkling_finds_who_walks_through_a_room(shared_data: Path, tmp_path: Path) -> None:
+    """people/1 and body-actions, on a film of a real camera: a stream and the same film over REST."""
+    film = shared_data / "video_samples" / "intel_sample_videos" / "one-by-one-person-detection.mp4"
+    with VideoReader(film, max_pixels=4096 * 4096, threads=1) as video:
+        pictures = [to_rgb(frame) for _, frame in islice(video, 62, 98)]
+    cut = make_film(tmp_path / "cut.mkv", pictures, 12.0)
+    with running(Settings(port=0, load=("body-actions",))) as server:
+        with opened(server, bundle="body-actions", input="frame", people=True) as socket:
+            heard = send_all(socket, [jpeg(image) for image in pictures], 12.0)
+        timeline = httpx.post(f"{server.url}/v1/clips?bundle=body-actions", content=cut.read_bytes(), timeout=WAIT_S)
+    predictions, people = of(Prediction, heard), of(PeopleMessage, heard)
+    assert {p.track for p in predictions} == {1}, "one person walks through"
+    assert len(predictions) > 20
+    height, width = pictures[0].shape[:2]
+    for message in people:
+        for person in message.people:
+            left, top, right, bottom = person.box
+            assert 0 <= left < right <= width
+            assert 0 <= top < bottom <= height
+    assert max(bottom - top for m in people for _, top, _, bottom in [p.box for p in m.people]) > height / 3
+    rows = [row for row in timeline.json()["timeline"] if row["track"] == 1]
+    assert len(rows) == pytest.approx(len(predictions), abs=3), "a film without loss beside JPEGs"
