@@ -108,6 +108,7 @@ TESTED_ELSEWHERE = {
     "service/websocket/connection.py": ("service/websocket/test_endpoint.py", "one connection of the endpoint"),
     "training/cli/calibrate.py": ("training/cli/test_command.py", "a verb of the command"),
     "training/cli/evaluate.py": ("training/cli/test_command.py", "a verb of the command"),
+    "training/cli/export_people.py": ("training/export/test_people.py", "a verb of the command"),
     "training/cli/export.py": ("training/cli/test_command.py", "a verb of the command"),
     "training/cli/options.py": ("training/cli/test_command.py", "options that verbs share"),
     "training/cli/prepare.py": ("training/cli/test_command.py", "a verb of the command"),
