@@ -7,7 +7,8 @@ from inkling.models.people.detections import Detections
 from inkling.models.people.motion import MotionConfig, MotionGate
 from inkling.models.people.tracker import PersonTracker, TrackerConfig
 from inkling.service.perception.camera import Camera
-from tests.rectangles import Box, joints_of
+from tests.coloured_people import joints_of
+from tests.people_bundle import Box
 
 STILL = np.zeros((48, 64), np.uint8)
 STEP_S = 1 / 15

@@ -12,8 +12,8 @@ from inkling.service.engine.scheduler import Lane
 from inkling.service.perception.camera import Camera
 from inkling.service.perception.look import CameraPicture, Look
 from inkling.service.perception.perceiver import LookOutcome, Perceiver, in_camera_pixels
-from tests.rectangles import RED, Box, Rectangles, room
-from tests.rectangles import rectangles_model as model
+from tests.coloured_people import RED, FaultyGraph, coloured_people, room
+from tests.people_bundle import Box
 
 BOX = (8, 10, 40, 90)
 
@@ -22,10 +22,10 @@ class Stand:
     """A perceiver without its thread, and cameras in front of it."""
 
     def __init__(self, max_batch: int = 4) -> None:
-        self.graph = Rectangles()
-        self.estimator = model(self.graph).estimator
+        self.graph = FaultyGraph()
+        self.estimator = coloured_people(self.graph).estimator
         self.outcomes: list[LookOutcome] = []
-        self.perceiver = Perceiver("rectangles/1", self.estimator, self.outcomes.append, max_batch, lambda: 5.0)
+        self.perceiver = Perceiver("colours/1", self.estimator, self.outcomes.append, max_batch, lambda: 5.0)
         self.cameras: dict[int, tuple[Lane, Camera]] = {}
 
     def look(self, camera: int, pts_s: float = 0.0, box: Box = BOX, scale: float = 1.0, height: int = 96) -> Look:

@@ -29,8 +29,9 @@ from inkling.service.protocol.codec import (
 )
 from inkling.service.protocol.image_binary import pack_image
 from inkling.service.settings import Settings
+from tests.coloured_people import BLUE, GREEN, RED, moved, room
 from tests.films import make_film
-from tests.rectangles import BLUE, GREEN, RED, Box, make_rectangles, room
+from tests.people_bundle import make_people_bundle
 from tests.service.conftest import (
     WAIT_S,
     Running,
@@ -60,14 +61,10 @@ def films(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def server(tmp_path_factory: pytest.TempPathFactory, films: Path) -> Iterator[Running]:
     root = tmp_path_factory.mktemp("bundles")
     make_bundle(root, decision={"on": 0.3, "off": 0.0, "min_steps": 1})
-    make_rectangles(root)
-    settings = tiny_settings(root, people_bundle="rectangles", source_schemes=("file",), source_directories=(films,))
+    make_people_bundle(root)
+    settings = tiny_settings(root, people_bundle="colours", source_schemes=("file",), source_directories=(films,))
     with running(settings) as shared:
         yield shared
-
-
-def moved(box: Box, by: int) -> Box:
-    return box[0] + by, box[1], box[2] + by, box[3]
 
 
 def scene(count: int) -> list[Image]:
@@ -249,9 +246,9 @@ def test_perception_is_in_the_metrics(server: Running) -> None:
     assert float(lines['inkling_frames_looked_total{bundle="tiny/1"}']) >= 5
     assert float(lines['inkling_people_found_total{bundle="tiny/1"}']) >= 5
     assert 'inkling_frames_still_total{bundle="tiny/1"}' in lines
-    assert float(lines['inkling_people_seconds_count{bundle="rectangles/1"}']) >= 5
-    assert float(lines['inkling_people_queue_seconds_count{bundle="rectangles/1"}']) >= 5
-    assert float(lines['inkling_decode_seconds_count{bundle="rectangles/1"}']) >= 5
+    assert float(lines['inkling_people_seconds_count{bundle="colours/1"}']) >= 5
+    assert float(lines['inkling_people_queue_seconds_count{bundle="colours/1"}']) >= 5
+    assert float(lines['inkling_decode_seconds_count{bundle="colours/1"}']) >= 5
 
 
 def test_server_sent_events_may_be_of_people_too(server: Running) -> None:
