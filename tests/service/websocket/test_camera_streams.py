@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import threading
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
@@ -317,3 +319,50 @@ def test_what_comes_with_inkling_finds_who_walks_through_a_room(shared_data: Pat
     assert max(bottom - top for m in people for _, top, _, bottom in [p.box for p in m.people]) > height / 3
     rows = [row for row in timeline.json()["timeline"] if row["track"] == 1]
     assert len(rows) == pytest.approx(len(predictions), abs=3), "a film without loss beside JPEGs"
+
+
+@contextlib.contextmanager
+def held(server: Running) -> Iterator[None]:
+    """While perception gets no further than the run that it begins."""
+    assert server.core.hub.perception is not None
+    estimator, go = server.core.hub.perception.model.estimator, threading.Event()
+    run = estimator._run
+
+    def wait(pictures: Image) -> Any:
+        assert go.wait(WAIT_S)
+        return run(pictures)
+
+    estimator._run = wait
+    try:
+        yield
+    finally:
+        estimator._run = run
+        go.set()
+
+
+def test_a_live_camera_that_is_looked_at_too_slowly_loses_whole_frames_and_says_so(server: Running) -> None:
+    pictures = scene(45)[:25]
+    with watching(server) as socket:
+        with held(server):
+            for seq, image in enumerate(pictures):
+                say(socket, pack_image(seq, image, seq / RATE_HZ))
+            wait_until(lambda: server.core.hub.streams()[0].counts.received == len(pictures))
+        heard = settled(socket)
+        rest, summary = finish(socket)
+    answered = sorted({p.seq for p in of(Prediction, heard)})
+    assert summary.dropped == len(pictures) - len(answered) == len(pictures) - server.core.hub.limits.inbox
+    assert answered[-1] == len(pictures) - 1, "the newest is looked at"
+    assert {p.track for p in of(Prediction, heard) if p.seq < 15} == {1}
+    assert of(Prediction, heard)[-1].dropped == summary.dropped
+    assert of(ErrorMessage, heard + rest) == []
+
+
+def test_who_blocks_waits_for_perception_and_loses_nothing(server: Running) -> None:
+    pictures = scene(45)[:25]
+    with watching(server, policy="block") as socket:
+        with held(server):
+            for seq, image in enumerate(pictures):
+                say(socket, pack_image(seq, image, seq / RATE_HZ))
+            wait_until(lambda: server.core.hub.streams()[0].waiting == server.core.hub.limits.inbox)
+        heard = settled(socket)
+    assert sorted({p.seq for p in of(Prediction, heard)}) == list(range(25))
