@@ -112,7 +112,8 @@ def test_one_may_end_before_the_other(bundle: Bundle) -> None:
     pair.rig.work()
     assert pair.streams[0].predictions == []
     assert [p.seq for p in pair.streams[1].predictions] == [0, 1]
-    assert not pair.shared.eyes.lane.closed
+    closed = [pair.shared.eyes.lane.closed]
     pair.streams[1].receive(End())
-    assert pair.shared.eyes.lane.closed, "the last of them closed it"
+    closed.append(pair.shared.eyes.lane.closed)
+    assert closed == [False, True], "the last of them closed it"
     assert pair.rig.pool.used == 0
