@@ -79,6 +79,17 @@ class Resampler:
         self._last_tick = tick
         return _STEPPED if not missed else Verdict(1 + missed if self.policy == "hold" else 1)
 
+    @property
+    def tick_s(self) -> float:
+        """When the tick of the last step was due, in the time of the frames.
+
+        Frames that follow one clock can be put onto another by it, for they are then whole ticks apart. Raises
+        ValueError before the first frame.
+        """
+        if self._origin is None:
+            raise ValueError("no frame has come yet")
+        return self._origin + self._last_tick / self.rate_hz
+
     def restart(self) -> None:
         """Forget the clock: the next frame starts a new one at tick 0 (its verdict carries no reset)."""
         self._origin = None

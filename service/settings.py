@@ -19,6 +19,7 @@ from pydantic.fields import FieldInfo
 
 from inkling.models.errors import InklingError
 from inkling.service.access.roles import Role
+from inkling.service.perception.look_options import LookOptions
 from inkling.service.protocol.codec import MAX_TEXT
 from inkling.service.sources.lifecycle import Seconds, SourceTiming
 from inkling.service.sources.policy import SourcePolicy
@@ -59,6 +60,18 @@ class EngineSettings(_Group):
         ge=0,
         description="one person in so many is also stepped alone, the largest difference being a metric; 0: nobody",
     )
+
+
+class PeopleSettings(_Group):
+    """What finds people in pictures, for bundles that take poses."""
+
+    bundle: str | None = Field(
+        default=None,
+        description="bundle that finds people in pictures, NAME or NAME/VERSION; none: pictures of people are not "
+        "taken; empty: people, which comes with Inkling",
+    )
+    max_batch: Count | None = Field(default=None, description="most pictures in one run of it; empty: 4, on CUDA 64")
+    looks: LookOptions = LookOptions()
 
 
 class SocketSettings(_Group):
@@ -181,6 +194,7 @@ class Settings(_Group):
         default="info", description="least severity that is logged"
     )
     log_format: Literal["plain", "json"] = Field(default="plain", description="plain lines, or one JSON object a line")
+    people: PeopleSettings = PeopleSettings()
     engine: EngineSettings = EngineSettings()
     max_promised_bytes: Count | None = Field(
         default=None,
@@ -235,6 +249,13 @@ NAMES = {
     "decode_threads": Place("engine.decode_threads"),
     "cuda_graphs": Place("engine.cuda_graphs"),
     "canary": Place("engine.canary"),
+    "people_bundle": Place("people.bundle"),
+    "people_max_batch": Place("people.max_batch"),
+    "people_longer_side": Place("people.looks.longer_side"),
+    "people_max": Place("people.looks.max_people"),
+    "people_begin_score": Place("people.looks.begin_score"),
+    "people_keep_score": Place("people.looks.keep_score"),
+    "people_motion_gate": Place("people.looks.motion_gate"),
     "max_batch": Place("limits.max_batch"),
     "max_streams": Place("limits.max_streams"),
     "max_followers": Place("limits.max_followers"),

@@ -268,6 +268,7 @@ ROOM_LINES = {
     ("service", "access"): "who may do what: tokens and roles, hosts, origins, quotas, TLS",
     ("service", "engine"): "runs the models: one batch of all streams at a time, the states of all people, CPU or CUDA",
     ("service", "inputs"): "what a frame becomes before the model sees it: images are decoded, joints are mapped",
+    ("service", "perception"): "finds people in pictures: one batch of all cameras at a time, and who is who in each",
     ("service", "streams"): "one stream: its clock, its people, its order, its answers, events and early decisions",
     ("service", "websocket"): "the socket: bytes in and out, slow clients, lost clients",
     ("service", "clips"): "a whole clip, of poses or a video, scored as if it had been streamed",

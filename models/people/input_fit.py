@@ -40,13 +40,17 @@ class InputSize:
         """(height, width) of the input for a picture of that size."""
         if self.fixed:
             return self.height, self.width
-        longer, shorter = max(self.height, self.width), min(self.height, self.width)
-        room = (shorter, longer) if width >= height else (longer, shorter)
-        inner = inner_size(height, width, *room)
+        inner = within(height, width, self.height, self.width)
         return self._up(inner[0]), self._up(inner[1])
 
     def _up(self, side: float) -> int:
         return max(1, math.ceil(round(side, 6) / self.multiple_of)) * self.multiple_of
+
+
+def within(height: int, width: int, rows: int, columns: int) -> tuple[int, int]:
+    """(height, width) of a picture of that size that fills `rows` x `columns`, which turn for a portrait one."""
+    longer, shorter = max(rows, columns), min(rows, columns)
+    return inner_size(height, width, *((shorter, longer) if width >= height else (longer, shorter)))
 
 
 @dataclass(frozen=True, slots=True)

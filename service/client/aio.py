@@ -26,7 +26,7 @@ from inkling.service.client.reconnect import Reconnect, Reconnection
 from inkling.service.client.shared import OpenStream, new_stream
 from inkling.service.client.stream_state import ClientStream
 from inkling.service.client.target import BUNDLE, DEFAULT_URL, Options, Target, ready_image
-from inkling.service.protocol.codec import DecisionMessage, Event, Prediction
+from inkling.service.protocol.codec import DecisionMessage, Event, PeopleMessage, Prediction
 from inkling.service.protocol.track_id import TrackId
 
 T = TypeVar("T")
@@ -53,6 +53,7 @@ class AsyncClient:
         on_prediction: Callable[[Prediction], None] | None = None,
         on_event: Callable[[Event], None] | None = None,
         on_decision: Callable[[DecisionMessage], None] | None = None,
+        on_people: Callable[[PeopleMessage], None] | None = None,
         on_error: Callable[[RemoteError], None] | None = None,
         on_reconnect: Callable[[Reconnection], None] | None = None,
         reconnect: bool | Reconnect = False,
@@ -69,6 +70,7 @@ class AsyncClient:
                 on_prediction=on_prediction,
                 on_event=on_event,
                 on_decision=on_decision,
+                on_people=on_people,
                 on_error=on_error,
                 on_reconnect=on_reconnect,
                 reconnect=reconnect,

@@ -39,7 +39,7 @@ from inkling.service.client.reconnect import Reconnect, Reconnection
 from inkling.service.client.shared import OpenStream, new_stream
 from inkling.service.client.stream_state import ClientStream
 from inkling.service.client.target import BUNDLE, DEFAULT_URL, Options, Target, ready_image
-from inkling.service.protocol.codec import DecisionMessage, Event, Prediction
+from inkling.service.protocol.codec import DecisionMessage, Event, PeopleMessage, Prediction
 from inkling.service.protocol.track_id import TrackId
 
 T = TypeVar("T")
@@ -71,6 +71,7 @@ class Client:
         on_prediction: Callable[[Prediction], None] | None = None,
         on_event: Callable[[Event], None] | None = None,
         on_decision: Callable[[DecisionMessage], None] | None = None,
+        on_people: Callable[[PeopleMessage], None] | None = None,
         on_error: Callable[[RemoteError], None] | None = None,
         on_reconnect: Callable[[Reconnection], None] | None = None,
         reconnect: bool | Reconnect = False,
@@ -80,8 +81,10 @@ class Client:
         """Open a stream and wait until it is admitted. Raises Unreachable, RemoteError, ClientError.
 
         on_prediction takes predictions as they come, in place of `received`; on_event takes events, on_decision the
-        decisions of a stream that was given an `error_rate`. on_error takes refusals that the stream survives (one
-        person, one frame); without it they are raised where predictions are taken.
+        decisions of a stream that was given an `error_rate`. on_people takes who was seen in each image, where people
+        are found in images: tracks, boxes and keypoints, in pixels of the images as they were sent. on_error takes
+        refusals that the stream survives (one person, one frame); without it they are raised where predictions are
+        taken.
 
         reconnect: after a lost connection or an error that is retryable, open a new stream, on the first opening too.
         Frames that were unanswered are lost and are not sent again; on_reconnect is told which. Meanwhile `room` is 0,
@@ -99,6 +102,7 @@ class Client:
                 on_prediction=on_prediction,
                 on_event=on_event,
                 on_decision=on_decision,
+                on_people=on_people,
                 on_error=on_error,
                 on_reconnect=on_reconnect,
                 reconnect=reconnect,

@@ -39,6 +39,7 @@ from inkling.service.protocol.codec import (
     Event,
     Flush,
     Flushed,
+    PeopleMessage,
     Prediction,
     Ready,
     Reset,
@@ -72,6 +73,7 @@ class Callbacks:
     prediction: Callable[[Prediction], None] | None = None
     event: Callable[[Event], None] | None = None
     decision: Callable[[DecisionMessage], None] | None = None
+    people: Callable[[PeopleMessage], None] | None = None
     error: Callable[[RemoteError], None] | None = None
     reconnect: Callable[[Reconnection], None] | None = None
 
@@ -304,6 +306,8 @@ class ClientStream:
                 self._call("event", self._callbacks.event, message)
             case DecisionMessage():
                 self._call("decision", self._callbacks.decision, message)
+            case PeopleMessage():
+                self._call("people", self._callbacks.people, message)
             case Flushed():
                 self._mark_seen = max(self._mark_seen, message.id)
                 self._settle(self._marks.get(message.id, 0) - 1)

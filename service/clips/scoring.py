@@ -25,7 +25,7 @@ from inkling.service.protocol.codec import (
 from inkling.service.protocol.errors import BadClip, BadPose, Draining, Internal, OverCapacity, ServiceError, TooLarge
 from inkling.service.protocol.track_id import TrackId
 from inkling.service.streams.hub import Hub
-from inkling.service.streams.session import FrameMessage
+from inkling.service.streams.intake import FrameMessage
 from inkling.service.streams.tracks import PeopleQuota
 
 M = TypeVar("M", bound=FrameMessage)

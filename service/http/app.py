@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 from fastapi import FastAPI, Request, WebSocket
 from fastapi.exceptions import RequestValidationError
@@ -29,6 +29,7 @@ from inkling.service.metrics import CONTENT_TYPE
 from inkling.service.protocol.codec import schema
 from inkling.service.protocol.errors import BadMessage, Cancelled, Draining, Internal, ServiceError
 from inkling.service.settings import Settings, load_settings
+from inkling.service.streams.broadcast import FollowerChoice
 from inkling.service.version import commit, version
 
 _stream_rows = TypeAdapter(list[StreamRow])
@@ -76,8 +77,11 @@ def create_app(settings: Settings | None = None, core: Core | None = None) -> Fa
     app.include_router(login_router(lambda: _core(app).access.gate))
 
     @app.websocket("/v1/streams/{stream}/predictions")
-    async def follow(websocket: WebSocket, stream: str) -> None:
-        await _core(app).sockets.follow(websocket, stream)
+    async def follow(
+        websocket: WebSocket, stream: str, people: bool = False, only: Literal["events"] | None = None
+    ) -> None:
+        choice = FollowerChoice(people=people, events=only == "events")
+        await _core(app).sockets.follow(websocket, stream, choice)
 
     @app.websocket("/v1/stream")
     async def stream(websocket: WebSocket) -> None:

@@ -11,7 +11,6 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from inkling.models.bundle.schema import PoseInput
 from inkling.service.access.middleware import IDENTITY
 from inkling.service.access.roles import Identity, Role
 from inkling.service.bootstrap import Core
@@ -24,6 +23,7 @@ from inkling.service.patience import patience
 from inkling.service.protocol.codec import Start
 from inkling.service.protocol.errors import BadMessage, Cancelled, IdleTimeout, TooLarge, UnsupportedInput
 from inkling.service.streams.early_decision import early_decision_terms
+from inkling.service.streams.hub import NO_EYES
 
 BODY: dict[str, Any] = {
     "requestBody": {
@@ -85,9 +85,10 @@ def clip_router(core: Callable[[], Core]) -> APIRouter:
             quotas.open_stream(sender)
             with quotas.stream_of(sender):
                 return await _score_poses(served, turn, body, poses, fps, owner)
-        if isinstance(spec.input, PoseInput):
+        if not served.hub.takes_pictures(spec):
             what = found(head) or "a file of another kind"
-            raise UnsupportedInput(f"bundle {spec.name} takes input 'pose', not 'frame', and this is {what}; {WANTED}")
+            takes = f"bundle {spec.name} takes input 'pose', not 'frame', and this is {what}"
+            raise UnsupportedInput(f"{takes}; {WANTED}; {NO_EYES}")
         _check_length(request, served.settings.clips.max_video_bytes)
         job = await _received(served, body, start.model_copy(update={"input": "frame"}), fps, sender, owner)
         if not wait:

@@ -1,15 +1,17 @@
 """A stream's predictions as server-sent events, for browsers and `curl`: `GET /v1/streams/{stream}/predictions`.
 
-Each message of the protocol is one event, named by its type: `ready`, then `prediction`, `event` and `decision`, at
-last `summary`, or `error` when the stream was lost. The same address takes a WebSocket, see `websocket.endpoint`.
+Each message of the protocol is one event, named by its type: `ready`, then `prediction`, `event` and `decision`, and
+`people` where the address says `?people=true`, at last `summary`, or `error` when the stream was lost. With
+`?only=events` there are no predictions. The same address takes a WebSocket, see `websocket.endpoint`.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from typing import Annotated, Literal
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Query
 from fastapi.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
@@ -17,7 +19,7 @@ from inkling.service.bootstrap import Core
 from inkling.service.http.schemas import ErrorAnswer
 from inkling.service.protocol.codec import Outgoing, Summary, encode, error_message
 from inkling.service.protocol.errors import ServiceError
-from inkling.service.streams.broadcast import Follower
+from inkling.service.streams.broadcast import Follower, FollowerChoice
 
 QUIET_S = 15.0
 """After which a comment is sent, so that nobody on the way takes a quiet connection for a dead one."""
@@ -36,10 +38,15 @@ def event_router(core: Callable[[], Core]) -> APIRouter:
             503: {"model": ErrorAnswer},
         },
     )
-    async def predictions(stream: str) -> StreamingResponse:
+    async def predictions(
+        stream: str,
+        people: Annotated[bool, Query(description="also who is seen in each frame, where people are found")] = False,
+        only: Annotated[Literal["events"] | None, Query(description="events: no predictions")] = None,
+    ) -> StreamingResponse:
         """Follow a stream: server-sent events, or a WebSocket at the same address."""
         served = core()
-        follower = served.hub.follow(stream, served.settings.sockets.outbox)
+        choice = FollowerChoice(people=people, events=only == "events")
+        follower = served.hub.follow(stream, served.settings.sockets.outbox, choice)
         headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
         return _Events(follower, headers)
 

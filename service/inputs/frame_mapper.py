@@ -6,6 +6,7 @@ decoder's thread. What is resized how is decided in `inkling.models.resize`, whe
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import cv2
@@ -30,46 +31,57 @@ _MARGIN = 2
 `fit_image` does by a quarter of a grey level then, and by ten times that without a margin."""
 
 
+def image_cost(frame: IncomingImage) -> DecodeCost:
+    """What decoding is estimated to take. Of the frames of a source nothing is known."""
+    return decode_cost(frame.file) if isinstance(frame, EncodedImage) and frame.file is not None else FREE
+
+
+@dataclass(frozen=True, slots=True)
+class ImageLimits:
+    """What is decoded at all. max_s: seconds that decoding one image may be estimated to take."""
+
+    max_pixels: int
+    max_s: float
+
+    def check(self, frame: IncomingImage) -> None:
+        """Raises BadImage (with `seq`) when it has too many pixels, or decoding it would take too long."""
+        if isinstance(frame, EncodedImage):
+            width, height = frame.width, frame.height
+        elif isinstance(frame.image, np.ndarray):
+            height, width = frame.image.shape[:2]
+        else:
+            return
+        if width * height > self.max_pixels:
+            error = BadImage(f"{width} x {height} pixels are more than the {self.max_pixels} that are taken")
+            raise about(frame.seq, error)
+        seconds = image_cost(frame).seconds
+        if seconds > self.max_s and isinstance(frame, EncodedImage) and frame.file is not None:
+            what = f"a {frame.file.coding} of {width} x {height} pixels takes about {seconds:.2f} s to decode"
+            error = BadImage(f"{what}, more than the {self.max_s:g} s that are given; send it smaller")
+            raise about(frame.seq, error)
+
+
 class FrameMapper:
     """Images as clients send them, onto one bundle's input. Shared by all streams of the bundle."""
 
-    __slots__ = ("_input", "_max_pixels", "_max_s")
+    __slots__ = ("_input", "_limits")
 
-    def __init__(self, spec: BundleSpec, start: Start, max_pixels: int, max_s: float) -> None:
-        """max_s: seconds that decoding one image may be estimated to take.
-
-        Raises UnsupportedInput when the bundle takes no images, or `start` announces something else."""
+    def __init__(self, spec: BundleSpec, start: Start, limits: ImageLimits) -> None:
+        """Raises UnsupportedInput when the bundle takes no images, or `start` announces something else."""
         if not isinstance(spec.input, FrameInput) or start.input != "frame":
             raise UnsupportedInput(f"bundle {spec.name} takes input {spec.input.kind!r}, not {start.input!r}")
         self._input = spec.input
-        self._max_pixels = max_pixels
-        self._max_s = max_s
+        self._limits = limits
 
     def accept(self, frame: IncomingImage) -> list[IncomingImage]:
         """The rows of a frame: one, not decoded yet.
 
         Raises BadImage (with `seq`) when it has too many pixels, or decoding it would take too long.
         """
-        if isinstance(frame, EncodedImage):
-            width, height = frame.width, frame.height
-        elif isinstance(frame.image, np.ndarray):
-            height, width = frame.image.shape[:2]
-        else:
-            return [frame]
-        if width * height > self._max_pixels:
-            error = BadImage(f"{width} x {height} pixels are more than the {self._max_pixels} that are taken")
-            raise about(frame.seq, error)
-        seconds = self.cost(frame).seconds
-        if seconds > self._max_s and isinstance(frame, EncodedImage) and frame.file is not None:
-            what = f"a {frame.file.coding} of {width} x {height} pixels takes about {seconds:.2f} s to decode"
-            error = BadImage(f"{what}, more than the {self._max_s:g} s that are given; send it smaller")
-            raise about(frame.seq, error)
+        self._limits.check(frame)
         return [frame]
 
-    @staticmethod
-    def cost(frame: IncomingImage) -> DecodeCost:
-        """What decoding is estimated to take. Of the frames of a source nothing is known."""
-        return decode_cost(frame.file) if isinstance(frame, EncodedImage) and frame.file is not None else FREE
+    cost = staticmethod(image_cost)
 
     def decode(self, frame: IncomingImage) -> Pixels:
         """uint8 (height, width, 3) of the bundle's input. Any thread. Raises BadImage, with `seq`."""
@@ -85,6 +97,14 @@ class FrameMapper:
 
 def fitted(frame: IncomingImage, height: int, width: int, fit: FitPolicy) -> Pixels:
     """The frame upright, as contiguous uint8 RGB (height, width, 3). Raises BadImage when it cannot be decoded."""
+    return fit_image(decoded(frame, height, width, fit), height, width, fit)
+
+
+def decoded(frame: IncomingImage, height: int, width: int, fit: FitPolicy) -> Pixels:
+    """The frame upright, as uint8 RGB; smaller than it is where that costs `fit_image` nothing that it would keep.
+
+    Raises BadImage when it cannot be decoded.
+    """
     if isinstance(frame, ImageFrame):
         image = frame.image if isinstance(frame.image, np.ndarray) else frame.image()
     elif frame.file is not None:
@@ -97,8 +117,13 @@ def fitted(frame: IncomingImage, height: int, width: int, fit: FitPolicy) -> Pix
         planes = np.frombuffer(frame.data, np.uint8).reshape(frame.height * 3 // 2, frame.width)
         image = _pixels(cv2.cvtColor(planes, cv2.COLOR_YUV2RGB_NV12))
     if isinstance(frame, EncodedImage):
-        image = upright(image, frame.orientation or (frame.file.orientation if frame.file else 0))
-    return fit_image(image, height, width, fit)
+        image = upright(image, orientation_of(frame))
+    return image
+
+
+def orientation_of(frame: EncodedImage) -> int:
+    """EXIF's 1 to 8, of the message or else of the file; 0: neither says."""
+    return frame.orientation or (frame.file.orientation if frame.file else 0)
 
 
 def upright(image: Pixels, orientation: int) -> Pixels:

@@ -78,6 +78,12 @@ class StepFailed(ServiceError):
     code, close, http, retryable = "step_failed", None, 500, True
 
 
+class PerceptionFailed(ServiceError):
+    """People could not be looked for in a batch of pictures; these frames are lost, everybody's state is as before."""
+
+    code, close, http, retryable = "perception_failed", None, 500, True
+
+
 # -- the stream cannot go on --------------------------------------------------------------------------------------
 class BadMessage(ServiceError):
     """Not JSON, not a known message, or fields that do not fit the schema."""

@@ -46,7 +46,7 @@ class ImageFrame:
 
     image: uint8 RGB (height, width, 3), upright, of any size; or a function that makes it, called at most once, on a
     decoder's thread, and not at all for a frame that is skipped or dropped. pts_s: seconds >= 0, or None: stamp on
-    arrival.
+    arrival. size: (width, height) of the camera's picture, where `image` is a smaller copy of it.
     """
 
     tracks: ClassVar[Sequence[int]] = (0,)
@@ -55,6 +55,7 @@ class ImageFrame:
     seq: int
     pts_s: float | None
     image: Pixels | Callable[[], Pixels]
+    size: tuple[int, int] | None = None
 
 
 @dataclass(slots=True)

@@ -33,6 +33,7 @@ class Start(Message):
 
     version: the newest loaded one by default. policy: what a full inbox means. error_rate: how many of the
     `decision` messages may be wrong, one of the rates that `/v1/bundles` lists; without it there are none.
+    people: with `input: "frame"` and a bundle that takes poses, `people` messages come beside the predictions.
     width, height: of the picture in pixels; only needed where keypoints are shares of it, from 0 to 1.
     resume: reserved; a stream cannot be resumed yet, so anything but null is refused.
     """
@@ -48,6 +49,7 @@ class Start(Message):
     policy: Literal["drop_oldest", "block"] = "drop_oldest"
     error_rate: Annotated[float, Field(gt=0, lt=1)] | None = None
     results: Literal["json", "packed"] = "json"
+    people: bool = False
     resume: str | None = None
 
     @field_validator("resume")
@@ -146,6 +148,32 @@ class Prediction(Message):
     backlog: int
 
 
+class SeenPerson(Message):
+    """box: left, top, right, bottom. score: how sure it is that this is somebody, in [0, 1].
+
+    keypoints: x, y and confidence of each joint of `coco17`, in its order, or of the people bundle's own skeleton.
+    """
+
+    track: int
+    box: tuple[float, float, float, float]
+    score: float
+    keypoints: list[tuple[float, float, float]]
+
+
+class PeopleMessage(Message):
+    """Who was seen in one frame, in pixels of the picture as it was sent, or as a source has it; only where `start`
+    asks for it.
+
+    It comes before the frame's predictions, and settles no frame. `people` is empty where nobody was found; a frame
+    that was not looked at (skipped, dropped, or still) has no such message.
+    """
+
+    type: Literal["people"] = "people"
+    seq: int
+    pts_s: float
+    people: list[SeenPerson]
+
+
 class Credit(Message):
     """Every frame up to `seq` is settled without further predictions (skipped or dropped), so more may be sent."""
 
@@ -222,6 +250,6 @@ class Summary(Message):
 
 
 Outgoing = Annotated[
-    Ready | Prediction | Credit | Event | DecisionMessage | Flushed | ErrorMessage | Summary,
+    Ready | Prediction | PeopleMessage | Credit | Event | DecisionMessage | Flushed | ErrorMessage | Summary,
     Field(discriminator="type"),
 ]

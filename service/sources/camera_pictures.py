@@ -11,9 +11,10 @@ import cv2
 import numpy as np
 
 from inkling.models.clean_decoding import Damage
-from inkling.models.resize import Image, fit_image
+from inkling.models.resize import Image
 from inkling.service.inputs.frame_mapper import reduction, upright
 from inkling.service.inputs.image_decoder import decode_image
+from inkling.service.inputs.picture_fit import kept
 from inkling.service.protocol.errors import BadImage
 from inkling.service.protocol.image_facts import ImageFile
 from inkling.service.protocol.image_file import image_file
@@ -67,7 +68,7 @@ class CameraPictures:
         report = DamageReport(joined=False)
         try:
             for file in self._files:
-                picture: tuple[ImageFile, Image] | None = None
+                picture: tuple[ImageFile, FetchedFrame] | None = None
                 try:
                     picture = self._picture(file)
                 except BadImage as error:
@@ -78,11 +79,11 @@ class CameraPictures:
                     yield Damaged(news)
                 if picture is None:
                     continue
-                facts, image = picture
+                facts, frame = picture
                 if not opened:
                     opened = True
                     yield Opened(facts.width, facts.height, self._format, live=True)
-                yield FetchedFrame(file.media_s, file.arrived_s, image)
+                yield frame
         except Failure:
             if news := report.news(self.left_out, time.monotonic(), last=True):
                 yield Damaged(news)
@@ -91,16 +92,20 @@ class CameraPictures:
     def close(self) -> None:
         self._web.close()
 
-    def _picture(self, file: CameraFile) -> tuple[ImageFile, Image]:
-        """As the model takes it. Raises BadImage, Failure."""
+    def _picture(self, file: CameraFile) -> tuple[ImageFile, FetchedFrame]:
+        """What is needed of it. Raises BadImage, Failure."""
         wanted = self._request
         facts = image_file(file.data)
         if facts.pixels > wanted.max_pixels:
             raise Failure(Cause.UNREADABLE, f"pictures of {facts.width} x {facts.height} pixels are too large")
         height, width = facts.height, facts.width
-        factor = reduction(height, width, wanted.height, wanted.width, wanted.fit) if "jpeg" in facts.coding else 1
+        fit = "letterbox" if wanted.fit == "within" else wanted.fit
+        factor = reduction(height, width, wanted.height, wanted.width, fit) if "jpeg" in facts.coding else 1
         image = upright(decode_image(memoryview(file.data), facts, factor), facts.orientation)
-        return facts, fit_image(_square(image, wanted.aspect), wanted.height, wanted.width, wanted.fit)
+        image = _square(image, wanted.aspect)
+        size = (height, width) if facts.orientation in (5, 6, 7, 8) else (width, height)
+        image = kept(image, wanted.height, wanted.width, wanted.fit)
+        return facts, FetchedFrame(file.media_s, file.arrived_s, image, _square_size(*size, wanted.aspect))
 
 
 def streamed(body: ResponseBody) -> Iterator[CameraFile]:
@@ -162,8 +167,14 @@ def _validators(body: ResponseBody, interval_s: float) -> dict[str, str]:
 
 def _square(image: Image, aspect: float | None) -> Image:
     """The picture with square pixels, where they are `aspect` times as wide as high."""
-    if aspect is None or aspect == 1:
-        return image
     height, width = image.shape[:2]
-    size = (round(width * aspect), height) if aspect > 1 else (width, round(height / aspect))
+    if (size := _square_size(width, height, aspect)) == (width, height):
+        return image
     return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_LINEAR), np.uint8)
+
+
+def _square_size(width: int, height: int, aspect: float | None) -> tuple[int, int]:
+    """(width, height) of such a picture with square pixels."""
+    if aspect is None:
+        return width, height
+    return (round(width * aspect), height) if aspect > 1 else (width, round(height / aspect))

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
-from inkling.models.resize import FitPolicy
+from inkling.service.inputs.picture_fit import Fit
 from inkling.service.sources.policy import SourcePolicy
 
 
@@ -22,7 +22,7 @@ class Spool:
 
 
 class FetchRequest(BaseModel):
-    """One connection. height, width, fit: of the bundle's input, to which frames are brought at once.
+    """One connection. height, width, fit: of what is seen of a frame, to which it is brought at once.
 
     fps, aspect, interval_s: as in the source's definition. open_s, read_s: seconds to an answer, and between two;
     max_pixels: of a frame as it comes. memory_bytes: what the video may take, beside the process itself, until the
@@ -34,7 +34,7 @@ class FetchRequest(BaseModel):
     url: Annotated[str, Field(repr=False)]
     height: int
     width: int
-    fit: FitPolicy = "letterbox"
+    fit: Fit = "letterbox"
     transport: Literal["tcp", "udp"] = "tcp"
     pace: Literal["real", "fast"] = "real"
     loop: bool = False

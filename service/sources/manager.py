@@ -18,6 +18,7 @@ from inkling.service.sources.source import Source, SourceCounts
 from inkling.service.sources.store import SourceStore, StoredSource, StoreError
 from inkling.service.streams.admitted_stream import AdmittedStream
 from inkling.service.streams.hub import Hub
+from inkling.service.streams.stream_group import StreamGroup
 from inkling.service.streams.tracks import PeopleQuota
 
 log = logging.getLogger(__name__)
@@ -82,8 +83,8 @@ class SourceManager:
 
         quota: of the people of this source and of other streams, until the server ends.
 
-        Raises BadSource, SourceRefused, UnknownBundle, UnsupportedInput (the bundle takes poses), OverCapacity,
-        Draining, StoreError.
+        Raises BadSource, SourceRefused, UnknownBundle, UnsupportedInput (the bundle takes poses, and nothing finds
+        people), OverCapacity, Draining, StoreError.
         """
         if self._stopped:
             raise Draining("the server is shutting down")
@@ -152,8 +153,26 @@ class SourceManager:
             on_end=self._note_end,
         )
 
-    def _open(self, quota: PeopleQuota | None, start: Start, id: str) -> AdmittedStream:
-        return self._hub.open(start, lambda message: self._take(id, message), stream=id, quota=quota)
+    def _open(
+        self, quota: PeopleQuota | None, start: Start, id: str, definition: SourceDefinition
+    ) -> AdmittedStream | StreamGroup:
+        def take(message: Outgoing) -> None:
+            self._take(id, message)
+
+        if len(definition.bundles) < 2:
+            return self._hub.open(start, take, stream=id, looks=definition.looks, quota=quota)
+        eyes = self._hub.share_eyes(definition.bundles, definition.looks)
+        opened: list[AdmittedStream] = []
+        try:
+            for name in definition.bundles:
+                stream = f"{id}.{name}" if opened else id
+                of_bundle = start.model_copy(update={"bundle": name})
+                opened.append(self._hub.open(of_bundle, take, stream=stream, looks=eyes, quota=quota))
+        except ServiceError:
+            for stream_of_source in opened:
+                stream_of_source.close("another of the source's streams cannot be opened")
+            raise
+        return StreamGroup(opened)
 
     def _take(self, id: str, message: Outgoing) -> None:
         """A source's stream has no client of its own: those who follow it see its messages."""

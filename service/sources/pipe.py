@@ -1,8 +1,9 @@
 """What the process that fetches a source tells the server, as bytes in a pipe.
 
-A message is a header (kind u8, media_s f64, arrived_s f64, then two u32), then its body. An image's numbers are its
-height and width, its body is RGB; of any other kind the first number is the length of the body, which is JSON. The
-server checks all of it: a decoder that a video has taken over must not take over the server.
+A message is a header (kind u8, media_s f64, arrived_s f64, then four u32), then its body. An image's numbers are its
+height and width, then those of the camera's picture; its body is RGB. Of any other kind the first number is the length
+of the body, which is JSON. The server checks all of it: a decoder that a video has taken over must not take over the
+server.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from numpy.typing import NDArray
 from inkling.models.clean_decoding import Damage
 from inkling.service.sources.lifecycle import Cause
 
-HEADER = struct.Struct("<BddII")
+HEADER = struct.Struct("<BddIIII")
 IMAGE, OPENED, LOOPED, ENDED, FAILED, DAMAGED, FETCHING = range(1, 8)
 MAX_SIDE = 4096
 MAX_TEXT = 4096
@@ -31,11 +32,15 @@ class BadPipe(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class FetchedFrame:
-    """A frame. media_s: its presentation time, None when it has none. arrived_s: `time.monotonic()`."""
+    """A frame. media_s: its presentation time, None when it has none. arrived_s: `time.monotonic()`.
+
+    size: (width, height) of the camera's picture, upright, of which `image` is what is needed.
+    """
 
     media_s: float | None
     arrived_s: float
     image: NDArray[np.uint8]  # RGB (height, width, 3)
+    size: tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,18 +104,19 @@ def pack(message: WorkerMessage) -> list[bytes | memoryview]:
         media_s = math.nan if message.media_s is None else message.media_s
         height, width, _ = message.image.shape
         image = np.ascontiguousarray(message.image)
-        return [HEADER.pack(IMAGE, media_s, message.arrived_s, height, width), image.data.cast("B")]
+        sides = height, width, *reversed(message.size)
+        return [HEADER.pack(IMAGE, media_s, message.arrived_s, *sides), image.data.cast("B")]
     fields = {name: getattr(message, name) for name in message.__slots__}
     body = json.dumps(fields).encode()
-    return [HEADER.pack(_KINDS[type(message)], 0.0, 0.0, len(body), 0), body]
+    return [HEADER.pack(_KINDS[type(message)], 0.0, 0.0, len(body), 0, 0, 0), body]
 
 
 def body_length(header: bytes) -> int:
     """How many bytes follow a header. Raises BadPipe."""
-    kind, _, arrived_s, first, second = HEADER.unpack(header)
+    kind, _, arrived_s, first, second, *size = HEADER.unpack(header)
     if not math.isfinite(arrived_s):
         raise BadPipe("an arrival that is no time")
-    if kind == IMAGE and 0 < first <= MAX_SIDE and 0 < second <= MAX_SIDE:
+    if kind == IMAGE and 0 < first <= MAX_SIDE and 0 < second <= MAX_SIDE and all(0 < side < 2**16 for side in size):
         return int(first * second * 3)
     if OPENED <= kind <= FETCHING and first <= MAX_TEXT:
         return int(first)
@@ -119,10 +125,11 @@ def body_length(header: bytes) -> int:
 
 def unpack(header: bytes, body: bytes) -> WorkerMessage:
     """The message of a header and its body. Raises BadPipe."""
-    kind, media_s, arrived_s, height, width = HEADER.unpack(header)
+    kind, media_s, arrived_s, height, width, full_height, full_width = HEADER.unpack(header)
     if kind == IMAGE:
         image = np.frombuffer(body, np.uint8).reshape(height, width, 3)
-        return FetchedFrame(media_s if math.isfinite(media_s) else None, arrived_s, image)
+        size = full_width, full_height
+        return FetchedFrame(media_s if math.isfinite(media_s) else None, arrived_s, image, size)
     try:
         fields: Any = json.loads(body)
         match kind:

@@ -10,7 +10,6 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from inkling.models.bundle.schema import FrameInput
 from inkling.models.clean_decoding import Damage, said_of_damage
 from inkling.service.logs import stream_context
 from inkling.service.memory_account import Share
@@ -27,6 +26,7 @@ from inkling.service.sources.policy import SourcePolicy
 from inkling.service.sources.timestamps import SourceClock
 from inkling.service.sources.video_memory import FIRST, MOST, PROCESS, video_bytes
 from inkling.service.streams.admitted_stream import AdmittedStream
+from inkling.service.streams.stream_group import StreamGroup
 
 log = logging.getLogger(__name__)
 
@@ -35,8 +35,8 @@ GRACE_S = 2.0
 LAST_FRAMES_S = 5.0
 """Seconds in which the last frames of a source are answered."""
 
-OpenStream = Callable[[Start, str], AdmittedStream]
-"""Opens a stream of that id in the hub. Raises ServiceError."""
+OpenStream = Callable[[Start, str, SourceDefinition], AdmittedStream | StreamGroup]
+"""Opens a stream of that id in the hub, or one for each bundle of the definition. Raises ServiceError."""
 
 
 @dataclass(slots=True)
@@ -105,7 +105,7 @@ class Source:
         self._on_end = on_end
         self._clock = clock
         self._chance = chance
-        self._handle: AdmittedStream | None = None
+        self._handle: AdmittedStream | StreamGroup | None = None
         self._connection: Connection | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._timer_s = 0.0
@@ -146,6 +146,8 @@ class Source:
         """Open its stream, unless it is open. Raises ServiceError, as `Hub.open` does."""
         if self._handle is None or self._handle.closed:
             wanted = self.definition
+            if self._handle is not None:
+                self._handle.close("the source begins anew")  # of several streams some may be open
             self._handle = self._open(
                 Start(
                     bundle=wanted.bundle,
@@ -156,6 +158,7 @@ class Source:
                     policy="block" if wanted.pace == "fast" else "drop_oldest",
                 ),
                 self.id,
+                wanted,
             )
 
     def reserve(self) -> None:
@@ -281,7 +284,7 @@ class Source:
         self.lifecycle.frame(self._clock())
         self.tally.frames += 1
         pts_s = self._times.stamp(picture.media_s, arrived_s)
-        handle.receive(ImageFrame(self._seq, pts_s, picture.image))
+        handle.receive(ImageFrame(self._seq, pts_s, picture.image, picture.size))
         self._seq += 1
         if self.definition.pace == "fast":
             self._blocked = True
@@ -371,15 +374,15 @@ class Source:
             handle.close("the source has ended")
 
     def _fetch_request(self) -> FetchRequest:
-        spec = self._handle.spec.input if self._handle is not None else None
-        if not isinstance(spec, FrameInput):
-            raise TypeError("a source's bundle takes frames")  # the hub refuses others
+        if self._handle is None:
+            raise TypeError("a source that fetches has a stream")
+        height, width, fit = self._handle.picture_size
         wanted, timing = self.definition, self._timing
         return FetchRequest(
             url=wanted.url,
-            height=spec.height,
-            width=spec.width,
-            fit=spec.fit,
+            height=height,
+            width=width,
+            fit=fit,
             transport=wanted.transport,
             pace=wanted.pace,
             loop=wanted.loop,

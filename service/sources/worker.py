@@ -23,9 +23,10 @@ import cv2
 
 from inkling.models.clean_decoding import Damage
 from inkling.models.errors import VideoError
-from inkling.models.resize import fit_image
+from inkling.models.resize import Image
 from inkling.models.video import VideoReader, to_rgb
 from inkling.service.child_process import data_bytes
+from inkling.service.inputs.picture_fit import kept
 from inkling.service.protocol.errors import ServiceError
 from inkling.service.sources.address import Address
 from inkling.service.sources.camera_pictures import CameraPictures
@@ -83,8 +84,7 @@ def _watch(request: FetchRequest, address: Address, send: Send) -> None:
                 if pacer is not None and media_s is not None:
                     time.sleep(pacer.wait_s(media_s, time.monotonic()))
                 arrived_s = time.monotonic()
-                image = fit_image(to_rgb(frame), request.height, request.width, request.fit)
-                send(FetchedFrame(media_s, arrived_s, image))
+                send(_fetched(media_s, arrived_s, to_rgb(frame), request))
         if not live.finite:
             raise Failure(Cause.CLOSED, "the other side ended the stream")
         send(Ended())
@@ -114,9 +114,7 @@ def _play(request: FetchRequest, address: Address, send: Send) -> None:
                 if pacer is not None:
                     time.sleep(pacer.wait_s(began_s + pts_s, time.monotonic()))
                 arrived_s = time.monotonic()
-                send(
-                    FetchedFrame(pts_s, arrived_s, fit_image(to_rgb(frame), request.height, request.width, request.fit))
-                )
+                send(_fetched(pts_s, arrived_s, to_rgb(frame), request))
         if video.broken is not None:
             raise Failure(Cause.UNREADABLE, video.broken)
         if not request.loop:
@@ -138,6 +136,11 @@ def _telling(report: DamageReport, left_out: Counter[Damage], send: Send) -> Ite
         yield look
     finally:
         look(last=True)
+
+
+def _fetched(media_s: float | None, arrived_s: float, picture: Image, request: FetchRequest) -> FetchedFrame:
+    image = kept(picture, request.height, request.width, request.fit)
+    return FetchedFrame(media_s, arrived_s, image, (picture.shape[1], picture.shape[0]))
 
 
 class _NoRedirect(logging.Handler):

@@ -7,9 +7,11 @@ import logging
 from collections.abc import Callable
 
 from inkling.models.bundle.schema import BundleSpec
+from inkling.service.inputs.picture_fit import Fit
 from inkling.service.protocol.codec import End, Flush, Reset, Start, Token
 from inkling.service.protocol.errors import ServiceError
-from inkling.service.streams.session import FrameMessage, Session
+from inkling.service.streams.intake import FrameMessage
+from inkling.service.streams.session import Session
 from inkling.service.streams.stats import StreamInfo
 
 log = logging.getLogger(__name__)
@@ -35,6 +37,14 @@ class AdmittedStream:
     def spec(self) -> BundleSpec:
         """The bundle that it runs on."""
         return self._session.spec
+
+    @property
+    def picture_size(self) -> tuple[int, int, Fit]:
+        """Height and width of what is seen of a picture, and how it is fitted into them; more of it is of no use.
+
+        Raises UnsupportedInput when the stream takes no pictures.
+        """
+        return self._session.picture_size
 
     def receive(self, message: Start | FrameMessage | Reset | Flush | End | Token) -> None:
         """Take one decoded message; answers go to the outbox, now or later.

@@ -8,8 +8,18 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
-from inkling.service.protocol.codec import DecisionMessage, Event, Outgoing, Prediction, Ready, Start, Summary
+from inkling.service.protocol.codec import (
+    DecisionMessage,
+    Event,
+    Outgoing,
+    PeopleMessage,
+    Prediction,
+    Ready,
+    Start,
+    Summary,
+)
 from inkling.service.protocol.errors import OverCapacity, ServiceError, SlowReader, StreamLost
 from inkling.service.protocol.prediction_format import PredictionMessages, wire_format
 from inkling.service.protocol.prediction_value import PredictionValue
@@ -18,13 +28,32 @@ Outbox = Callable[[Outgoing], None]
 """Takes the messages for a stream's own client, in order. Must not block, await or raise."""
 
 
+@dataclass(frozen=True, slots=True)
+class FollowerChoice:
+    """What a follower wants of a stream. people: also who was seen in each frame. events: events and decisions only."""
+
+    people: bool = False
+    events: bool = False
+
+    def takes(self, message: Outgoing) -> bool:
+        """Whether a message of the stream is for it."""
+        if isinstance(message, PeopleMessage):
+            return self.people
+        return not (self.events and isinstance(message, Prediction))
+
+
+EVERYTHING = FollowerChoice()
+"""What every stream says of itself."""
+
+
 class Follower:
     """One listener's messages, in order: `Ready` first, `Summary` last, or an error that says why none came.
 
     Everything runs on the event loop.
     """
 
-    def __init__(self, stream: Broadcast, limit: int) -> None:
+    def __init__(self, stream: Broadcast, limit: int, choice: FollowerChoice) -> None:
+        self.choice = choice
         self._stream = stream
         self._limit = limit
         self._waiting: deque[Outgoing] = deque()
@@ -71,7 +100,7 @@ class Follower:
 class Broadcast:
     """The `Outlet` of one stream."""
 
-    __slots__ = ("_followers", "_format", "_message", "_outbox", "_over", "_places", "_ready", "_write")
+    __slots__ = ("_followers", "_format", "_message", "_outbox", "_over", "_people", "_places", "_ready", "_write")
 
     def __init__(
         self,
@@ -87,6 +116,7 @@ class Broadcast:
         self._format = wire_format(labels, start)
         self._outbox = outbox
         self._write = write
+        self._people = start.people
         self._places = places
         self._ready: Ready | None = None
         self._followers: list[Follower] = []
@@ -94,10 +124,11 @@ class Broadcast:
 
     def send(self, message: Outgoing) -> None:
         """Any message but a prediction."""
-        self._outbox(message)
+        if self._people or not isinstance(message, PeopleMessage):
+            self._outbox(message)
         if self._ready is None and isinstance(message, Ready):
             self._ready = message.model_copy(update={"credits": 0})
-        if self._followers and isinstance(message, Event | DecisionMessage | Summary):
+        if self._followers and isinstance(message, Event | DecisionMessage | PeopleMessage | Summary):
             self._over = isinstance(message, Summary)
             self._offer(message)
 
@@ -112,14 +143,20 @@ class Broadcast:
             self._outbox(message)
             self._offer(message)
 
-    def _offer(self, message: Prediction | Event | DecisionMessage | Summary) -> None:
+    def _offer(self, message: Prediction | Event | DecisionMessage | PeopleMessage | Summary) -> None:
         for follower in tuple(self._followers):
-            follower.offer(message)
+            if follower.choice.takes(message):
+                follower.offer(message)
 
-    def follow(self, limit: int) -> Follower:
+    @property
+    def wants_people(self) -> bool:
+        """Whether its client or a follower wants to be told of the people of each frame."""
+        return self._people or any(follower.choice.people for follower in self._followers)
+
+    def follow(self, limit: int, choice: FollowerChoice = EVERYTHING) -> Follower:
         """A listener from now on, with room for `limit` messages. Raises OverCapacity."""
         self._places.take()
-        follower = Follower(self, limit)
+        follower = Follower(self, limit, choice)
         self._followers.append(follower)
         if self._ready is not None:
             follower.offer(self._ready)

@@ -13,11 +13,16 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 
 from inkling.service.engine.batcher import BatchOutcome
 from inkling.service.engine.scheduler import Step
+from inkling.service.perception.look import Look
+from inkling.service.perception.perceiver import LookOutcome
+from inkling.service.perception.perception import Perception
+from inkling.service.perception.shared_eyes import SharedLook
 from inkling.service.protocol.errors import Internal, ServiceError
-from inkling.service.streams.in_flight import PersonStep
+from inkling.service.streams.in_flight import FrameLook, PersonStep
 from inkling.service.streams.loaded_bundle import LoadedBundle
 from inkling.service.streams.observer import BatchReport, Observer
 
@@ -31,7 +36,7 @@ class Delivery:
         self._clock = clock
         self._observer = observer
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._outcomes: deque[tuple[LoadedBundle, BatchOutcome]] = deque()  # not delivered
+        self._outcomes: deque[Callable[[], None]] = deque()  # not delivered
         self._waking = False
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -43,14 +48,21 @@ class Delivery:
         if bundle.decoder is not None:
             bundle.decoder.answered(outcome.answered)
             bundle.decoder.answered(outcome.failed)
-        self._outcomes.append((bundle, outcome))
+        self._post(partial(self._deliver_batch, bundle, outcome))
+
+    def post_looks(self, perception: Perception, outcome: LookOutcome) -> None:
+        """A batch of looks is done. On perception's thread."""
+        self._post(partial(self._deliver_looks, perception, outcome))
+
+    def _post(self, deliver: Callable[[], None]) -> None:
+        self._outcomes.append(deliver)
         if not self._waking:  # else the loop has yet to look, and finds this one too
             self._waking = True
             self._call_on_loop(self._deliver)
 
     def refuse(self, step: Step, error: ServiceError) -> None:
         """What a step should have seen cannot be decoded. On a decoder's thread."""
-        if isinstance(step, PersonStep):
+        if isinstance(step, PersonStep | Look):
             self._call_on_loop(lambda: step.refused(error, self._clock()))
 
     def _call_on_loop(self, call: Callable[[], None]) -> None:
@@ -61,7 +73,7 @@ class Delivery:
         """Every batch that is done."""
         self._waking = False
         while self._outcomes:
-            self._deliver_batch(*self._outcomes.popleft())
+            self._outcomes.popleft()()
 
     def _deliver_batch(self, bundle: LoadedBundle, outcome: BatchOutcome) -> None:
         now_s = self._clock()
@@ -81,6 +93,24 @@ class Delivery:
         if self._observer is not None:
             self._report(self._observer, bundle, outcome, now_s)
 
+    def _deliver_looks(self, perception: Perception, outcome: LookOutcome) -> None:
+        now_s = self._clock()
+        for look in outcome.seen:
+            try:
+                look.seen(now_s)
+            except Exception:  # a defect in one stream's path: it ends, the others of the batch go on
+                log.exception("people could not be delivered: their stream is closed")
+                _end_stream(look)
+        for look in outcome.failed:
+            try:
+                look.failed(now_s)
+            except Exception:  # as above
+                log.exception("a failure could not be delivered: its stream is closed")
+                _end_stream(look)
+        if self._observer is not None:
+            self._observer.looked(perception.model.name, outcome.runs, outcome.queue_s, len(outcome.failed))
+            self._observer.decoded(perception.model.name, perception.take_decode_seconds())
+
     @staticmethod
     def _report(observer: Observer, bundle: LoadedBundle, outcome: BatchOutcome, now_s: float) -> None:
         name = bundle.spec.full_name
@@ -92,5 +122,7 @@ class Delivery:
 
 
 def _end_stream(step: Step) -> None:
-    if isinstance(step, PersonStep):
-        step.frame.session.fail(Internal("the server failed; the operator finds the cause in its log"))
+    looks = step.wanted if isinstance(step, SharedLook) else [step]
+    for step in looks:
+        if isinstance(step, PersonStep | FrameLook):
+            step.frame.session.fail(Internal("the server failed; the operator finds the cause in its log"))

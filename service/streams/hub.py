@@ -19,22 +19,29 @@ import logging
 import os
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from inkling.models.bundle import Bundle
-from inkling.models.bundle.schema import BundleSpec
+from inkling.models.bundle.schema import BundleSpec, FrameInput
 from inkling.models.errors import BundleInvalid
 from inkling.service.engine.onnx_engine import Device
 from inkling.service.inputs.decode_pool import DecodePool
+from inkling.service.inputs.frame_mapper import ImageLimits
 from inkling.service.memory_account import MemoryAccount, default_limit
+from inkling.service.perception.look_options import LookOptions
+from inkling.service.perception.people_model import PeopleModel
+from inkling.service.perception.perceiver import LookOutcome
+from inkling.service.perception.perception import Perception
+from inkling.service.perception.shared_eyes import SharedEyes
+from inkling.service.perception.stream_eyes import StreamEyes
 from inkling.service.protocol.codec import Start
-from inkling.service.protocol.errors import Draining, OverCapacity, UnknownStream
+from inkling.service.protocol.errors import Draining, OverCapacity, UnknownStream, UnsupportedInput
 from inkling.service.streams.admitted_stream import AdmittedStream
-from inkling.service.streams.broadcast import Broadcast, Follower, FollowerPlaces, Outbox
+from inkling.service.streams.broadcast import EVERYTHING, Broadcast, Follower, FollowerChoice, FollowerPlaces, Outbox
 from inkling.service.streams.bundle_registry import BundleRegistry
 from inkling.service.streams.delivery import Delivery
 from inkling.service.streams.limits import Limits
-from inkling.service.streams.loaded_bundle import EngineOptions, prepare
+from inkling.service.streams.loaded_bundle import EngineOptions, LoadedBundle, prepare
 from inkling.service.streams.observer import Observer
 from inkling.service.streams.session import Session
 from inkling.service.streams.stats import BundleStats, StreamInfo
@@ -42,6 +49,7 @@ from inkling.service.streams.tracks import PeopleQuota
 
 log = logging.getLogger(__name__)
 
+NO_EYES = "to have people found in pictures, load a people bundle (setting people_bundle)"
 _STOP_S = 5.0
 """How long `stop` waits for an engine that is in the middle of a batch."""
 
@@ -78,6 +86,8 @@ class Hub:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._streams: dict[str, AdmittedStream] = {}
         self._broadcasts: dict[str, Broadcast] = {}
+        self.perception: Perception | None = None
+        """Finds people in images, for bundles that take poses; None: no people bundle is loaded."""
         self._follower_places = FollowerPlaces(self.limits.max_followers)
 
     def load(self, bundle: Bundle) -> None:
@@ -96,6 +106,18 @@ class Hub:
         if self._loop is not None:
             loaded.start(self._loop)
 
+    def load_people(self, model: PeopleModel, options: LookOptions | None = None, max_batch: int = 8) -> None:
+        """From now on find people in images. Once, before `start`. max_batch: pictures in one run."""
+        limits = ImageLimits(self.limits.max_pixels, self.limits.max_decode_s)
+        delivery = self._delivery
+
+        def post(outcome: LookOutcome) -> None:
+            delivery.post_looks(perception, outcome)
+
+        self.perception = perception = Perception(
+            model, options or LookOptions(), limits, self._decoders, post, delivery.refuse, self._clock, max_batch
+        )
+
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
         """Start the engine threads; results are delivered on `loop`. Once."""
         if self._loop is not None:
@@ -105,6 +127,8 @@ class Hub:
         self._decoders.start()
         for bundle in self._bundles:
             bundle.start(loop)
+        if self.perception is not None:
+            self.perception.start()
 
     def open(
         self,
@@ -113,11 +137,13 @@ class Hub:
         stream: str | None = None,
         write: Callable[[str | bytes], None] | None = None,
         quota: PeopleQuota | None = None,
+        looks: LookOptions | SharedEyes | None = None,
     ) -> AdmittedStream:
         """Admit a stream; sends `Ready` through `outbox` before it returns. stream: its id, of a source that has one.
 
         write: gets predictions as they go over the wire, in place of `outbox`. quota: of the people of this stream and
-        of others, all together.
+        of others, all together. looks: how people are looked for in its images; None: as the settings say. `share_eyes`
+        gives those of several streams of one camera.
 
         Raises Draining, OverCapacity, UnknownBundle (version None: the newest loaded), UnsupportedInput,
         UnknownErrorRate.
@@ -127,13 +153,14 @@ class Hub:
         if len(self._streams) >= self.limits.max_streams:
             raise OverCapacity(f"all {self.limits.max_streams} streams are in use: try again later")
         bundle = self._bundles.find(start.bundle, start.version)
+        eyes = self._eyes(bundle, start, looks)
         stream = stream or secrets.token_urlsafe(9)
         if stream in self._streams:
             raise ValueError(f"stream {stream} is open already")
         broadcast = Broadcast(bundle.spec.labels, start, outbox, self._follower_places, write)
         session = Session(
-            stream, bundle.spec, start, self.limits, bundle.mapper(start), bundle.pool, bundle.queue, broadcast,
-            self._clock(), quota, self.memory.share("images") if start.input == "frame" else None,
+            stream, bundle.spec, start, self.limits, bundle.mapper(start, eyes), bundle.pool, bundle.queue, broadcast,
+            self._clock(), quota, self.memory.share("images") if start.input == "frame" else None, eyes,
         )  # fmt: skip
         bundle.sessions[stream] = session
         self._broadcasts[stream] = broadcast
@@ -147,19 +174,48 @@ class Hub:
         session.on_close.append(forget)
         return opened
 
-    def follow(self, stream: str, limit: int) -> Follower:
+    def share_eyes(self, bundles: Sequence[str], looks: LookOptions | None) -> SharedEyes:
+        """Eyes for several streams of one camera, on these bundles; each picture is looked at once.
+
+        Raises UnknownBundle, UnsupportedInput for a bundle that takes pictures as they are, or when nothing finds
+        people.
+        """
+        specs = [self.spec(name) for name in bundles]
+        for spec in specs:
+            if isinstance(spec.input, FrameInput):
+                raise UnsupportedInput(f"bundle {spec.name} takes pictures as they are: give it a source of its own")
+        if self.perception is None:
+            raise UnsupportedInput(f"bundle {specs[0].name} takes input 'pose', not 'frame'; {NO_EYES}")
+        lost_s = max(spec.gaps.max_gap_s for spec in specs)
+        return SharedEyes(self.perception.open(looks, self.limits.max_people, lost_s))
+
+    def _eyes(self, bundle: LoadedBundle, start: Start, looks: LookOptions | SharedEyes | None) -> StreamEyes | None:
+        """Those of a stream of images on a bundle that takes poses. Raises UnsupportedInput when nothing has any."""
+        if start.input != "frame" or bundle.images is not None:
+            return None
+        if self.perception is None:
+            raise UnsupportedInput(f"bundle {bundle.spec.name} takes input 'pose', not 'frame'; {NO_EYES}")
+        if isinstance(looks, SharedEyes):
+            return looks.member()
+        return self.perception.open(looks, self.limits.max_people, bundle.spec.gaps.max_gap_s)
+
+    def follow(self, stream: str, limit: int, choice: FollowerChoice = EVERYTHING) -> Follower:
         """Listen to an open stream from now on; `limit` messages may wait. Close the follower in the end.
 
         Raises UnknownStream, OverCapacity.
         """
         if stream not in self._broadcasts:
             raise UnknownStream("no stream of that id is open")
-        return self._broadcasts[stream].follow(limit)
+        return self._broadcasts[stream].follow(limit, choice)
 
     @property
     def followers(self) -> int:
         """How many listen, over all streams."""
         return self._follower_places.used
+
+    def takes_pictures(self, spec: BundleSpec) -> bool:
+        """Whether a stream of images may run on a loaded bundle."""
+        return isinstance(spec.input, FrameInput) or self.perception is not None
 
     def spec(self, name: str, version: str | None = None) -> BundleSpec:
         """A loaded bundle, by default its newest version. Raises UnknownBundle."""
@@ -198,6 +254,8 @@ class Hub:
             stream.close("the server stops")
         if not await asyncio.to_thread(self._decoders.stop, _STOP_S):
             log.error("a decoder did not stop within %g s", _STOP_S)
+        if self.perception is not None and not await asyncio.to_thread(self.perception.stop, _STOP_S):
+            log.error("perception did not stop within %g s", _STOP_S)
         for bundle in self._bundles:
             if not await asyncio.to_thread(bundle.batcher.stop, _STOP_S):
                 log.error("the engine of %s did not stop within %g s", bundle.spec.name, _STOP_S)

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
+from inkling.models.people.tracker import TrackedPeople
 from inkling.service.engine.scheduler import Lane, Step
+from inkling.service.perception.camera import Camera
+from inkling.service.perception.look import Look
 from inkling.service.protocol.errors import ServiceError
 from inkling.service.streams.event_detector import DetectedEvent
 from inkling.service.streams.tracks import Track
@@ -15,6 +18,9 @@ class FrameOwner(Protocol):
 
     def step_done(self, step: PersonStep, now_s: float, /) -> None:
         """A step came back: with probabilities, with an error of the frame, or with neither when the engine failed."""
+
+    def looked(self, look: FrameLook, now_s: float, /) -> None:
+        """A look came back: with people, still, with an error of the frame, or with neither when perception failed."""
 
     def fail(self, error: ServiceError, /) -> None:
         """The stream cannot go on."""
@@ -58,13 +64,57 @@ class PersonStep(Step):
         self.frame.session.step_done(self, now_s)
 
 
-class FrameInFlight:
-    """A frame that is not settled, or waits for those before it. left: people without an answer.
+class FrameLook(Look):
+    """The look that a frame waits for, before anything is known of its people.
 
-    refused: why somebody of the frame was left out. One without steps stands for `frames` in a row that need none.
+    number: of the stream's looks. clock_s: the frame's time on the camera's clock. reason: of the camera's last reset.
+    error: the frame cannot be decoded.
     """
 
-    __slots__ = ("ended", "frames", "left", "pts_s", "received_s", "refused", "seq", "session", "steps")
+    __slots__ = ("clock_s", "error", "frame", "number", "reason")
+
+    def __init__(
+        self,
+        lane: Lane,
+        x: Any,
+        camera: Camera,
+        frame: FrameInFlight,
+        *,
+        epoch: int,
+        reason: str,
+        number: int,
+        clock_s: float,
+    ) -> None:
+        super().__init__(lane, x, epoch, frame.received_s, camera, frame.pts_s)
+        self.frame = frame
+        self.reason = reason
+        self.number = number
+        self.clock_s = clock_s
+        self.error: ServiceError | None = None
+
+    def seen(self, now_s: float) -> None:
+        self.frame.session.looked(self, now_s)
+
+    def failed(self, now_s: float) -> None:
+        self.frame.session.looked(self, now_s)
+
+    def refused(self, error: ServiceError, now_s: float) -> None:
+        """What there is to look at cannot be decoded. On the event loop."""
+        self.error = error
+        self.frame.session.looked(self, now_s)
+
+
+class FrameInFlight:
+    """A frame that is not settled, or waits for those before it. left: people without an answer, or 1 for its look.
+
+    look: what it waits for, while its people are not known. people: those in it, where the client is told of them.
+    refused: why the frame, or somebody in it, was left out. One without steps stands for `frames` in a row that need
+    none.
+    """
+
+    __slots__ = (
+        "ended", "frames", "left", "look", "people", "pts_s", "received_s", "refused", "seq", "session", "steps",
+    )  # fmt: skip
 
     def __init__(self, session: FrameOwner, seq: int, pts_s: float, received_s: float) -> None:
         self.session = session
@@ -74,13 +124,15 @@ class FrameInFlight:
         self.left = 0
         self.frames = 1
         self.refused: ServiceError | None = None
+        self.look: FrameLook | None = None
+        self.people: TrackedPeople | None = None
         self.steps: list[PersonStep] = []
         self.ended: list[tuple[Track, DetectedEvent]] | None = None  # of tracks that gave their slot back at this frame
 
     @property
     def speaks(self) -> bool:
         """Whether the client is told more of it than its predictions, so that it must keep its place."""
-        return self.ended is not None or self.refused is not None
+        return self.ended is not None or self.refused is not None or self.people is not None
 
 
 class FlushMarker:

@@ -15,9 +15,10 @@ from inkling.service.engine.onnx_engine import Device
 from inkling.service.engine.scheduler import Step, StepQueue
 from inkling.service.engine.state_pool import StatePool
 from inkling.service.inputs.decode_pool import DecodePool, Decoder
-from inkling.service.inputs.frame_mapper import FrameMapper
+from inkling.service.inputs.frame_mapper import FrameMapper, ImageLimits
 from inkling.service.inputs.pose_doubts import StreamPoses
 from inkling.service.inputs.pose_mapper import PoseMapper
+from inkling.service.perception.stream_eyes import StreamEyes
 from inkling.service.protocol.codec import Start
 from inkling.service.protocol.errors import ServiceError
 from inkling.service.streams.limits import Limits
@@ -63,8 +64,16 @@ class LoadedBundle:
         """Start the engine. Streams submit on the loop's thread, decoders on theirs."""
         self.batcher.start(loop.call_soon if self.decoder is None else None)
 
-    def mapper(self, start: Start) -> StreamPoses | FrameMapper:
-        """That of one stream. Streams of a skeleton share a `PoseMapper`: the batcher prepares its rows in one call."""
+    def mapper(self, start: Start, eyes: StreamEyes | None = None) -> StreamPoses | FrameMapper | PoseMapper:
+        """That of one stream. Streams of a skeleton share a `PoseMapper`: the batcher prepares its rows in one call.
+
+        eyes: of one whose people are to be found in its images.
+        """
+        if eyes is not None:
+            if eyes.skeleton not in self.mappers:
+                found = Start(bundle=start.bundle, skeleton=eyes.skeleton)
+                self.mappers[eyes.skeleton] = PoseMapper(self.spec, found)
+            return self.mappers[eyes.skeleton]
         if self.images is not None and start.input == "frame":
             return self.images
         mapper = self.mappers.get(start.skeleton)
@@ -111,8 +120,7 @@ def prepare(
     batcher = Batcher(canary or engine, pool, lambda outcome: post(loaded, outcome), limits.max_batch, clock)
     loaded = LoadedBundle(spec, pool, batcher, canary)
     if isinstance(spec.input, FrameInput):
-        loaded.images = FrameMapper(
-            spec, Start(bundle=spec.name, input="frame"), limits.max_pixels, limits.max_decode_s
-        )
+        image_limits = ImageLimits(limits.max_pixels, limits.max_decode_s)
+        loaded.images = FrameMapper(spec, Start(bundle=spec.name, input="frame"), image_limits)
         loaded.decoder = Decoder(decoders, batcher, loaded.images.decode, refuse, loaded.images.cost)
     return loaded

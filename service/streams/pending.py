@@ -21,22 +21,31 @@ MARKERS = 1000
 
 
 class PendingFrames:
-    """At most `limit` frames whose steps wait, by policy; steps go to `queue`.
+    """At most `limit` frames whose steps wait, by policy; steps go to `queue`, looks to `eyes`.
 
-    waiting: frames with steps that are not answered.
+    waiting: frames with steps that are not answered, or with a look that is not done.
     """
 
-    __slots__ = ("_bytes", "_drop_oldest", "_entries", "_held", "_largest", "_markers", "_memory", "_queue", "limit",
-        "waiting")  # fmt: skip
+    __slots__ = ("_bytes", "_entries", "_eyes", "_held", "_largest", "_markers", "_memory", "_queue", "drop_oldest",
+        "limit", "waiting")  # fmt: skip
 
-    def __init__(self, limit: int, queue: StepQueue, *, drop_oldest: bool, memory: Share | None = None) -> None:
+    def __init__(
+        self,
+        limit: int,
+        queue: StepQueue,
+        eyes: StepQueue | None = None,
+        *,
+        drop_oldest: bool,
+        memory: Share | None = None,
+    ) -> None:
         """drop_oldest: what a frame does to a full inbox; else it is taken all the same, and `full` is to be heeded.
 
         memory: of a stream of images.
         """
         self.limit = limit
         self._queue = queue
-        self._drop_oldest = drop_oldest
+        self._eyes = eyes
+        self.drop_oldest = drop_oldest
         self._entries: deque[FrameInFlight | FlushMarker] = deque()
         self._markers = 0  # among the pending
         self._memory = memory
@@ -65,19 +74,25 @@ class PendingFrames:
                 self._memory.change(max(self._bytes + count - FREE, 0))
                 break
             except OverCapacity:
-                if not (self._drop_oldest and self._drop_one()):
+                if not (self.drop_oldest and self._drop_one()):
                     raise
         self._held[frame] = count
         self._bytes += count
         self._largest = max(self._largest, count)
 
     def submit(self, frame: FrameInFlight) -> bool:
-        """Take a frame with steps. True: one was dropped for want of room, the oldest that has not begun or, when all
-        have, the new one itself."""
-        dropped = self._drop_oldest and self.waiting >= self.limit
+        """Take a frame with steps, or with a look. True: one was dropped for want of room, the oldest that has not
+        begun or, when all have, the new one itself."""
+        dropped = self.drop_oldest and self.waiting >= self.limit
         if dropped and not self._drop_one():
             self.give_up(frame)
             return True
+        if frame.look is not None and self._eyes is not None:
+            frame.left = 1
+            self.waiting += 1
+            self._entries.append(frame)
+            self._eyes.submit([frame.look])
+            return dropped
         steps = frame.steps
         frame.left = len(steps)
         for step in steps:
@@ -90,6 +105,7 @@ class PendingFrames:
     def give_up(self, frame: FrameInFlight) -> None:
         """Drop a frame that has not been submitted."""
         frame.steps.clear()
+        frame.look = None
         self._release(frame)
         self.append_silent(frame)
 
@@ -97,7 +113,7 @@ class PendingFrames:
         """Put a frame without steps in its place. While the engine is slow there may be any number: they merge, but for
         those at which an action ended, which says when."""
         last = self._entries[-1] if self._entries else None
-        if isinstance(last, FrameInFlight) and not (last.steps or last.speaks or frame.speaks):
+        if isinstance(last, FrameInFlight) and not (last.steps or last.look or last.speaks or frame.speaks):
             last.seq, last.pts_s = frame.seq, frame.pts_s
             last.frames += 1
         else:
@@ -109,6 +125,20 @@ class PendingFrames:
             raise BadMessage(f"{MARKERS} flushes wait for their answers already")
         self._markers += 1
         self._entries.append(FlushMarker(flush_id))
+
+    def looked(self, frame: FrameInFlight) -> bool:
+        """The frame's people are known, and its steps go on. True: it has none, and that frees the first place."""
+        frame.look = None
+        if self._held:
+            self._release(frame)
+        frame.left = len(frame.steps)
+        if frame.steps:
+            for step in frame.steps:
+                step.track.waiting += 1
+            self._queue.submit(frame.steps)
+            return False
+        self.waiting -= 1
+        return self._entries[0] is frame
 
     def step_done(self, frame: FrameInFlight) -> bool:
         """One step of the frame came back. True: that frees the first place, see `take_settled`."""
@@ -130,8 +160,8 @@ class PendingFrames:
             yield entry
 
     def clear(self) -> int:
-        """Forget everything; returns how many frames with steps were there."""
-        lost = sum(isinstance(entry, FrameInFlight) and bool(entry.steps) for entry in self._entries)
+        """Forget everything; returns how many frames with steps or with a look were there."""
+        lost = sum(isinstance(entry, FrameInFlight) and bool(entry.steps or entry.look) for entry in self._entries)
         self._entries.clear()
         self._markers = self.waiting = self._bytes = 0
         self._held.clear()
@@ -148,10 +178,11 @@ class PendingFrames:
     def _drop_one(self) -> bool:
         """Drop the oldest frame that has not begun, if there is one. For the client, the frame after it settles it."""
         for entry in self._entries:
-            if isinstance(entry, FrameInFlight) and entry.left and self._queue.cancel(entry.steps):
+            if isinstance(entry, FrameInFlight) and entry.left and self._cancel(entry):
                 for step in entry.steps:
                     step.track.waiting -= 1
                 entry.steps.clear()
+                entry.look = None
                 entry.left = 0
                 self._release(entry)
                 self.waiting -= 1
@@ -159,3 +190,8 @@ class PendingFrames:
                     self._entries.remove(entry)
                 return True
         return False
+
+    def _cancel(self, frame: FrameInFlight) -> bool:
+        if frame.look is not None:
+            return self._eyes is not None and self._eyes.cancel([frame.look])
+        return self._queue.cancel(frame.steps)

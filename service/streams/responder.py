@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from typing import Protocol
 
+import numpy as np
+
 from inkling.models.bundle.schema import BundleSpec, FrameInput
+from inkling.models.people.tracker import TrackedPeople
 from inkling.service.protocol.codec import (
     Credit,
     DecisionMessage,
     Event,
     Flushed,
     Outgoing,
+    PeopleMessage,
     Ready,
+    SeenPerson,
     Start,
     Summary,
     error_message,
@@ -37,25 +42,31 @@ class Outlet(Protocol):
     def predict(self, value: PredictionValue, /) -> None:
         """A prediction."""
 
+    @property
+    def wants_people(self) -> bool:
+        """Whether anybody wants to be told of the people of each frame."""
+
 
 class Responder:
     """Messages of one stream, with its counts in them."""
 
-    __slots__ = ("_counts", "_error_rate", "_labels", "_predict", "_send", "_spec", "dropped")
+    __slots__ = ("_counts", "_error_rate", "_labels", "_outlet", "_predict", "_send", "_spec", "dropped")
 
     def __init__(self, spec: BundleSpec, start: Start, counts: Counts, outlet: Outlet) -> None:
         self._spec = spec
         self._labels = spec.labels
         self._error_rate = start.error_rate or 0.0
         self._counts = counts
+        self._outlet = outlet
         self._send = outlet.send
         self._predict = outlet.predict
         self.dropped = 0
         """Frames dropped so far, for whatever cause."""
 
-    def ready(self, stream: str, credits: int) -> None:
+    def ready(self, stream: str, credits: int, image_size: tuple[int, int] | None = None) -> None:
+        """image_size: of what is seen of an image, if that is not the bundle's own input."""
         spec = self._spec
-        size = (spec.input.width, spec.input.height) if isinstance(spec.input, FrameInput) else None
+        size = (spec.input.width, spec.input.height) if isinstance(spec.input, FrameInput) else image_size
         self._send(
             Ready(
                 stream=stream,
@@ -114,6 +125,15 @@ class Responder:
             if decision is not None:
                 self._decision(frame, step, probabilities[best], decision)
 
+    @property
+    def wants_people(self) -> bool:
+        """Whether anybody wants to be told of the people of each frame."""
+        return self._outlet.wants_people
+
+    def people(self, seq: int, pts_s: float, seen: TrackedPeople) -> None:
+        """Who was seen in a frame."""
+        self._send(people_message(seq, pts_s, seen))
+
     def event(self, seq: int, pts_s: float, track: Track, event: DetectedEvent) -> None:
         label = self._labels[event.label]
         self._send(
@@ -149,3 +169,21 @@ class Responder:
                 duration_s=duration_s,
             )
         )
+
+
+_PIXEL_DECIMALS, _SHARE_DECIMALS = 1, 3
+
+
+def people_message(seq: int, pts_s: float, seen: TrackedPeople) -> PeopleMessage:
+    """Who was seen, as a client is told it: places to a tenth of a pixel."""
+    boxes = seen.boxes.astype(np.float64).round(_PIXEL_DECIMALS).tolist()
+    scores = seen.scores.astype(np.float64).round(_SHARE_DECIMALS).tolist()
+    joints = seen.keypoints.astype(np.float64)
+    joints[..., :2] = joints[..., :2].round(_PIXEL_DECIMALS)
+    joints[..., 2] = joints[..., 2].round(_SHARE_DECIMALS)
+    rows = zip(seen.tracks.tolist(), boxes, scores, joints.tolist(), strict=True)
+    people = [
+        SeenPerson.model_construct(track=track, box=tuple(box), score=score, keypoints=[tuple(joint) for joint in pose])
+        for track, box, score, pose in rows
+    ]
+    return PeopleMessage.model_construct(seq=seq, pts_s=pts_s, people=people)

@@ -9,51 +9,35 @@ its people is; then its predictions and events are sent together, and only then 
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Collection
-from typing import Any, Protocol
+from collections.abc import Callable
 
-from inkling.models.bundle.schema import BundleSpec
-from inkling.service.engine.scheduler import Lane, Prepare, StepQueue
+from inkling.models.bundle.schema import BundleSpec, FrameInput
+from inkling.service.engine.scheduler import StepQueue
 from inkling.service.engine.state_pool import StatePool
+from inkling.service.inputs.picture_fit import Fit
 from inkling.service.memory_account import Share
+from inkling.service.perception.stream_eyes import StreamEyes
 from inkling.service.protocol.codec import End, Flush, PackedPose, Reset, Start, Token
 from inkling.service.protocol.errors import (
-    BadPose,
-    BadTime,
-    DoubtfulPose,
     Draining,
-    NoSlot,
     OutOfOrder,
     OverCapacity,
-    PeopleOverQuota,
     ServiceError,
     StepFailed,
-    TooManyPeople,
     UnsupportedInput,
 )
 from inkling.service.protocol.image_binary import EncodedImage, ImageFrame
-from inkling.service.protocol.track_id import TrackId
+from inkling.service.streams.camera_intake import CameraIntake
 from inkling.service.streams.early_decision import early_decision_terms
-from inkling.service.streams.in_flight import FrameInFlight, PersonStep
+from inkling.service.streams.in_flight import FrameInFlight, FrameLook, PersonStep
+from inkling.service.streams.intake import FrameIntake, FrameMessage, Intake, Mapper
 from inkling.service.streams.limits import Limits
 from inkling.service.streams.pending import PendingFrames
+from inkling.service.streams.people_steps import PeopleSteps
 from inkling.service.streams.responder import Outlet, Responder
 from inkling.service.streams.stats import Counts
-from inkling.service.streams.time_watch import SKIPPED_IN_A_TICK, TimeWatch
-from inkling.service.streams.tracks import PeopleQuota, Track, Tracks
-
-FrameMessage = PackedPose | EncodedImage | ImageFrame
-
-
-class Mapper(Protocol):
-    """What a session needs to know of its kind of input."""
-
-    @property
-    def prepare(self) -> Prepare: ...
-
-    def accept(self, frame: Any, /) -> Any:
-        """A sequence with a row for each of the frame's tracks, for the queue. Raises what refuses this one frame."""
+from inkling.service.streams.time_watch import TimeWatch
+from inkling.service.streams.tracks import PeopleQuota, Tracks
 
 
 class Session:
@@ -76,8 +60,10 @@ class Session:
         now_s: float,
         quota: PeopleQuota | None = None,
         memory: Share | None = None,
+        eyes: StreamEyes | None = None,
     ) -> None:
-        """Sends `Ready`. quota: of the people of several streams. memory: for images that wait.
+        """Sends `Ready`. quota: of the people of several streams. memory: for images that wait. eyes: of a stream of
+        images whose people are to be found.
 
         Raises UnknownErrorRate.
         """
@@ -92,25 +78,44 @@ class Session:
             mapper.prepare,
             queue.close,
             limits.max_people,
-            limits.track_timeout_s,
+            limits.track_timeout_s if eyes is None else eyes.lost_s,
             early_decision_terms(spec, start.error_rate),
             quota,
         )
         self.closed = False
         self.wake: Callable[[], None] | None = None
         self.on_close: list[Callable[[], None]] = []
-        self._limits = limits
-        self._mapper = mapper
-        self._pending = PendingFrames(limits.inbox, queue, drop_oldest=start.policy == "drop_oldest", memory=memory)
+        self._eyes = eyes
+        self._pending = PendingFrames(
+            limits.inbox,
+            queue,
+            None if eyes is None else eyes.queue,
+            drop_oldest=start.policy == "drop_oldest",
+            memory=memory,
+        )
         self._responder = Responder(spec, start, self.counts, outlet)
-        self._time_watch = TimeWatch(spec.rate_hz, spec.gaps.max_gap_s)
+        time_watch = TimeWatch(spec.rate_hz, spec.gaps.max_gap_s)
+        self._camera: CameraIntake | None = None
+        self._intake: Intake
+        if eyes is None:
+            people = PeopleSteps(self.tracks, self.counts, self._responder, time_watch)
+            self._intake = FrameIntake(
+                self, mapper, limits, people, self._pending, self._responder, self.counts, time_watch
+            )
+        else:
+            people = PeopleSteps(self.tracks, self.counts, self._responder, None)
+            self._intake = self._camera = CameraIntake(
+                self, spec, eyes, people, self._pending, self._responder, self.counts, time_watch
+            )
         self._silent = 0  # frames settled since the client last heard of it
         self._last = (0, 0.0)  # seq and pts_s of the frame settled last
         self._ending = False
         self._draining = False
         self._poses = start.input == "pose"
         self._patience = max(1, limits.inbox // 2)  # silent frames after which the client hears of them
-        self._responder.ready(stream, limits.inbox)
+        # Who is told of people's places gets them in the pixels that were sent, so nothing is said of smaller ones.
+        seen_size = (eyes.side, eyes.side) if eyes is not None and not start.people else None
+        self._responder.ready(stream, limits.inbox, seen_size)
 
     @property
     def waiting(self) -> int:
@@ -121,6 +126,17 @@ class Session:
     def full(self) -> bool:
         """Whether the inbox is full: policy `block` takes no frame now, `drop_oldest` drops one for the next."""
         return self._pending.full
+
+    @property
+    def picture_size(self) -> tuple[int, int, Fit]:
+        """Height and width of what is seen of a picture, and how it is fitted. Raises UnsupportedInput."""
+        if self._eyes is not None:
+            size = self._eyes.mapper.size
+            return size.height, size.width, "within"
+        given = self.spec.input
+        if not isinstance(given, FrameInput):
+            raise UnsupportedInput(f"bundle {self.spec.name} takes input {given.kind!r}, and this stream no pictures")
+        return given.height, given.width, given.fit
 
     # -- in ---------------------------------------------------------------------------------------------------------
     def receive(self, message: Start | FrameMessage | Reset | Flush | End | Token, now_s: float) -> None:
@@ -139,7 +155,8 @@ class Session:
                 raise UnsupportedInput(f"this stream was started with input {self.start.input!r}")
             self.counts.received += 1
             try:
-                self._take_frame(message, now_s)
+                if self._intake.take(message, self.opened_s, now_s):
+                    self._send_settled(now_s)
             except OverCapacity:
                 self.counts.refused += 1
                 raise
@@ -147,7 +164,7 @@ class Session:
                 self.counts.refused += 1
                 self._responder.error(error, message.seq)
         elif isinstance(message, Reset):
-            self._reset(message.track)
+            self._intake.reset(message.track)
         elif isinstance(message, Flush):
             self._pending.mark(message.id)
             self._send_settled(now_s)
@@ -185,6 +202,8 @@ class Session:
         if self.closed:
             return
         self.closed = True
+        if self._eyes is not None:
+            self._eyes.close()
         self.tracks.close()
         for _ in range(self._pending.clear()):
             self._responder.drop("closed")
@@ -199,105 +218,15 @@ class Session:
         self.counts.tracks = self.tracks.seen
         return self.counts
 
-    def _take_frame(self, message: FrameMessage, now_s: float) -> None:
-        pts_s = max(now_s - self.opened_s, 0.0) if message.pts_s is None else message.pts_s
-        people = message.tracks
-        if not 0 <= pts_s < math.inf:
-            raise BadTime(f"pts_s must be seconds, 0 or later, not {pts_s}")
-        if len(people) > self._limits.max_people:
-            raise TooManyPeople(f"{len(people)} people in one frame; at most {self._limits.max_people} are watched")
-        x = self._mapper.accept(message)
-        frame = FrameInFlight(self, message.seq, pts_s, now_s)
-        if type(message) is PackedPose:
-            if message.refused is not None:
-                frame.refused = BadPose(message.refused)
-            if message.doubt is not None:
-                self._responder.error(DoubtfulPose(message.doubt))
-        without_slot = False
-        for row, track_id in enumerate(people):
-            track = self.tracks.find(track_id, pts_s)
-            epoch = track.epoch
-            verdict = track.resampler.push(pts_s)
-            if verdict.reset is not None:
-                track.reset(verdict.reset)
-                self._responder.warn(self._time_watch.reset(self.counts.taken, pts_s, now_s))
-            if verdict.steps:
-                lane = track.lane or self._take_slot(track, people, frame)
-                if lane is None:
-                    without_slot = True
-                else:
-                    frame.steps.append(PersonStep(lane, x[row], verdict.steps - 1, frame, track))
-            if track.epoch != epoch:
-                self._count_reset(track)
-        if len(self.tracks) > 1 or not frame.steps:  # else the only one is here
-            for track in self.tracks.expire(pts_s):
-                self._end_event(track, frame)
-        if frame.steps:
-            if not self._poses and isinstance(message, EncodedImage) and not self._hold(frame, len(message.data)):
-                self._responder.drop("memory")
-                self._send_settled(now_s)
-                return
-            if not self._pending.submit(frame):
-                return  # it waits, and nothing else has changed
-            self._responder.drop("overflow")
-        else:
-            if without_slot:
-                self._responder.drop("no_slot")
-            else:
-                self.counts.skipped += 1
-                if (number := self.counts.taken) % SKIPPED_IN_A_TICK == 0:
-                    self._responder.warn(self._time_watch.skipped(number, pts_s, now_s))
-            self._pending.append_silent(frame)
-        self._send_settled(now_s)
-
-    def _hold(self, frame: FrameInFlight, count: int) -> bool:
-        """Whether there is memory for its image; if not, it is dropped. Raises OverCapacity for policy `block`."""
-        pending = self._pending
-        before = pending.waiting
-        try:
-            pending.hold(frame, count)
-        except OverCapacity:
-            if self.start.policy == "block":
-                raise
-            pending.give_up(frame)
-            return False
-        finally:
-            for _ in range(before - pending.waiting):
-                self._responder.drop("memory")
-        return True
-
-    def _take_slot(self, track: Track, people: Collection[TrackId], frame: FrameInFlight) -> Lane | None:
-        """A slot for a track that has none; None, and an error for the first time, when there is none to have."""
-        try:
-            lane, evicted = self.tracks.give_slot(track, people)
-        except (NoSlot, TooManyPeople, PeopleOverQuota) as error:
-            if not track.refusal_sent:
-                track.refusal_sent = True
-                self._responder.error(error)
-            return None
-        if evicted is not None:
-            self._end_event(evicted, frame)
-        return lane
-
-    def _end_event(self, track: Track, frame: FrameInFlight) -> None:
-        """The track gave its slot back: its action, if one is under way, ends with this frame."""
-        for event in track.detector.end():
-            frame.ended = [*(frame.ended or ()), (track, event)]
-
-    def _reset(self, track_id: TrackId | None) -> None:
-        """A reset waits for nothing: frames sent before it still belong to the old epoch, those after to the new."""
-        track = None if track_id is None else self.tracks.get(track_id)
-        for chosen in self.tracks if track_id is None else (track,):
-            if chosen is not None:
-                chosen.reset("requested")
-                chosen.resampler.restart()
-                self._count_reset(chosen)
-
-    def _count_reset(self, track: Track) -> None:
-        if track.reason is not None:
-            self.counts.resets[track.reason] += 1
-
     # -- out --------------------------------------------------------------------------------------------------------
+    def looked(self, look: FrameLook, now_s: float) -> None:
+        """A look came back (`FrameOwner`). Ignored when the stream was closed meanwhile."""
+        if self.closed or self._camera is None:
+            return
+        self._camera.looked(look, now_s)
+        if self._pending.looked(look.frame):
+            self._send_settled(now_s)
+
     def step_done(self, step: PersonStep, now_s: float) -> None:
         """A step came back (`FrameOwner`). Ignored when the stream was closed meanwhile."""
         if self.closed:
@@ -324,6 +253,8 @@ class Session:
         self._last = (frame.seq, frame.pts_s)
         for track, event in frame.ended or ():
             self._responder.event(frame.seq, frame.pts_s, track, event)
+        if frame.people is not None:
+            self._responder.people(frame.seq, frame.pts_s, frame.people)
         if frame.refused is not None:
             self._responder.error(frame.refused, frame.seq)
         if not frame.steps:

@@ -17,8 +17,11 @@ class Counts:
 
     received = stepped + skipped + refused + sum(dropped) + those that wait. stepped: with a prediction. skipped: nobody
     in it was due for a step. refused: an error was sent instead. dropped: by cause, `overflow` (of the inbox), `memory`
-    (that all images together may take), `failed`
-    (the engine), `no_slot`, `closed` (the stream was, before the answer). resets: by reason. errors: sent, by code.
+    (that all images together may take), `failed` (the engine, or perception), `no_slot`, `closed` (the stream was,
+    before the answer). resets: by reason. errors: sent, by code.
+
+    Of frames whose people were to be found, looked: those in which they were looked for. still: those that were passed
+    over, because nothing moved and nobody was tracked; they are `skipped` too. found: people in the ones looked at.
     """
 
     received: int = 0
@@ -28,6 +31,9 @@ class Counts:
     dropped: dict[str, int] = field(default_factory=lambda: dict.fromkeys(DROPS, 0))
     resets: dict[str, int] = field(default_factory=lambda: dict.fromkeys(RESETS, 0))
     errors: dict[str, int] = field(default_factory=dict)
+    looked: int = 0
+    still: int = 0
+    found: int = 0
     tracks: int = 0
     """Tracks ever seen."""
 
@@ -41,6 +47,9 @@ class Counts:
         self.stepped += other.stepped
         self.skipped += other.skipped
         self.refused += other.refused
+        self.looked += other.looked
+        self.still += other.still
+        self.found += other.found
         self.tracks += other.tracks
         for mine, others in ((self.dropped, other.dropped), (self.resets, other.resets), (self.errors, other.errors)):
             for key, count in others.items():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection, Iterator
 from typing import Protocol
 
@@ -176,6 +177,12 @@ class Tracks:
         for track in gone:
             self._take_slot_back(track)
         return gone
+
+    def part_with_all(self) -> None:
+        """Nobody of now comes back: `expire` takes their slots next."""
+        self._without_slot.clear()
+        for track in self._with_slot.values():
+            track.last_pts_s = -math.inf
 
     def close(self) -> None:
         """Give every slot back and forget everybody."""

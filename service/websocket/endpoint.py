@@ -22,7 +22,7 @@ from inkling.service.metrics import Metrics
 from inkling.service.patience import overslept, patience
 from inkling.service.protocol.codec import Summary, decode, encode
 from inkling.service.protocol.errors import BadMessage, IdleTimeout, Internal, OutOfOrder, ServiceError
-from inkling.service.streams.broadcast import Follower
+from inkling.service.streams.broadcast import EVERYTHING, Follower, FollowerChoice
 from inkling.service.streams.hub import Hub
 from inkling.service.websocket.closing import BROKEN, NORMAL, RESTART, send_and_close, transport_of
 from inkling.service.websocket.connection import START_S, StreamConnection
@@ -69,7 +69,7 @@ class StreamEndpoint:
             with self._refusals(transport):
                 await StreamConnection(self, websocket, transport).run()
 
-    async def follow(self, websocket: WebSocket, stream: str) -> None:
+    async def follow(self, websocket: WebSocket, stream: str, choice: FollowerChoice = EVERYTHING) -> None:
         """One connection that listens to a stream, from its handshake to its close. Raises nothing but cancellation."""
         with contextlib.suppress(WebSocketDisconnect), stream_context(stream), self.busy():
             transport = await self._transport(websocket)
@@ -78,7 +78,7 @@ class StreamEndpoint:
                 try:
                     if identity_of(websocket) is None:
                         identify(websocket, self.access.gate, await self._first_message(websocket), Role.VIEW)
-                    follower = self.hub.follow(stream, self.outbox)
+                    follower = self.hub.follow(stream, self.outbox, choice)
                     transport.admitted = True
                     try:
                         await _listen(websocket, follower)

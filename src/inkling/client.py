@@ -19,7 +19,7 @@ from inkling.service.client.errors import (
     Unreachable,
 )
 from inkling.service.client.reconnect import Reconnect, Reconnection
-from inkling.service.protocol.codec import DecisionMessage, Event, Prediction, Ready, Summary
+from inkling.service.protocol.codec import DecisionMessage, Event, PeopleMessage, Prediction, Ready, SeenPerson, Summary
 
 __all__ = [
     "AsyncClient",
@@ -32,11 +32,13 @@ __all__ = [
     "DecisionMessage",
     "Event",
     "MissingPackage",
+    "PeopleMessage",
     "Prediction",
     "Ready",
     "Reconnect",
     "Reconnection",
     "RemoteError",
+    "SeenPerson",
     "Stream",
     "Summary",
     "Timeline",

@@ -106,7 +106,7 @@ def running(settings: Settings) -> Iterator[Running]:
 def tiny_settings(root: Path, **values: Any) -> Settings:
     """Settings of a test server: a free port, only the bundles in `root` that are named `tiny`."""
     fields: dict[str, Any] = {"port": 0, "bundles": (root,), "load": ("tiny",), "threads": 1, "drain_s": 5.0}
-    fields["canary"] = CANARY
+    fields |= {"canary": CANARY, "people_bundle": "none"}
     return Settings.named(**fields | values)
 
 

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from inkling.models.bundle import Bundle
-from inkling.service.engine.batcher import TOGETHER_S, Batcher, BatchOutcome
+from inkling.service.engine.batch_thread import TOGETHER_S
+from inkling.service.engine.batcher import Batcher, BatchOutcome
 from inkling.service.engine.onnx_engine import Engine
 from inkling.service.engine.scheduler import Lane, Step
 from inkling.service.engine.state_pool import HostPool

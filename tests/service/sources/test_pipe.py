@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import struct
-
 import numpy as np
 import pytest
 from hypothesis import given
@@ -48,10 +46,11 @@ def test_what_is_packed_is_unpacked(message: Opened | Looped | Fetching | Ended 
 @pytest.mark.parametrize("media_s", [None, -0.5, 12.25])
 def test_a_picture_comes_back_pixel_for_pixel(media_s: float | None) -> None:
     image = picture(5, 7)[:, ::-1]
-    header, body = (bytes(part) for part in pack(FetchedFrame(media_s, 3.5, image)))
+    header, body = (bytes(part) for part in pack(FetchedFrame(media_s, 3.5, image, (1920, 1080))))
     again = unpack(header, body)
     assert isinstance(again, FetchedFrame)
     assert (again.media_s, again.arrived_s, body_length(header)) == (media_s, 3.5, 105)
+    assert again.size == (1920, 1080)
     np.testing.assert_array_equal(again.image, image)
 
 
@@ -66,15 +65,17 @@ def test_any_bytes_are_a_message_or_refused(header: bytes, body: bytes) -> None:
         pass
 
 
-@pytest.mark.parametrize("numbers", [(0, 5), (5, 0), (5000, 5), (5, 2**32 - 1)])
-def test_a_picture_of_a_size_that_cannot_be_is_refused(numbers: tuple[int, int]) -> None:
+@pytest.mark.parametrize(
+    "numbers", [(0, 5, 9, 9), (5, 0, 9, 9), (5000, 5, 9, 9), (5, 2**32 - 1, 9, 9), (5, 5, 0, 2**16)]
+)
+def test_a_picture_of_a_size_that_cannot_be_is_refused(numbers: tuple[int, ...]) -> None:
     with pytest.raises(BadPipe):
         body_length(HEADER.pack(IMAGE, 0.0, 0.0, *numbers))
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"{}", b'{"cause": "bored", "message": ""}', b"\xff", b'{"cause": []}'])
 def test_a_failure_that_cannot_be_read_is_refused(body: bytes) -> None:
-    header = struct.pack("<BddII", 5, 0.0, 0.0, len(body), 0)
+    header = HEADER.pack(5, 0.0, 0.0, len(body), 0, 0, 0)
     with pytest.raises(BadPipe):
         unpack(header, body)
 

@@ -42,7 +42,7 @@ def test_a_fall_is_seen_whatever_the_cameras_clock_says() -> None:
         wanted = SourceDefinition(url=url, bundle="fall-watch", transport="udp")
         policy = SourcePolicy(hosts=("127.0.0.1",))
 
-        def opened(start: Start, id: str) -> AdmittedStream:
+        def opened(start: Start, id: str, definition: SourceDefinition) -> AdmittedStream:
             return hub.open(start, heard[name].append, id)
 
         return Source(

@@ -44,8 +44,8 @@ class Watch:
     ended: list[str] = field(default_factory=list)
 
     def source(self, url: str, timing: SourceTiming = QUICK, **options: Any) -> Source:
-        def open_stream(start: Start, id: str) -> AdmittedStream:
-            return self.hub.open(start, self.messages.append, id)
+        def open_stream(start: Start, id: str, definition: SourceDefinition) -> AdmittedStream:
+            return self.hub.open(start, self.messages.append, id, looks=definition.looks)
 
         wanted = SourceDefinition(**{"url": url, "bundle": "tiny-frames"} | options)
         return Source(

@@ -75,6 +75,9 @@ class Reports:
     def decoded(self, bundle: str, seconds: Any) -> None:
         raise AssertionError("this bundle takes no images")
 
+    def looked(self, *looks: Any) -> None:
+        raise AssertionError("nobody is looked for")
+
 
 def test_what_two_engines_post_at_once_comes_out_whole_and_in_the_order_of_each(loaded: LoadedBundle) -> None:
     count, heard, threads = 2000, list[int](), set[int]()

@@ -24,6 +24,10 @@ class Heard:
     def send(self, message: Outgoing) -> None:
         self.messages.append(message)
 
+    @property
+    def wants_people(self) -> bool:
+        return True
+
     def predict(self, value: PredictionValue) -> None:
         self.values.append(value)
 

@@ -1,0 +1,61 @@
+"""One look at a camera's picture, and what it finds. No threads, no clocks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inkling.models.people.detections import Detections
+from inkling.models.people.input_fit import PreparedPicture
+from inkling.models.people.tracker import TrackedPeople
+from inkling.service.engine.scheduler import Lane, Step
+from inkling.service.perception.camera import Camera
+from inkling.service.protocol.errors import ServiceError
+
+
+class Estimator(Protocol):
+    """What finds people: `inkling.models.people.estimator.PeopleEstimator`."""
+
+    def estimate(self, pictures: list[PreparedPicture], /) -> list[Detections]:
+        """The people of each picture, in pixels of what was prepared; all of one `shape`. One thread."""
+
+
+@dataclass(frozen=True, slots=True)
+class CameraPicture:
+    """A decoded picture. prepared: for the estimator. grey: small, for the motion gate; None: there is none.
+
+    scale: from its pixels to those of the picture as its camera has it, (x, y).
+    """
+
+    prepared: PreparedPicture
+    grey: NDArray[np.uint8] | None
+    scale: tuple[float, float]
+
+
+class Look(Step):
+    """A frame of one camera whose people are not known yet, and then its people.
+
+    x: the image as it came, and once it is decoded a `CameraPicture`. epoch: counts the resets of the camera; a look of
+    another one than the look before it starts with nobody tracked. people: those who are tracked in the frame, in its
+    camera's pixels; None while they are not known, and after a look that was not worth it (`still`).
+    """
+
+    __slots__ = ("camera", "people", "pts_s", "still")
+
+    def __init__(self, lane: Lane, x: Any, epoch: int, submitted_s: float, camera: Camera, pts_s: float) -> None:
+        super().__init__(lane, x, epoch, 0, submitted_s)
+        self.camera = camera
+        self.pts_s = pts_s
+        self.people: TrackedPeople | None = None
+        self.still = False
+
+    def seen(self, now_s: float) -> None:
+        """`people` are known, or `still` is true. On the event loop."""
+        raise NotImplementedError
+
+    def refused(self, error: ServiceError, now_s: float) -> None:
+        """What there is to look at cannot be decoded. On the event loop."""
+        raise NotImplementedError

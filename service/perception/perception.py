@@ -1,0 +1,90 @@
+"""A people bundle at work: its thread, the decoding before it, and the eyes that it gives to streams."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+from inkling.models.people.motion import MotionConfig, MotionGate
+from inkling.models.people.tracker import PersonTracker
+from inkling.service.engine.scheduler import Lane, Step
+from inkling.service.inputs.decode_pool import DecodePool, Decoder
+from inkling.service.inputs.frame_mapper import ImageLimits
+from inkling.service.perception.camera import Camera
+from inkling.service.perception.look_options import LookOptions
+from inkling.service.perception.people_model import PeopleModel
+from inkling.service.perception.perceiver import LookOutcome, Perceiver
+from inkling.service.perception.picture_mapper import PictureMapper
+from inkling.service.perception.stream_eyes import StreamEyes
+from inkling.service.protocol.errors import ServiceError
+
+
+class Perception:
+    """One for a server. Everything but `post` and `refuse` happens on the event loop."""
+
+    def __init__(
+        self,
+        model: PeopleModel,
+        options: LookOptions,
+        limits: ImageLimits,
+        decoders: DecodePool,
+        post: Callable[[LookOutcome], None],
+        refuse: Callable[[Step, ServiceError], None],
+        clock: Callable[[], float],
+        max_batch: int,
+    ) -> None:
+        """options: unless a stream has its own. max_batch: pictures in one run.
+
+        post: called with each batch, on perception's thread. refuse: with each look whose image cannot be decoded, on a
+        decoder's thread.
+        """
+        self.model = model
+        self.options = options
+        self._limits = limits
+        self._pool = decoders
+        self._post = post
+        self._refuse = refuse
+        self._perceiver = Perceiver(model.name, model.estimator, self._done, max_batch, clock)
+        self._decoders: dict[tuple[int | None, bool], tuple[PictureMapper, Decoder]] = {}
+
+    def open(self, options: LookOptions | None, most: int, lost_s: float) -> StreamEyes:
+        """Eyes for one more stream. options: None: those of the server. most: people at once.
+
+        lost_s: seconds for which somebody may be lost and still be who they were.
+        """
+        options, model = options or self.options, self.model
+        way = options.longer_side, options.motion_gate
+        if way not in self._decoders:
+            mapper = PictureMapper(
+                partial(model.estimator.prepare, longer_side=options.longer_side),
+                model.size(options),
+                self._limits,
+                gated=options.motion_gate,
+            )
+            self._decoders[way] = mapper, Decoder(self._pool, self._perceiver, mapper.decode, self._refuse, mapper.cost)
+        mapper, decoder = self._decoders[way]
+        gate = MotionGate(MotionConfig()) if options.motion_gate else None
+        camera = Camera(PersonTracker(model.tracker(options, lost_s)), gate, min(model.most(options), most))
+        lane = Lane(0, 0, lambda rows: rows)
+        return StreamEyes(mapper, decoder, lane, camera, model.spec.skeleton.name, lost_s)
+
+    def start(self) -> None:
+        """Begin to look at what is submitted. Once."""
+        self._perceiver.start()
+
+    def stop(self, timeout_s: float) -> bool:
+        """Look at what is queued, then end the thread. False: it still runs after `timeout_s`."""
+        return self._perceiver.stop(timeout_s)
+
+    def run_once(self) -> bool:
+        """Look at one batch of what is decoded, if anything is. For tests without threads."""
+        return self._perceiver.run_once()
+
+    def take_decode_seconds(self) -> list[float]:
+        """How long decoding took, of each picture since the call before."""
+        return [seconds for _, decoder in self._decoders.values() for seconds in decoder.take_seconds()]
+
+    def _done(self, outcome: LookOutcome) -> None:
+        self._pool.answered(outcome.seen)
+        self._pool.answered(outcome.failed)
+        self._post(outcome)

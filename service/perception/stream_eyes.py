@@ -1,0 +1,38 @@
+"""What one stream has of perception: its camera, and where its looks go."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from inkling.service.engine.scheduler import Lane, StepQueue
+from inkling.service.inputs.frame_mapper import IncomingImage
+from inkling.service.perception.camera import Camera
+from inkling.service.perception.picture_mapper import PictureMapper
+
+
+@dataclass(frozen=True, slots=True)
+class StreamEyes:
+    """One stream's part of perception. Its pictures follow each other in `lane`, which is closed with the stream.
+
+    skeleton: of the people who are found. lost_s: seconds for which somebody may be lost and still be who they were.
+    """
+
+    mapper: PictureMapper
+    queue: StepQueue
+    lane: Lane
+    camera: Camera
+    skeleton: str
+    lost_s: float
+
+    def accept(self, frame: IncomingImage) -> IncomingImage:
+        """The frame, if it may be decoded at all. Raises BadImage (with `seq`)."""
+        return self.mapper.accept(frame)
+
+    @property
+    def side(self) -> int:
+        """Longer side of what is seen of a picture, in pixels."""
+        return self.mapper.side
+
+    def close(self) -> None:
+        """The stream is closed: what waits is forgotten."""
+        self.queue.close(self.lane)
