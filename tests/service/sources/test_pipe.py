@@ -92,4 +92,4 @@ def test_text_is_kept_on_one_short_line() -> None:
 def test_a_count_of_damage_that_cannot_be_is_refused(counts: str) -> None:
     body = f'{{"counts": {counts}}}'.encode()
     with pytest.raises(BadPipe):
-        unpack(HEADER.pack(DAMAGED, 0.0, 0.0, len(body), 0), body)
+        unpack(HEADER.pack(DAMAGED, 0.0, 0.0, len(body), 0, 0, 0), body)
