@@ -15,9 +15,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from inkling.client import Client, ClientError, RemoteError, Stream, Timeline, TimelineEntry
-from inkling.service.client.clips import TYPES
 from inkling.service.client.pose_files import guess_skeleton, read_frames
-from inkling.service.client.target import BUNDLE, DEFAULT_URL, VIDEO_BUNDLE, Frame
+from inkling.service.client.target import BUNDLE, DEFAULT_URL, Frame
 from inkling.service.demo.clip import FPS, TURN_S, clip, save
 from inkling.service.demo.figure import ACTIONS
 from inkling.service.protocol.codec import DecisionMessage, Prediction, encode
@@ -73,9 +72,8 @@ def run_stream(args: argparse.Namespace) -> int:
     skeleton = args.skeleton or guess_skeleton(args.file, fps)
     frames = _paced(read_frames(args.file, fps), fast=args.fast)
     policy: Literal["block", "drop_oldest"] = "block" if args.fast else "drop_oldest"
-    bundle = args.bundle or BUNDLE
     with Client(args.url).stream(
-        bundle,
+        args.bundle,
         skeleton=skeleton,
         policy=policy,
         on_error=_complain,
@@ -105,7 +103,7 @@ def _stream_video(args: argparse.Namespace) -> int:
         client = Client(args.url)
         with (
             client.stream(
-                args.bundle or VIDEO_BUNDLE,
+                args.bundle,
                 input="frame",
                 policy=policy,
                 on_event=feed.event if feed else None,
@@ -148,9 +146,7 @@ def _name(source: str) -> str:
 def run_score(args: argparse.Namespace) -> int:
     """Score a clip; what happened when goes to stdout, warnings to stderr."""
     skeleton = args.skeleton or (guess_skeleton(args.file) if args.file.suffix.lower() == ".npz" else None)
-    poses = args.file.suffix.lower() in TYPES
-    bundle = args.bundle or (BUNDLE if poses else VIDEO_BUNDLE)
-    timeline = Client(args.url).score(args.file, bundle, skeleton=skeleton, fps=args.fps, error_rate=args.error_rate)
+    timeline = Client(args.url).score(args.file, args.bundle, skeleton=skeleton, fps=args.fps, error_rate=args.error_rate)
     for warning in timeline.warnings:
         _write(f"inkling: {warning}", sys.stderr)
     if args.json:
@@ -180,7 +176,7 @@ def run_demo(args: argparse.Namespace) -> int:
         return _demo_video(args, feed)
     with (
         Client(args.url).stream(
-            args.bundle or BUNDLE,
+            args.bundle,
             skeleton="coco17",
             on_event=feed.event,
             on_error=_complain,
@@ -199,11 +195,10 @@ def _demo_video(args: argparse.Namespace, feed: Feed) -> int:
     from inkling.service.cli.film import show_video
     from inkling.service.client.capture import open_capture
 
-    bundle = args.bundle or VIDEO_BUNDLE
     with (
         open_capture(args.video) as capture,
         Client(args.url).stream(
-            bundle,
+            args.bundle,
             input="frame",
             on_event=feed.event,
             on_error=_complain,
@@ -218,7 +213,7 @@ def _demo_video(args: argparse.Namespace, feed: Feed) -> int:
 
 def _add_server(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--url", default=DEFAULT_URL, help=f"the server; default {DEFAULT_URL}")
-    parser.add_argument("--bundle", help=f"default {BUNDLE}, for video {VIDEO_BUNDLE}")
+    parser.add_argument("--bundle", default=BUNDLE, help=f"default {BUNDLE}")
     parser.add_argument(
         "--error-rate", type=float, metavar="SHARE", help="decide early, wrong at most so often: 0.1, if promised"
     )

@@ -25,8 +25,8 @@ from inkling.service.client.people import People, checked_time, pack_people
 from inkling.service.client.reconnect import Reconnect, Reconnection
 from inkling.service.client.shared import OpenStream, new_stream
 from inkling.service.client.stream_state import ClientStream
-from inkling.service.client.target import BUNDLE, DEFAULT_URL, Frame, Options, Target, ready_image
-from inkling.service.protocol.codec import DecisionMessage, Event, Prediction
+from inkling.service.client.target import BUNDLE, DEFAULT_URL, Frame, Options, SentImage, Target, ready_image
+from inkling.service.protocol.codec import DecisionMessage, Event, PeopleMessage, Prediction
 
 T = TypeVar("T")
 
@@ -50,6 +50,7 @@ class AsyncClient:
         bundle: str = BUNDLE,
         *,
         on_prediction: Callable[[Prediction], None] | None = None,
+        on_people: Callable[[PeopleMessage], None] | None = None,
         on_event: Callable[[Event], None] | None = None,
         on_decision: Callable[[DecisionMessage], None] | None = None,
         on_error: Callable[[RemoteError], None] | None = None,
@@ -66,6 +67,7 @@ class AsyncClient:
                 bundle,
                 options,
                 on_prediction=on_prediction,
+                on_people=on_people,
                 on_event=on_event,
                 on_decision=on_decision,
                 on_error=on_error,
@@ -126,12 +128,16 @@ class AsyncStream(OpenStream):
         packed, time_s = pack_people(people), checked_time(pts_s)
         return await self._frame(lambda now_s: self._state.pose(packed, time_s, now_s))
 
-    async def send_image(self, image: bytes | NDArray[Any], pts_s: float | None = None, *, bgr: bool = False) -> int:
+    async def send_image(
+        self, image: bytes | NDArray[Any], pts_s: float | None = None, *, bgr: bool = False, raw: bool = False
+    ) -> int:
         """As `Stream.send_image`; pixels are compressed on another thread."""
-        data, time_s = image, checked_time(pts_s)
-        if not isinstance(data, bytes):
-            data = await asyncio.to_thread(ready_image, data, self.ready, bgr)
-        return await self._frame(lambda now_s: self._state.image(data, time_s, now_s))
+        time_s = checked_time(pts_s)
+        if isinstance(image, bytes):
+            sent = SentImage(image)
+        else:
+            sent = await asyncio.to_thread(ready_image, image, self.ready, bgr, raw)
+        return await self._frame(lambda now_s: self._state.image(sent, time_s, now_s))
 
     def received(self, wait_s: float = 0.0) -> AsyncIterator[Prediction]:
         """As `Stream.received`."""

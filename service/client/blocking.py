@@ -39,7 +39,7 @@ from inkling.service.client.reconnect import Reconnect, Reconnection
 from inkling.service.client.shared import OpenStream, new_stream
 from inkling.service.client.stream_state import ClientStream
 from inkling.service.client.target import BUNDLE, DEFAULT_URL, Frame, Options, Target, ready_image
-from inkling.service.protocol.codec import DecisionMessage, Event, Prediction
+from inkling.service.protocol.codec import DecisionMessage, Event, PeopleMessage, Prediction
 
 T = TypeVar("T")
 
@@ -68,6 +68,7 @@ class Client:
         bundle: str = BUNDLE,
         *,
         on_prediction: Callable[[Prediction], None] | None = None,
+        on_people: Callable[[PeopleMessage], None] | None = None,
         on_event: Callable[[Event], None] | None = None,
         on_decision: Callable[[DecisionMessage], None] | None = None,
         on_error: Callable[[RemoteError], None] | None = None,
@@ -78,8 +79,9 @@ class Client:
     ) -> Stream:
         """Open a stream and wait until it is admitted. Raises Unreachable, RemoteError, ClientError.
 
-        on_prediction takes predictions as they come, in place of `received`; on_event takes events, on_decision the
-        decisions of a stream that was given an `error_rate`. on_error takes refusals that the stream survives (one
+        on_prediction takes predictions as they come, in place of `received`; on_people takes who was seen in
+        each frame, of a stream of images with `people=True`. on_event takes events, on_decision the decisions of a
+        stream that was given an `error_rate`. on_error takes refusals that the stream survives (one
         person, one frame); without it they are raised where predictions are taken.
 
         reconnect: after a lost connection or an error that is retryable, open a new stream, on the first opening too.
@@ -96,6 +98,7 @@ class Client:
                 bundle,
                 options,
                 on_prediction=on_prediction,
+                on_people=on_people,
                 on_event=on_event,
                 on_decision=on_decision,
                 on_error=on_error,
@@ -154,14 +157,18 @@ class Stream(OpenStream):
         packed, time_s = pack_people(people), checked_time(pts_s)
         return self._frame(lambda now_s: self._state.pose(packed, time_s, now_s))
 
-    def send_image(self, image: bytes | NDArray[Any], pts_s: float | None = None, *, bgr: bool = False) -> int:
+    def send_image(
+        self, image: bytes | NDArray[Any], pts_s: float | None = None, *, bgr: bool = False, raw: bool = False
+    ) -> int:
         """Send one image as a frame, waiting as `send` does: a JPEG, PNG or WebP file's bytes as they are, or pixels,
         uint8 RGB (height, width, 3), reduced to what is of use to the model and made a JPEG. bgr: OpenCV's order.
+        raw: send
+        the pixels themselves, so that nothing is lost on the way; more than 1280 x 1024 of them are reduced to that.
 
         Raises as `send` does, and MissingPackage for pixels where OpenCV is not installed.
         """
-        data, time_s = ready_image(image, self.ready, bgr), checked_time(pts_s)
-        return self._frame(lambda now_s: self._state.image(data, time_s, now_s))
+        sent, time_s = ready_image(image, self.ready, bgr, raw), checked_time(pts_s)
+        return self._frame(lambda now_s: self._state.image(sent, time_s, now_s))
 
     def received(self, wait_s: float = 0.0) -> Iterator[Prediction]:
         """Predictions that have arrived, and those that arrive within `wait_s`, each at once."""

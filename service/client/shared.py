@@ -9,7 +9,7 @@ from inkling.service.client.errors import BadArgument, ClientError, RemoteError
 from inkling.service.client.reconnect import Backoff, Reconnect, Reconnection
 from inkling.service.client.stream_state import Callbacks, ClientStream
 from inkling.service.client.target import Options, Target, start_message
-from inkling.service.protocol.codec import DecisionMessage, Event, Prediction, Ready, Summary
+from inkling.service.protocol.codec import DecisionMessage, Event, PeopleMessage, Prediction, Ready, Summary
 
 
 def new_stream(
@@ -18,6 +18,7 @@ def new_stream(
     options: Options,
     *,
     on_prediction: Callable[[Prediction], None] | None,
+    on_people: Callable[[PeopleMessage], None] | None,
     on_event: Callable[[Event], None] | None,
     on_decision: Callable[[DecisionMessage], None] | None,
     on_error: Callable[[RemoteError], None] | None,
@@ -31,7 +32,7 @@ def new_stream(
     limits = Reconnect() if reconnect is True else reconnect
     return ClientStream(
         start_message(bundle, options),
-        Callbacks(on_prediction, on_event, on_decision, on_error, on_reconnect),
+        Callbacks(on_prediction, on_people, on_event, on_decision, on_error, on_reconnect),
         timeout_s=target.timeout_s,
         keep_alive_s=keep_alive_s,
         backoff=Backoff(limits, random.random) if limits else None,

@@ -30,8 +30,9 @@ from inkling.service.client.errors import (
     Unreachable,
 )
 from inkling.service.client.keep_alive import Act, KeepAlive
-from inkling.service.client.people import Packed
+from inkling.service.client.people import Packed, scaled_people
 from inkling.service.client.reconnect import Backoff, Reconnection
+from inkling.service.client.target import SentImage
 from inkling.service.protocol.codec import (
     Credit,
     DecisionMessage,
@@ -40,6 +41,7 @@ from inkling.service.protocol.codec import (
     Event,
     Flush,
     Flushed,
+    PeopleMessage,
     Prediction,
     Ready,
     Reset,
@@ -50,7 +52,7 @@ from inkling.service.protocol.codec import (
     pack_pose,
 )
 from inkling.service.protocol.errors import BadMessage, Draining
-from inkling.service.protocol.image_binary import Pixels, pack_image
+from inkling.service.protocol.image_binary import pack_image
 
 StreamState = Literal["opening", "open", "lost", "ending", "over", "failed"]
 
@@ -71,6 +73,7 @@ class Callbacks:
     `error` no refusals that the stream survives are raised."""
 
     prediction: Callable[[Prediction], None] | None = None
+    people: Callable[[PeopleMessage], None] | None = None
     event: Callable[[Event], None] | None = None
     decision: Callable[[DecisionMessage], None] | None = None
     error: Callable[[RemoteError], None] | None = None
@@ -120,6 +123,8 @@ class ClientStream:
         self._marks: dict[int, int] = {}
         """Number of the next frame at each flush."""
         self._mark_seen = 0
+        self._scales: dict[int, tuple[float, float]] = {}
+        """By how much the images of unanswered frames were reduced."""
         self._arrived: deque[Prediction | RemoteError] = deque()
         self.outgoing: list[str | bytes | Ping] = []
         """What is to be sent, in this order."""
@@ -207,10 +212,12 @@ class ClientStream:
         message = pack_pose(self._credits.sent, people.tracks, people.keypoints, pts_s)
         return self._frame(message, now_s)
 
-    def image(self, image: bytes | Pixels, pts_s: float | None, now_s: float) -> int:
+    def image(self, sent: SentImage, pts_s: float | None, now_s: float) -> int:
         """The same for an image: a JPEG, PNG or WebP file's bytes, or raw RGB uint8 (height, width, 3)."""
         self._check_open()
-        return self._frame(pack_image(self._credits.sent, image, pts_s), now_s)
+        if sent.scale != (1.0, 1.0):
+            self._scales[self._credits.sent] = sent.scale
+        return self._frame(pack_image(self._credits.sent, sent.image, pts_s), now_s)
 
     def reset(self, track: int | None, now_s: float) -> None:
         """Forget a track. A stream that is being opened again has nothing to forget."""
@@ -302,6 +309,10 @@ class ClientStream:
                     self._arrived.append(message)
                 else:
                     self._call("prediction", self._callbacks.prediction, message)
+            case PeopleMessage():
+                if (scale := self._scales.get(message.seq)) is not None:
+                    message = scaled_people(message, *scale)
+                self._call("people", self._callbacks.people, message)
             case Credit():
                 self._settle(message.seq)
             case Ready():
@@ -387,6 +398,8 @@ class ClientStream:
 
     def _settle(self, seq: int, more: bool = False) -> None:
         self._credits.settle(seq, more)
+        for sent in [sent for sent in self._scales if sent < seq]:
+            del self._scales[sent]
         if self._backoff is not None:
             self._backoff.succeeded()
 

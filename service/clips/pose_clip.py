@@ -8,10 +8,10 @@ import re
 from inkling.service.clips.formats import coco, csv_table, mediapipe, openpose, own_json
 from inkling.service.clips.formats.frames import Bounds
 from inkling.service.clips.formats.numpy_files import read_npy_clip, read_npz_clip
-from inkling.service.clips.pose_arrays import PoseClip
+from inkling.service.clips.pose_arrays import PoseClip, TrackedClip
 from inkling.service.protocol.errors import BadClip, TooLarge
 
-__all__ = ["WANTED", "PoseClip", "found", "parse_clip"]
+__all__ = ["WANTED", "PoseClip", "TrackedClip", "found", "parse_clip"]
 
 HEAD = 4096
 """First bytes of a text, which tell its format."""
@@ -44,8 +44,9 @@ def is_text(head: bytes | bytearray) -> bool:
     )
 
 
-def parse_clip(body: bytes | bytearray, *, max_bytes: int, max_frames: int) -> PoseClip:
+def parse_clip(body: bytes | bytearray, *, max_bytes: int, max_frames: int) -> PoseClip | TrackedClip:
     """A clip of poses. Raises BadClip, or TooLarge when it has more frames or unpacks to more bytes than that."""
+    clip: PoseClip | TrackedClip
     if body[:2] == b"PK":
         clip = read_npz_clip(body, max_bytes)
     elif body.startswith(_NPY):

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from inkling.models.bundle.schema import BundleSpec
-from inkling.service.clips.pose_arrays import PoseClip
+from inkling.service.clips.pose_arrays import PoseClip, TrackedClip
 from inkling.service.protocol.codec import (
     DecisionMessage,
     End,
@@ -42,7 +42,7 @@ class ScoredClip:
     warnings: list[str]
 
 
-async def score(hub: Hub, start: Start, clip: PoseClip) -> ScoredClip:
+async def score(hub: Hub, start: Start, clip: PoseClip | TrackedClip) -> ScoredClip:
     """Run a clip through a stream of its own; `start` says on which bundle, and its policy must be `block`.
 
     Raises what `Hub.open` raises, BadClip when a frame does not fit the skeleton, Draining when the server stops

@@ -11,7 +11,7 @@ from fastapi.responses import Response
 
 from inkling.service.bootstrap import Core
 from inkling.service.clips.jobs import VideoJob
-from inkling.service.clips.pose_clip import WANTED, PoseClip, found, is_text, parse_clip
+from inkling.service.clips.pose_clip import WANTED, PoseClip, TrackedClip, found, is_text, parse_clip
 from inkling.service.clips.scoring import ScoredClip, score
 from inkling.service.clips.upload_memory import HeldClip, UploadMemory
 from inkling.service.http.schemas import ClipAnswer, ClipStatus, ErrorAnswer, clip_answer, clip_status
@@ -123,7 +123,9 @@ async def _score_poses(
     return scored
 
 
-async def _parsed(core: Core, held: HeldClip, parser: asyncio.Lock, body: AsyncIterator[bytes]) -> PoseClip:
+async def _parsed(
+    core: Core, held: HeldClip, parser: asyncio.Lock, body: AsyncIterator[bytes]
+) -> PoseClip | TrackedClip:
     limit, frames = core.settings.clips.max_bytes, core.settings.clips.max_frames
     data = bytearray()
     async for chunk in body:

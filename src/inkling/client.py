@@ -19,7 +19,7 @@ from inkling.service.client.errors import (
     Unreachable,
 )
 from inkling.service.client.reconnect import Reconnect, Reconnection
-from inkling.service.protocol.codec import DecisionMessage, Event, Prediction, Ready, Summary
+from inkling.service.protocol.codec import DecisionMessage, Event, PeopleMessage, Prediction, Ready, Summary
 
 __all__ = [
     "AsyncClient",
@@ -32,6 +32,7 @@ __all__ = [
     "DecisionMessage",
     "Event",
     "MissingPackage",
+    "PeopleMessage",
     "Prediction",
     "Ready",
     "Reconnect",

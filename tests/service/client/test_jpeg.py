@@ -67,13 +67,13 @@ def decoded(data: bytes) -> np.ndarray[Any, Any]:
 def test_an_image_is_reduced_to_twice_what_the_model_sees_and_never_enlarged(
     shape: tuple[int, int], expected: tuple[int, int]
 ) -> None:
-    assert decoded(encode_image(picture(*shape), (112, 112))).shape[:2] == expected
+    assert decoded(encode_image(picture(*shape), (112, 112)).image).shape[:2] == expected
 
 
 def test_colours_survive_in_either_order() -> None:
     red = np.zeros((32, 32, 3), np.uint8)
     red[..., 0] = 200
-    for data in (encode_image(red), encode_image(red[..., ::-1], bgr=True)):
+    for data, _ in (encode_image(red), encode_image(red[..., ::-1], bgr=True)):
         np.testing.assert_allclose(decoded(data)[16, 16], [200, 0, 0], atol=6)
 
 
@@ -113,7 +113,7 @@ def test_pixels_are_made_a_jpeg_on_the_way(client: MakeClient, server: Running) 
         stream.send_image(image, 0.0)
         stream.send_image(image[..., ::-1].copy(), 1 / 15, bgr=True)
         first, second = stream.finish()
-    sent = fit_image(decoded(encode_image(image, (32, 24))), 24, 32)
+    sent = fit_image(decoded(encode_image(image, (32, 24)).image), 24, 32)
     expected = TinyFrameReference().probabilities(np.stack([sent, sent]))
     np.testing.assert_allclose([first.probabilities, second.probabilities], expected, atol=0.03)
 
@@ -165,7 +165,7 @@ def mjpeg(images: list[Any], pause_s: float) -> Iterator[str]:
             self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=frame")
             self.end_headers()
             for image in images:
-                data = encode_image(image)
+                data = encode_image(image).image
                 head = f"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: {len(data)}\r\n\r\n".encode()
                 try:
                     self.wfile.write(head + data + b"\r\n")
