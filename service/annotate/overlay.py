@@ -76,20 +76,21 @@ def draw(
     taken: list[_Rectangle] = []
     rows = BARS if len(bodies) <= 2 and min(image.shape[:2]) >= _LITTLE else 1
     for person in people:
-        _draw_panel(image, person, rows, unit, taken)
+        _draw_panel(image, person, rows, unit, taken, [body for _, body in bodies])
     _draw_events(image, events, pts_s, unit)
     return image
 
 
-def draw_skeleton(image: Pixels, body: Body, colour: Colour, line: int, sure: float = SURE) -> None:
-    """Bones and joints into RGB, in place, with a dark rim so that they show on any ground."""
+def draw_skeleton(image: Pixels, body: Body, colour: Colour, line: int, *, rim: bool = True) -> None:
+    """Bones and joints into RGB, in place; rim: a dark one, so that they show on any ground."""
     joints = body.keypoints
     bones = COCO17.bones if len(joints) == len(COCO17.joints) else ()
-    drawn = [(a, b) for a, b in bones if joints[a, 2] >= sure and joints[b, 2] >= sure]
-    for thick, shade in ((line * 2 + 1 if line > 1 else 3, DARK), (line, colour)):
+    drawn = [(a, b) for a, b in bones if joints[a, 2] >= SURE and joints[b, 2] >= SURE]
+    strokes = [(line * 2 + 1 if line > 1 else 3, DARK)] if rim else []
+    for thick, shade in [*strokes, (line, colour)]:
         for a, b in drawn:
             cv2.line(image, _point(joints[a]), _point(joints[b]), shade, thick, cv2.LINE_AA, _SHIFT)
-    for joint in joints[joints[:, 2] >= sure]:
+    for joint in joints[joints[:, 2] >= SURE] if rim else ():
         cv2.circle(image, _point(joint), round((line + 0.5) * 2**_SHIFT), DARK, -1, cv2.LINE_AA, _SHIFT)
         cv2.circle(image, _point(joint), round(line * 2**_SHIFT), colour, -1, cv2.LINE_AA, _SHIFT)
 
@@ -103,7 +104,7 @@ def blur_face(image: Pixels, body: Body) -> None:
     if len(head):
         x, y = head[:, :2].mean(0).tolist()
         spread = float(np.ptp(head[:, :2], axis=0).max())
-        radius = max(spread, 0.09 * max(right - left, bottom - top))
+        radius = max(spread, 0.12 * max(right - left, bottom - top))
     else:
         radius = 0.15 * max(right - left, bottom - top)
         x, y = (left + right) / 2, top + radius
@@ -144,13 +145,18 @@ def _point(joint: NDArray[np.float32]) -> tuple[int, int]:
 
 
 def _draw_box(image: Pixels, body: Body, colour: Colour, line: int) -> None:
-    left, top, right, bottom = (round(float(np.clip(edge, -_FAR, _FAR))) for edge in body.box)
+    left, top, right, bottom = _edges(body)
     cv2.rectangle(image, (left, top), (right, bottom), DARK, line + 2, cv2.LINE_AA)
     cv2.rectangle(image, (left, top), (right, bottom), colour, line, cv2.LINE_AA)
 
 
-def _draw_panel(image: Pixels, person: PersonNow, rows: int, unit: Unit, taken: list[_Rectangle]) -> None:
-    """A person's number, the event that is under way, and bars, above their box or as near to it as there is room."""
+def _draw_panel(
+    image: Pixels, person: PersonNow, rows: int, unit: Unit, taken: list[_Rectangle], bodies: Sequence[Body]
+) -> None:
+    """A person's number, the event that is under way, and bars, above their box or near it.
+
+    taken: panels that are there, to which this adds its own.
+    """
     colour = colour_of(person.track)
     name = f"#{person.track}"
     if person.active is not None:
@@ -161,7 +167,7 @@ def _draw_panel(image: Pixels, person: PersonNow, rows: int, unit: Unit, taken: 
     widths = [lettering(word, unit.letter).shape[1] for word in words]
     wide = max([lettering(name, unit.letter, True).shape[1], *widths], default=0) + 2 * unit.gap
     high = pitch * (1 + len(labels)) + unit.gap
-    left, top = _place(image, person.body, wide, high, taken)
+    left, top = _place(image, person.body, wide, high, taken, bodies)
     taken.append((left, top, left + wide, top + high))
     _shade(image, left, top, wide, high)
     image[max(top, 0) : top + pitch, max(left, 0) : left + wide] = colour
@@ -173,28 +179,44 @@ def _draw_panel(image: Pixels, person: PersonNow, rows: int, unit: Unit, taken: 
         write(image, word, (left + unit.gap, y), unit.letter, LIGHT, False)
 
 
-def _place(image: Pixels, body: Body | None, wide: int, high: int, taken: list[_Rectangle]) -> tuple[int, int]:
-    """Left and top of a panel within the picture, over no other one if there is a place for it."""
+def _place(
+    image: Pixels, body: Body | None, wide: int, high: int, taken: Sequence[_Rectangle], bodies: Sequence[Body]
+) -> tuple[int, int]:
+    """Left and top of a panel within the picture, where it hides as little as may be: above all no other panel."""
     height, width = image.shape[:2]
     if body is None:
-        wanted = [(0, 0)]
+        wanted = [(0, sum(bottom - top for _, top, _, bottom in taken))]
     else:
-        left, top, right, bottom = (round(float(np.clip(edge, -_FAR, _FAR))) for edge in body.box)
-        wanted = [(left, top - high), (left, bottom), (right, top), (left - wide, top), (left, top)]
+        left, top, right, bottom = _edges(body)
+        wanted = [(left, top - high), (right, top), (left - wide, top), (left, bottom), (left, top)]
         wanted += [(left, top - high - step * (high // 2 + 1)) for step in range(1, 6)]
     inside = [(int(np.clip(x, 0, max(0, width - wide))), int(np.clip(y, 0, max(0, height - high)))) for x, y in wanted]
-    free = (
-        (x, y)
-        for x, y in inside
-        if not any(x < r and l < x + wide and y < b and t < y + high for l, t, r, b in taken)  # noqa: E741
-    )
-    return next(free, inside[0])
+
+    def hidden(place: tuple[int, int]) -> float:
+        panel = (place[0], place[1], place[0] + wide, place[1] + high)
+        panels = sum(_overlap(panel, other) for other in taken)
+        return 20.0 * panels + sum(_overlap(panel, _edges(other)) for other in bodies)
+
+    return min(inside, key=hidden)  # the first of several that are alike
+
+
+def _overlap(one: _Rectangle, other: _Rectangle) -> int:
+    """Pixels that both have."""
+    across = min(one[2], other[2]) - max(one[0], other[0])
+    down = min(one[3], other[3]) - max(one[1], other[1])
+    return max(across, 0) * max(down, 0)
+
+
+def _edges(body: Body) -> _Rectangle:
+    left, top, right, bottom = (round(float(np.clip(edge, -_FAR, _FAR))) for edge in body.box)
+    return left, top, right, bottom
 
 
 def _draw_events(image: Pixels, events: Sequence[Event], pts_s: float, unit: Unit) -> None:
     """The time, and the latest events above it, at the lower left."""
     lines = [(f"{pts_s:.1f} s", LIGHT)]
-    for event in list(events)[: -MOST_EVENTS - 1 : -1]:
+    most = MOST_EVENTS if min(image.shape[:2]) >= _LITTLE else 2
+    for event in list(events)[: -most - 1 : -1]:
         sign = ">" if event.phase == "begin" else "x"
         lines.append(
             (f"{sign} {event.pts_s:.1f} s  #{event.track} {event.label} {event.phase}s", colour_of(event.track))

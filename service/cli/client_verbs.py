@@ -15,16 +15,15 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from inkling.client import Client, ClientError, RemoteError, Stream, Timeline, TimelineEntry
+from inkling.service.cli.people_board import PeopleBoard
 from inkling.service.client.pose_files import guess_skeleton, read_frames
 from inkling.service.client.target import BUNDLE, DEFAULT_URL, Frame
 from inkling.service.demo.clip import FPS, TURN_S, clip, save
 from inkling.service.demo.figure import ACTIONS
-from inkling.service.protocol.codec import DecisionMessage, Prediction, encode
+from inkling.service.protocol.codec import DecisionMessage, Event, PeopleMessage, Prediction, encode
 
 if TYPE_CHECKING:
     from rich.console import Console
-
-    from inkling.service.cli.live import Feed
 
 
 def register(verbs: argparse._SubParsersAction[Any]) -> None:
@@ -34,6 +33,7 @@ def register(verbs: argparse._SubParsersAction[Any]) -> None:
         "file", type=Path, nargs="?", help="poses: .npz (keypoints, pts_s) or .jsonl (a pose message a line)"
     )
     stream.add_argument("--video", metavar="SOURCE", help="a video file, a camera's number, or its address (rtsp://…)")
+    stream.add_argument("--people", action="store_true", help="also print who is in each frame of the video, and where")
     stream.add_argument("--seconds", type=float, help="of the video; default: all of it")
     stream.add_argument("--plain", action="store_true", help="print lines, as it does when the output is no terminal")
     _add_server(stream)
@@ -59,7 +59,7 @@ def register(verbs: argparse._SubParsersAction[Any]) -> None:
         "--save", type=Path, metavar="FILE", help="write the figure as a pose clip, .npz or .json; no server"
     )
     demo.add_argument("--fps", type=float, default=FPS, help=f"frames a second of the saved clip; default {FPS:g}")
-    demo.set_defaults(run=run_demo)
+    demo.set_defaults(run=run_demo, fast=False, json=False, people=False)
 
 
 def run_stream(args: argparse.Namespace) -> int:
@@ -76,6 +76,7 @@ def run_stream(args: argparse.Namespace) -> int:
         args.bundle,
         skeleton=skeleton,
         policy=policy,
+        on_event=_event_teller(args.json),
         on_error=_complain,
         on_decision=_teller(args.json),
         error_rate=args.error_rate,
@@ -87,34 +88,33 @@ def run_stream(args: argparse.Namespace) -> int:
 
 
 def _stream_video(args: argparse.Namespace) -> int:
-    """Play a video with bars on a terminal, else a line a prediction."""
+    """Play a video with a row a person on a terminal, else a line a prediction and event."""
     from inkling.service.cli.play import play_video  # the other verbs need no OpenCV
     from inkling.service.client.capture import open_capture
 
     console = None if args.plain or args.json else _terminal()
-    feed = None
-    if console is not None:
-        from inkling.service.cli.film import show_video
-        from inkling.service.cli.live import Feed
-
-        feed = Feed()
+    board = PeopleBoard()
+    tell_event, tell_people = _event_teller(args.json), _people_teller(args.json) if args.people else None
     with open_capture(args.video) as capture:
         policy: Literal["block", "drop_oldest"] = "block" if args.fast and not capture.live else "drop_oldest"
-        client = Client(args.url)
         with (
-            client.stream(
+            Client(args.url).stream(
                 args.bundle,
                 input="frame",
                 policy=policy,
-                on_event=feed.event if feed else None,
+                people=args.people or console is not None,
+                on_people=board.saw if console else tell_people,
+                on_event=board.event if console else tell_event,
                 on_error=_complain,
-                on_decision=feed.decision if feed else _teller(args.json),
+                on_decision=board.decision if console else _teller(args.json),
                 error_rate=args.error_rate,
             ) as stream,
             contextlib.suppress(KeyboardInterrupt),
         ):
-            if console is not None and feed is not None:
-                show_video(stream, feed, capture, _name(args.video), console, plain=False, seconds=args.seconds)
+            if console is not None:
+                from inkling.service.cli.film import show_video
+
+                show_video(stream, board, capture, _name(args.video), console, fast=args.fast, seconds=args.seconds)
             else:
                 for prediction in play_video(stream, capture, fast=args.fast, seconds=args.seconds):
                     _write(encode(prediction) if args.json else _line(prediction))
@@ -146,7 +146,8 @@ def _name(source: str) -> str:
 def run_score(args: argparse.Namespace) -> int:
     """Score a clip; what happened when goes to stdout, warnings to stderr."""
     skeleton = args.skeleton or (guess_skeleton(args.file) if args.file.suffix.lower() == ".npz" else None)
-    timeline = Client(args.url).score(args.file, args.bundle, skeleton=skeleton, fps=args.fps, error_rate=args.error_rate)
+    options = {"skeleton": skeleton, "fps": args.fps, "error_rate": args.error_rate}
+    timeline = Client(args.url).score(args.file, args.bundle, **options)
     for warning in timeline.warnings:
         _write(f"inkling: {warning}", sys.stderr)
     if args.json:
@@ -167,13 +168,13 @@ def run_demo(args: argparse.Namespace) -> int:
         save(args.save, clip(args.action, seconds, args.fps), args.fps)
         _write(f"{seconds:g} s of {args.action} at {args.fps:g} frames a second in {args.save}")
         return 0
+    if args.video is not None:
+        return _stream_video(args)
     from rich.console import Console
 
     from inkling.service.cli.live import Feed, show
 
     feed = Feed()
-    if args.video is not None:
-        return _demo_video(args, feed)
     with (
         Client(args.url).stream(
             args.bundle,
@@ -186,28 +187,6 @@ def run_demo(args: argparse.Namespace) -> int:
         contextlib.suppress(KeyboardInterrupt),
     ):
         show(stream, feed, args.action, args.seconds, Console(), args.plain)
-    return 0
-
-
-def _demo_video(args: argparse.Namespace, feed: Feed) -> int:
-    from rich.console import Console
-
-    from inkling.service.cli.film import show_video
-    from inkling.service.client.capture import open_capture
-
-    with (
-        open_capture(args.video) as capture,
-        Client(args.url).stream(
-            args.bundle,
-            input="frame",
-            on_event=feed.event,
-            on_error=_complain,
-            on_decision=feed.decision,
-            error_rate=args.error_rate,
-        ) as stream,
-        contextlib.suppress(KeyboardInterrupt),
-    ):
-        show_video(stream, feed, capture, _name(args.video), Console(), plain=args.plain, seconds=args.seconds)
     return 0
 
 
@@ -266,8 +245,27 @@ def _decided(decision: DecisionMessage) -> str:
     return f"{what} after {decision.elapsed_s:.2f} s, at most {decision.error_rate:.0%} wrong"
 
 
+def _happened(event: Event) -> str:
+    what = f"{event.label} {event.phase}s"
+    return f"{event.pts_s:8.2f} s  track {event.track}  {what:<20} {event.probability:5.0%}"
+
+
 def _teller(as_json: bool) -> Callable[[DecisionMessage], None]:
     return lambda decision: _write(encode(decision) if as_json else _decided(decision))
+
+
+def _event_teller(as_json: bool) -> Callable[[Event], None]:
+    return lambda event: _write(encode(event) if as_json else _happened(event))
+
+
+def _people_teller(as_json: bool) -> Callable[[PeopleMessage], None]:
+    return lambda seen: _write(encode(seen) if as_json else _where(seen))
+
+
+def _where(seen: PeopleMessage) -> str:
+    """Who is in a frame, and their boxes."""
+    people = (f"#{one.track} at {' '.join(f'{edge:.0f}' for edge in one.box)} ({one.score:.0%})" for one in seen.people)
+    return f"{seen.pts_s:8.2f} s  {', '.join(people) or 'nobody'}"
 
 
 def _complain(error: RemoteError) -> None:
