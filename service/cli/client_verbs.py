@@ -154,8 +154,12 @@ def run_score(args: argparse.Namespace) -> int:
         _write(json.dumps(timeline.raw))
         return 0
     _write(f"{'from':>8} {'to':>8}  {'track':>5}  {'label':<20} {'mean':>5}  next best")
-    for row in _spans(timeline):
-        _write(row)
+    for track in timeline.tracks:
+        for row in _spans(timeline, track):
+            _write(row)
+        for event in timeline.events:
+            if event.track == track:
+                _write(_happened(event))
     for decision in timeline.decisions:
         _write(_decided(decision))
     return 0
@@ -217,17 +221,16 @@ def _play(stream: Stream, frames: Iterable[tuple[float, Frame]]) -> Iterator[Pre
     yield from stream.finish()
 
 
-def _spans(timeline: Timeline) -> Iterator[str]:
+def _spans(timeline: Timeline, track: int | str) -> Iterator[str]:
     """A line for each stretch of a track in which one label leads."""
-    for track in timeline.tracks:
-        entries = (entry for entry in timeline.entries if entry.track == track)
-        for best, group in groupby(entries, key=_leader):
-            rows = list(group)
-            mean = np.mean([row.probabilities for row in rows], axis=0)
-            others = [i for i in np.argsort(-mean) if i != best][:2]
-            rest = ", ".join(f"{timeline.labels[i]} {mean[i]:.0%}" for i in others)
-            times = f"{rows[0].pts_s:8.2f} {rows[-1].pts_s:8.2f}"
-            yield f"{times}  {track:>5}  {timeline.labels[best]:<20} {mean[best]:5.0%}  {rest}"
+    entries = (entry for entry in timeline.entries if entry.track == track)
+    for best, group in groupby(entries, key=_leader):
+        rows = list(group)
+        mean = np.mean([row.probabilities for row in rows], axis=0)
+        others = [i for i in np.argsort(-mean) if i != best][:2]
+        rest = ", ".join(f"{timeline.labels[i]} {mean[i]:.0%}" for i in others)
+        times = f"{rows[0].pts_s:8.2f} {rows[-1].pts_s:8.2f}"
+        yield f"{times}  {track:>5}  {timeline.labels[best]:<20} {mean[best]:5.0%}  {rest}"
 
 
 def _leader(entry: TimelineEntry) -> int:

@@ -77,25 +77,30 @@ def show_video(
     bundle = f"{stream.ready.bundle} {stream.ready.version}"
     latest: list[Pixels] = []
 
-    def seen(pts_s: float, image: Pixels) -> None:
-        board.now_s, board.size = pts_s, (image.shape[1], image.shape[0])
-        board.frames += 1
-        latest[:] = [image]
-
     def drawn() -> RenderableType:
         layout = Layout.of(console.width, console.height)
-        inner = layout.figure(board.size) if latest else 0
-        picture = draw_picture(latest[0], inner, layout.rows, board.bodies) if latest else None
+        picture = draw_picture(latest[0], layout.figure(board.size), layout.rows, board.bodies) if latest else None
         return people_view(board, bundle, name, picture, layout)
 
     drawn_s = 0.0
     with Live(drawn(), console=console, auto_refresh=False) as live:
-        for prediction in play_video(stream, capture, fast=fast, seconds=seconds, shown=seen):
-            board.predicted(prediction)
-            board.latency_s = stream.latency_s
+
+        def draw() -> None:
+            nonlocal drawn_s
             if time.monotonic() - drawn_s >= DRAW_EVERY_S:
                 drawn_s = time.monotonic()
                 live.update(drawn(), refresh=True)
+
+        def seen(pts_s: float, image: Pixels) -> None:
+            board.now_s, board.size = pts_s, (image.shape[1], image.shape[0])
+            board.frames += 1
+            latest[:] = [image]
+            draw()  # where nobody is in view there are no predictions
+
+        for prediction in play_video(stream, capture, fast=fast, seconds=seconds, shown=seen):
+            board.predicted(prediction)
+            board.latency_s = stream.latency_s
+            draw()
         live.update(drawn(), refresh=True)
 
 

@@ -60,9 +60,6 @@ class PeopleBoard:
         row.share, row.said_s = prediction.probabilities[order[0]], prediction.pts_s
         if len(order) > 1:
             row.second, row.second_share = self.labels[order[1]], prediction.probabilities[order[1]]
-        for track in [track for track, row in self._rows.items() if self.now_s - row.said_s > GONE_S]:
-            del self._rows[track]
-            self._active.pop(track, None)
 
     def saw(self, seen: PeopleMessage) -> None:
         self.bodies = {
@@ -85,10 +82,13 @@ class PeopleBoard:
         )
 
     def shown(self, count: int) -> tuple[list[Row], int]:
-        """At most `count` people in the order of their tracks, and how many more there are.
+        """At most `count` people in the order of their tracks, and how many more there are; who has left is forgotten.
 
         Where not all have room, those in whom an event is under way come first, then those who came last.
         """
+        for track in [track for track, row in self._rows.items() if self.now_s - row.said_s > GONE_S]:
+            del self._rows[track]
+            self._active.pop(track, None)
         rows = [replace(row, active=self._active.get(track)) for track, row in self._rows.items()]
         rows.sort(key=lambda row: (isinstance(row.track, str), row.track))
         if len(rows) > count:

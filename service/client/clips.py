@@ -15,7 +15,7 @@ from pydantic_core import from_json, to_json
 from inkling.models.problems import first_problem
 from inkling.service.client.errors import BadArgument, ClientError, RemoteError
 from inkling.service.client.people import TRACK
-from inkling.service.protocol.codec import DecisionMessage
+from inkling.service.protocol.codec import DecisionMessage, Event
 
 Clip = str | Path | ArrayLike | Mapping[int, ArrayLike]
 """A file of poses or a video; keypoints (T, J, C) of one person, or of several by their track, NaN where a joint is
@@ -43,6 +43,7 @@ class _Answer(BaseModel):
     labels: list[str]
     rate_hz: float
     timeline: list[TimelineEntry]
+    events: list[Event] = []
     decisions: list[DecisionMessage] = []
     warnings: list[str] = []
 
@@ -63,6 +64,7 @@ class Timeline:
     raw: Mapping[str, Any]
     """The answer as it came."""
     decisions: tuple[DecisionMessage, ...] = ()
+    events: tuple[Event, ...] = ()
 
     @property
     def tracks(self) -> list[int | str]:
@@ -104,7 +106,8 @@ def read_timeline(status: int, body: bytes) -> Timeline:
     except ValidationError as error:
         raise ClientError(f"the timeline is not one: {first_problem(error)}") from None
     labels, entries, warnings = tuple(read.labels), tuple(read.timeline), tuple(read.warnings)
-    return Timeline(read.bundle, read.version, labels, read.rate_hz, entries, warnings, answer, tuple(read.decisions))
+    about = read.bundle, read.version, labels, read.rate_hz
+    return Timeline(*about, entries, warnings, answer, tuple(read.decisions), tuple(read.events))
 
 
 def refusal(status: int, answer: object) -> ClientError:
