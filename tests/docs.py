@@ -24,7 +24,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
-from inkling.models.bundle import Registry, load, zoo_directory
+from inkling.models.bundle import PeopleSpec, Registry, load, zoo_directory
 from inkling.models.bundle.schema import BundleSpec
 from inkling.models.skeletons import SKELETONS
 from inkling.service import bootstrap
@@ -238,6 +238,10 @@ def bundle() -> str:
     return schema(BundleSpec, lambda name, part: f"## {part.__name__}")
 
 
+def people_bundle() -> str:
+    return schema(PeopleSpec, lambda name, part: f"## {part.__name__}")
+
+
 def skeletons() -> str:
     rows = (
         (f"`{name}`", str(len(skeleton.joints)), str(skeleton.dimensions), ", ".join(skeleton.joints))
@@ -384,6 +388,7 @@ SECTIONS: dict[str, Callable[[], str]] = {
     "rest": rest,
     "recipe": recipe,
     "bundle": bundle,
+    "people bundle": people_bundle,
     "skeletons": skeletons,
     "rooms": rooms,
     "help": help_texts,

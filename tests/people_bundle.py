@@ -114,7 +114,8 @@ def make_people_bundle(root: Path, name: str = "colours", version: str = "1", **
     fixed = (given["height"], given["width"]) if given.get("fixed") else None
     model = graph(name, version, side=fixed)
     people = {0: (10, 8, 40, 60)}, {1: (60, 20, 90, 64), 2: (4, 2, 20, 30)}
-    images = np.stack([picture(*(fixed or (64, 96)), each) for each in people])
+    height, width = fixed or (64, 96)
+    images = np.stack([picture(height, width, each) for each in people])
     fields: dict[str, Any] = {
         "name": name,
         "version": version,

@@ -18,6 +18,9 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float32]
 
+_GUESS_S = 0.5
+"""The first guess at the noise counts as much as so long a time of pictures."""
+
 
 class Reason(StrEnum):
     """Why a picture is looked at, or not."""
@@ -54,7 +57,7 @@ class MotionConfig:
 
     floor: float = 4.0
     """A cell has changed if it differs by more than this, however quiet the camera is."""
-    times_noise: float = 5.0
+    times_noise: float = 6.0
     """A cell has changed if it differs by more than this many times its usual noise."""
     most_noise: float = 4.0
     """Of a cell. A screen or a tree in the wind is noise up to here; what changes more is never taken for it."""
@@ -79,7 +82,7 @@ class MotionConfig:
 class MotionGate:
     """The gate of one camera. It keeps one picture, and the noise of each of its cells."""
 
-    __slots__ = ("_grid", "_last_s", "_looked_s", "_moved_s", "_noise", "_still", "_tracked_s", "config")
+    __slots__ = ("_began_s", "_grid", "_last_s", "_looked_s", "_moved_s", "_noise", "_still", "_tracked_s", "config")
 
     def __init__(self, config: MotionConfig) -> None:
         self.config = config
@@ -90,7 +93,7 @@ class MotionGate:
         self._still: Floats = np.zeros((0, 0), np.float32)  # what is to be seen if nothing moves
         self._noise = self._still
         self._grid = self._still
-        self._last_s = self._looked_s = self._moved_s = self._tracked_s = -math.inf
+        self._began_s = self._last_s = self._looked_s = self._moved_s = self._tracked_s = -math.inf
 
     def sees(self, grey: NDArray[np.uint8], pts_s: float, tracked: bool) -> Glance:
         """Judge the picture (h, w) uint8 presented at `pts_s`; tracked: somebody has a track after the last look.
@@ -103,7 +106,7 @@ class MotionGate:
             raise ValueError(f"a grey picture has the shape (h, w), not {grey.shape}")
         picture = grey.astype(np.float32)
         if picture.shape != self._still.shape or not 0 <= pts_s - self._last_s <= self.config.look_every_s:
-            self._begin(picture)
+            self._begin(picture, pts_s)
             reason = Reason.FIRST
         else:
             reason = self._judge(picture, pts_s, tracked)
@@ -116,8 +119,9 @@ class MotionGate:
             self._still, self._looked_s = picture, pts_s
         return Glance(reason)
 
-    def _begin(self, picture: Floats) -> None:
+    def _begin(self, picture: Floats, pts_s: float) -> None:
         """The first picture of a camera: nothing is known of it."""
+        self._began_s = pts_s
         self._tracked_s = -math.inf
         self._noise = np.full(picture.shape, self.config.floor / self.config.times_noise, np.float32)
         self._grid = _grid(picture.shape)
@@ -132,7 +136,10 @@ class MotionGate:
         differs = np.abs(picture - expected)
         moved = self._moved(differs)
         passed_s = pts_s - self._last_s
-        self._noise += -math.expm1(-passed_s / config.noise_s) * (np.minimum(differs, config.most_noise) - self._noise)
+        # An average over noise_s, or over as long as the camera is known: the noise of a new one is learnt at once.
+        known_s = pts_s - self._began_s + _GUESS_S
+        share = math.expm1(-passed_s / config.noise_s) / math.expm1(-max(known_s, passed_s) / config.noise_s)
+        self._noise += np.float32(share) * (np.minimum(differs, config.most_noise) - self._noise)
         if moved:
             return Reason.MOTION
         if pts_s - self._moved_s <= config.linger_motion_s:
@@ -163,7 +170,8 @@ class MotionGate:
         normal[np.diag_indices(6)] += 1e-3 * len(basis)
         change = (picture - self._still).ravel()
         fit = np.linalg.solve(normal, basis.T @ change)
-        return self._still + (basis @ fit).reshape(picture.shape)
+        expected: Floats = self._still + (basis @ fit).reshape(picture.shape)
+        return expected
 
 
 def _grid(shape: tuple[int, ...]) -> Floats:

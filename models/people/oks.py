@@ -50,7 +50,8 @@ def oks(one: Floats, other: Floats, variance: Floats, spread: Floats | float = 0
     squares = np.einsum("abjk,abjk->abj", apart, apart)
     alike = np.exp(-squares / (2 * (variance + spread)))
     total = weights.sum(2)
-    return np.einsum("abj,abj->ab", alike, weights) / np.maximum(total, 1e-9)
+    similarity: Floats = np.einsum("abj,abj->ab", alike, weights) / np.maximum(total, 1e-9)
+    return similarity
 
 
 def iou(one: Floats, other: Floats) -> Floats:
@@ -59,9 +60,11 @@ def iou(one: Floats, other: Floats) -> Floats:
     high = np.minimum(one[:, None, 2:], other[None, :, 2:])
     shared = np.maximum(high - low, 0).prod(2)
     union = area(one)[:, None] + area(other)[None] - shared
-    return shared / np.maximum(union, 1e-9)
+    overlap: Floats = shared / np.maximum(union, 1e-9)
+    return overlap
 
 
 def area(boxes: Floats) -> Floats:
     """(A,) px² of boxes (A, 4)."""
-    return np.maximum(boxes[:, 2:] - boxes[:, :2], 0).prod(1)
+    sides: Floats = np.maximum(boxes[:, 2:] - boxes[:, :2], 0)
+    return sides[:, 0] * sides[:, 1]

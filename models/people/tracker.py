@@ -34,7 +34,7 @@ class TrackerConfig:
 
     skeleton: str = "coco17"
     """Of the keypoints: its name says how exactly each joint can be placed."""
-    begin_score: float = 0.15
+    begin_score: float = 0.18
     """A track begins with a detection of at least this score, once it is seen a second time."""
     sure_score: float = 0.25
     """A detection of at least this score begins a track at once."""

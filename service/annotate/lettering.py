@@ -28,7 +28,7 @@ def lettering(text: str, height: int, bold: bool = False) -> NDArray[np.float32]
     large = np.zeros((rows * LARGER, max(1, -(-(width + 2 * edge) // LARGER)) * LARGER), np.uint8)
     cv2.putText(large, text, (edge, (height + 1) * LARGER), FONT, scale, 255, thick, cv2.LINE_AA)
     size = large.shape[1] // LARGER, rows
-    return np.asarray(cv2.resize(large, size, interpolation=cv2.INTER_AREA), np.float32) / 255
+    return np.asarray(cv2.resize(large, size, interpolation=cv2.INTER_AREA) / np.float32(255), np.float32)
 
 
 def drawable(text: str) -> str:

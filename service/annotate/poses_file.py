@@ -49,7 +49,7 @@ def by_track(arrays: Arrays) -> dict[int, Arrays]:
 def save(path: Path, arrays: Arrays) -> None:
     """Write them. Raises OSError."""
     with path.open("wb") as file:
-        np.savez_compressed(file, **arrays)
+        np.savez_compressed(file, **dict[str, Any](arrays))
 
 
 def _about(size: tuple[int, int]) -> dict[str, NDArray[Any]]:

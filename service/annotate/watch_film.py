@@ -60,7 +60,6 @@ def watch_film(
             bundle,
             input="frame",
             policy="block",
-            people=True,
             error_rate=error_rate,
             on_people=record.saw,
             on_event=record.event,

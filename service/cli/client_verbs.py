@@ -102,7 +102,6 @@ def _stream_video(args: argparse.Namespace) -> int:
                 args.bundle,
                 input="frame",
                 policy=policy,
-                people=args.people or console is not None,
                 on_people=board.saw if console else tell_people,
                 on_event=board.event if console else tell_event,
                 on_error=_complain,

@@ -68,9 +68,9 @@ class Client:
         bundle: str = BUNDLE,
         *,
         on_prediction: Callable[[Prediction], None] | None = None,
-        on_people: Callable[[PeopleMessage], None] | None = None,
         on_event: Callable[[Event], None] | None = None,
         on_decision: Callable[[DecisionMessage], None] | None = None,
+        on_people: Callable[[PeopleMessage], None] | None = None,
         on_error: Callable[[RemoteError], None] | None = None,
         on_reconnect: Callable[[Reconnection], None] | None = None,
         reconnect: bool | Reconnect = False,
@@ -79,10 +79,11 @@ class Client:
     ) -> Stream:
         """Open a stream and wait until it is admitted. Raises Unreachable, RemoteError, ClientError.
 
-        on_prediction takes predictions as they come, in place of `received`; on_people takes who was seen in
-        each frame, of a stream of images with `people=True`. on_event takes events, on_decision the decisions of a
-        stream that was given an `error_rate`. on_error takes refusals that the stream survives (one
-        person, one frame); without it they are raised where predictions are taken.
+        on_prediction takes predictions as they come, in place of `received`; on_event takes events, on_decision the
+        decisions of a stream that was given an `error_rate`. on_people takes who was seen in each image, where people
+        are found in images: tracks, boxes and keypoints, in pixels of the images as they were given. on_error takes
+        refusals that the stream survives (one person, one frame); without it they are raised where predictions are
+        taken.
 
         reconnect: after a lost connection or an error that is retryable, open a new stream, on the first opening too.
         Frames that were unanswered are lost and are not sent again; on_reconnect is told which. Meanwhile `room` is 0,
@@ -98,9 +99,9 @@ class Client:
                 bundle,
                 options,
                 on_prediction=on_prediction,
-                on_people=on_people,
                 on_event=on_event,
                 on_decision=on_decision,
+                on_people=on_people,
                 on_error=on_error,
                 on_reconnect=on_reconnect,
                 reconnect=reconnect,

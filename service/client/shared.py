@@ -18,9 +18,9 @@ def new_stream(
     options: Options,
     *,
     on_prediction: Callable[[Prediction], None] | None,
-    on_people: Callable[[PeopleMessage], None] | None,
     on_event: Callable[[Event], None] | None,
     on_decision: Callable[[DecisionMessage], None] | None,
+    on_people: Callable[[PeopleMessage], None] | None,
     on_error: Callable[[RemoteError], None] | None,
     on_reconnect: Callable[[Reconnection], None] | None,
     reconnect: bool | Reconnect,
@@ -30,9 +30,10 @@ def new_stream(
     if keep_alive_s is not None and not keep_alive_s > 0:
         raise BadArgument(f"keep_alive_s must be positive, not {keep_alive_s}")
     limits = Reconnect() if reconnect is True else reconnect
+    start = start_message(bundle, options).model_copy(update={"people": on_people is not None})
     return ClientStream(
-        start_message(bundle, options),
-        Callbacks(on_prediction, on_people, on_event, on_decision, on_error, on_reconnect),
+        start,
+        Callbacks(on_prediction, on_event, on_decision, on_people, on_error, on_reconnect),
         timeout_s=target.timeout_s,
         keep_alive_s=keep_alive_s,
         backoff=Backoff(limits, random.random) if limits else None,

@@ -73,9 +73,9 @@ class Callbacks:
     `error` no refusals that the stream survives are raised."""
 
     prediction: Callable[[Prediction], None] | None = None
-    people: Callable[[PeopleMessage], None] | None = None
     event: Callable[[Event], None] | None = None
     decision: Callable[[DecisionMessage], None] | None = None
+    people: Callable[[PeopleMessage], None] | None = None
     error: Callable[[RemoteError], None] | None = None
     reconnect: Callable[[Reconnection], None] | None = None
 

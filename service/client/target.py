@@ -47,7 +47,6 @@ class Options(TypedDict, total=False):
     policy: Literal["drop_oldest", "block"]
     results: Literal["json", "packed"]
     error_rate: float | None
-    people: bool
 
 
 class Target:

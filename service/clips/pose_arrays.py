@@ -95,7 +95,7 @@ class TrackedClip:
 
 def _message(frame: int, pts_s: float, tracks: Sequence[TrackId], rows: NDArray[np.float32]) -> PackedPose:
     """One frame of a stream. rows: (P, J, C), NaN where a joint is missing. Raises BadClip."""
-    missing = np.isnan(rows).any(axis=-1) if len(rows) else np.zeros((0, 0), np.bool_)
+    missing: NDArray[np.bool_] = np.asarray(np.isnan(rows).any(axis=-1)) if len(rows) else np.zeros((0, 0), np.bool_)
     try:
         poses = np.where(missing[..., None], 0, rows) if len(rows) else np.zeros((0, 0, 0))
         message = checked_pose(frame, pts_s, list(tracks), poses)

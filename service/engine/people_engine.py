@@ -20,16 +20,25 @@ class PeopleEngine:
     """
 
     def __init__(
-        self, bundle: PeopleBundle, threads: int | None = None, device: Device = "cpu", max_batch: int = 16
+        self,
+        bundle: PeopleBundle,
+        threads: int | None = None,
+        device: Device = "cpu",
+        max_batch: int = 16,
+        *,
+        fill: bool | None = None,
     ) -> None:
         """threads: for one run; None: the cores that this process may use. device: as `resolve_device` gives it.
 
         max_batch: pictures in one run; more of them are run one part after the other, for a batch takes memory.
+        fill: whether batches are filled up to a power of two; None: on a GPU, where each new size costs a search for
+        kernels.
+
         Raises BundleInvalid when onnxruntime cannot read the graph or it does not fit the spec, BundleDisagrees when it
         does not reproduce the bundle's test vector.
         """
         self.spec = bundle.spec
-        self._device = device
+        self._fill = device == "cuda" if fill is None else fill
         self._sizes = buckets(max_batch)
         self._session = session(bundle, bundle.graph, threads, device)
         self.inputs: dict[str, TensorInfo] = tensors(self._session.get_inputs())
@@ -52,16 +61,16 @@ class PeopleEngine:
     def warm(self, shapes: Iterable[tuple[int, int]]) -> None:
         """Run once at each (height, width), so that the first picture does not pay for what onnxruntime sets up then.
 
-        On a device that looks for a way to do its convolutions at each batch size, at each of those too.
+        Where batches are filled up, at each of their sizes.
         """
         for height, width in shapes:
-            for batch in self._sizes if self._device == "cuda" else self._sizes[:1]:
+            for batch in self._sizes if self._fill else self._sizes[:1]:
                 self._part(np.zeros((batch, height, width, 3), np.uint8))
 
     def _part(self, images: NDArray[np.uint8]) -> dict[str, Array]:
-        """One run. On a GPU a batch is filled up to a power of two: each new size would cost a search for kernels."""
+        """One run."""
         count = len(images)
-        if self._device == "cuda":
+        if self._fill:
             size = next(size for size in self._sizes if size >= count)
             images = np.concatenate([images, np.zeros((size - count, *images.shape[1:]), np.uint8)])
         outputs = self.run({self.spec.input.name: images})

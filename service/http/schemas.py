@@ -57,7 +57,11 @@ class BundleInfo(BaseModel):
 
 
 class FrameCounts(BaseModel):
-    """Frames and resets of a stream so far; dropped by cause, resets by reason."""
+    """Frames and resets of a stream so far; dropped by cause, resets by reason.
+
+    looked: frames in which people were looked for; still: those that were passed over, because nothing moved and nobody
+    was tracked; found: people in the ones looked at. All 0 in streams that bring their people.
+    """
 
     model_config = ConfigDict(from_attributes=True)
 
@@ -65,6 +69,9 @@ class FrameCounts(BaseModel):
     stepped: int
     skipped: int
     refused: int
+    looked: int
+    still: int
+    found: int
     dropped: dict[str, int]
     resets: dict[str, int]
 

@@ -19,7 +19,7 @@ from inkling.service.client.errors import (
     Unreachable,
 )
 from inkling.service.client.reconnect import Reconnect, Reconnection
-from inkling.service.protocol.codec import DecisionMessage, Event, PeopleMessage, Prediction, Ready, Summary
+from inkling.service.protocol.codec import DecisionMessage, Event, PeopleMessage, Prediction, Ready, SeenPerson, Summary
 
 __all__ = [
     "AsyncClient",
@@ -38,6 +38,7 @@ __all__ = [
     "Reconnect",
     "Reconnection",
     "RemoteError",
+    "SeenPerson",
     "Stream",
     "Summary",
     "Timeline",

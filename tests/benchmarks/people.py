@@ -6,8 +6,8 @@ The reference are YOLOv8's poses of the same recordings: people of whom at least
 whose box of joints overlaps the reference's by .3 (IoU) or more. `pck`: of the sure joints of those found, the share
 within a tenth of the longer side of the reference's box. By how far the trunk leans from the vertical: upright below
 30 degrees, lying above 60. `false`: people found in a frame beyond those of the reference, at the score that begins a
-track. Times are of one thread and one picture. Prints JSON as its last line; --out writes it for `inkling train
-export-people --figures`.
+track. Times are CPU time of one thread and one picture. Prints JSON as its last line; --out writes it for
+`inkling train export-people --figures`.
 """
 
 from __future__ import annotations
@@ -53,9 +53,9 @@ class Timed:
         self.seconds: list[float] = []
 
     def __call__(self, images: NDArray[np.uint8]) -> dict[str, Any]:
-        began = time.perf_counter()
+        began = time.thread_time()
         outputs = self._session.run(self._names, {self._input: images})
-        self.seconds.append(time.perf_counter() - began)
+        self.seconds.append(time.thread_time() - began)
         return dict(zip(self._names, outputs, strict=True))
 
 
@@ -76,8 +76,9 @@ def samples(source: Path, every: int) -> Iterator[tuple[NDArray[np.uint8], Float
 
 def sure(people: Floats) -> Floats:
     """Those of whom enough joints are sure; the other joints become 0."""
-    people = np.where(people[..., 2:] >= SURE, people, 0)
-    return people[(people[..., 2] > 0).sum(1) >= SURE_JOINTS]
+    kept: Floats = np.where(people[..., 2:] >= SURE, people, 0)
+    enough: Floats = kept[(kept[..., 2] > 0).sum(1) >= SURE_JOINTS]
+    return enough
 
 
 def joint_boxes(people: Floats) -> Floats:
@@ -85,7 +86,8 @@ def joint_boxes(people: Floats) -> Floats:
     seen = people[..., 2:] > 0
     low = np.where(seen, people[..., :2], np.inf).min(1, initial=np.inf)
     high = np.where(seen, people[..., :2], -np.inf).max(1, initial=-np.inf)
-    return np.nan_to_num(np.concatenate([low, high], 1), posinf=0, neginf=0)
+    boxes: Floats = np.nan_to_num(np.concatenate([low, high], 1), posinf=0, neginf=0)
+    return boxes
 
 
 def posture(person: Floats) -> str | None:
@@ -128,12 +130,12 @@ def measure(bundle: PeopleBundle, source: Path, every: int, size: int | None) ->
     counts: dict[str, list[float]] = defaultdict(list)
     fitting, whole = [], []
     for picture, people in samples(source, every):
-        began = time.perf_counter()
+        began = time.thread_time()
         prepared = estimator.prepare(picture, size)
-        fitted = time.perf_counter()
+        fitted = time.thread_time()
         (found,) = estimator.estimate([prepared])
         fitting.append(fitted - began)
-        whole.append(time.perf_counter() - fitted)
+        whole.append(time.thread_time() - fitted)
         compare(found, sure(people), bundle.spec.thresholds.begin, counts)
     decoding = np.array(whole) - np.array(graph.seconds)
     figures: dict[str, Any] = {
@@ -163,7 +165,8 @@ def text_of(figures: dict[str, Any], command: str) -> str:
             "are found, and of their joints that lie within a tenth of the longer side of the body (PCK@.1). Beside "
             f"those, {figures['false']:.3f} people are found in a picture at the score that begins a track, some of "
             "whom the reference missed. "
-            f"One thread takes {figures['graph_ms']:.0f} ms for the graph and {figures['decode_ms']:.1f} ms behind it.",
+            f"One thread computes {figures['graph_ms']:.0f} ms for the graph, and {figures['decode_ms']:.1f} ms "
+            "behind it.",
             "",
             "| people | number | found | PCK@.1 |",
             "|---|---|---|---|",

@@ -14,6 +14,8 @@ from inkling.service import bootstrap
 from inkling.service.protocol.image_binary import pack_image
 from inkling.service.server import bind
 from inkling.service.sources.lifecycle import SourceState
+from tests.coloured_people import RED, room
+from tests.people_bundle import make_people_bundle
 from tests.service.conftest import Running, body, finish, opened, pose, running, say, settled, tiny_settings, wait_until
 from tests.support import make_bundle, make_frame_bundle, picture
 
@@ -28,10 +30,12 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     videos = tmp_path_factory.mktemp("videos")
     make_bundle(root)
     make_frame_bundle(root)
+    make_people_bundle(root)
     (make_bundle(root, name="broken") / "step.onnx").write_bytes(b"")
     settings = tiny_settings(
-        root, load=(), bundles=(), source_directories=(videos,), source_hosts=("127.0.0.1",), source_retry_s=1.0
-    )
+        root, load=(), bundles=(), source_directories=(videos,), source_hosts=("127.0.0.1",), source_retry_s=1.0,
+        people_bundle="colours",
+    )  # fmt: skip
     with contextlib.ExitStack() as stack:
         with pytest.MonkeyPatch.context() as patch:  # no longer than it takes: other tests want the real ones
             patch.setattr(bootstrap, "zoo_directory", lambda: root)
@@ -45,6 +49,10 @@ def work(server: Running, videos: Path) -> None:
     image = picture(24, 32)
     with opened(server, bundle="tiny-frames", input="frame") as socket:
         say(socket, pack_image(0, image, 0.0))
+        settled(socket)
+        finish(socket)
+    with opened(server, bundle="tiny", input="frame") as socket:
+        say(socket, pack_image(0, room({RED: (8, 10, 40, 90)}), 0.0))
         settled(socket)
         finish(socket)
     stream(server)

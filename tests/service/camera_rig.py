@@ -20,7 +20,7 @@ from inkling.service.streams.broadcast import Broadcast, FollowerPlaces
 from inkling.service.streams.in_flight import FrameLook
 from inkling.service.streams.limits import Limits
 from inkling.service.streams.session import Session
-from tests.rectangles import Rectangles, rectangles_model
+from tests.coloured_people import FaultyGraph, coloured_people
 from tests.service.rig import Rig
 
 
@@ -29,12 +29,12 @@ class CameraRig(Rig):
 
     def __init__(self, bundle: Bundle, limits: Limits | None = None, max_batch: int = 8, **options: Any) -> None:
         super().__init__(bundle, limits)
-        self.graph = Rectangles()
+        self.graph = FaultyGraph()
         self.decoders = DecodePool(1)
         self.looked: list[LookOutcome] = []
         self.refused: list[tuple[FrameLook, ServiceError]] = []
         self.perception = Perception(
-            rectangles_model(self.graph),
+            coloured_people(self.graph),
             LookOptions(**({"motion_gate": False} | options)),
             ImageLimits(20_000, 0.25),
             self.decoders,

@@ -71,6 +71,8 @@ def test_lists_are_lists_in_the_file_and_one_string_elsewhere(monkeypatch: pytes
 def test_every_setting_can_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     text = {"log_level": "debug", "log_format": "json", "device": "cpu", "cuda_graphs": "0", "source_verify_tls": "0"}
     text |= {"root_path": "/inkling", "insecure": "1", "first_token": "1", "proxy_role": "stream"}
+    text |= {"people_longer_side": "320", "people_begin_score": ".4", "people_keep_score": ".1"}
+    text |= {"people_motion_gate": "0"}
     for number, name in enumerate(NAMES, 2):
         monkeypatch.setenv(PREFIX + name.upper(), text.get(name, str(number)))
     settings, defaults = load_settings(), Settings()

@@ -77,9 +77,9 @@ def made_up_pictures(height: int, width: int) -> NDArray[np.uint8]:
 
 
 def _vector(graph: OnnxGraph, given: PictureInput) -> PeopleVector:
-    sides = given.height, given.width
+    sides = [given.height, given.width]
     if not given.fixed:
-        sides = tuple(max(1, round(side / given.multiple_of)) * given.multiple_of for side in SMALL)
+        sides = [max(1, round(side / given.multiple_of)) * given.multiple_of for side in SMALL]
     images = made_up_pictures(*sides)
     outputs = graph.run({given.name: images})
     return PeopleVector(images, outputs)

@@ -36,7 +36,7 @@ def test_what_does_not_fit_the_spec_is_refused(bundle: PeopleBundle) -> None:
     good.check(bundle.spec)
     for bad, reason in (
         (replace(good, images=images[:1]), "2 or more"),
-        (replace(good, images=images.astype(np.int64)), "must be uint8"),  # type: ignore[arg-type]
+        (replace(good, images=images.astype(np.int64)), "must be uint8"),
         (replace(good, images=images[:, :60]), "60 x 96: no multiples of 32"),
         (replace(good, outputs=outputs | {"boxes": outputs["boxes"][..., :3]}), "'boxes' has another shape"),
         (replace(good, outputs=outputs | {"scores": outputs["scores"][:1]}), "'scores' has another shape"),

@@ -38,4 +38,5 @@ def test_people_without_a_joint_in_common_are_not_alike() -> None:
 def test_boxes_overlap_by_their_shared_area() -> None:
     boxes = np.array([[0, 0, 10, 10], [5, 0, 15, 10], [20, 20, 30, 30], [4, 4, 4, 4.0]])
     assert area(boxes).tolist() == [100, 100, 100, 0]
-    assert np.allclose(iou(boxes, boxes), [[1, 1 / 3, 0, 0], [1 / 3, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 0]])
+    expected = np.array([[3, 1, 0, 0], [1, 3, 0, 0], [0, 0, 3, 0], [0, 0, 0, 0]]) / 3
+    assert np.allclose(iou(boxes, boxes), expected)

@@ -44,7 +44,8 @@ def somebody(score: float, x: float = 100.0) -> Detections:
     joints = Walker(x, 400, 0, 160).joints(0)
     box = Walker(x, 400, 0, 160).box(0)
     keypoints = np.column_stack([joints, np.full(17, 0.5)])
-    return Detections(np.float32([box]), np.float32([score]), np.float32([keypoints]))
+    boxes, scores = np.array([box], np.float32), np.array([score], np.float32)
+    return Detections(boxes, scores, keypoints[None].astype(np.float32))
 
 
 def together(*people: Detections) -> Detections:
@@ -298,3 +299,16 @@ def test_empty_frames_before_people_change_nothing_for_them() -> None:
     for i in range(20):
         assert not len(tracker.update(NOBODY, i / 15).tracks)
     assert tracker.update(somebody(0.5), 20 / 15).tracks.tolist() == [1]
+
+
+def test_the_measure_of_these_tests_is_right_on_a_scene_written_out() -> None:
+    box = np.array([0, 0, 10, 10.0])
+    far = box + np.array([50, 0, 50, 0])
+    both = np.array([box, far])
+    scene = Scene([0, 1, 2, 3], [[0, 1]] * 4, [both] * 4, [NOBODY] * 4)
+    assert idf1(scene, [[7, 8]] * 4, [both] * 4) == 1
+    assert idf1(scene, [[7, 8]] * 3 + [[8, 7]], [both] * 4) == 0.75, "one frame in which two are swapped"
+    assert idf1(scene, [[7], [7], [9], [9]], [both[:1]] * 4) == pytest.approx(2 * 2 / (8 + 4)), (
+        "two halves of one person"
+    )
+    assert idf1(scene, [[7, 8]] * 4, [both + 100] * 4) == 0

@@ -46,7 +46,8 @@ class Walker:
         body[:, 0] += _SWING * np.sin(2 * np.pi * 0.9 * walked_s) * (self.speed != 0)
         turn = np.clip((at_s - self.lies_from_s) / 0.8, 0, 1) * np.pi / 2  # falls over in .8 s
         body = body @ np.array([[np.cos(turn), np.sin(turn)], [-np.sin(turn), np.cos(turn)]])
-        return body * self.height + (self.x + self.speed * walked_s, self.y)
+        joints: Floats = body * self.height + (self.x + self.speed * walked_s, self.y)
+        return joints
 
     def box(self, at_s: float) -> Floats:
         """(4,)"""
@@ -148,7 +149,8 @@ def best_iou(box: Floats, others: Floats) -> Floats:
     """(n,) IoU of a box with each of `others` (n, 4)."""
     size = np.maximum(np.minimum(box[2:], others[:, 2:]) - np.maximum(box[:2], others[:, :2]), 0).prod(1)
     both = (box[2:] - box[:2]).prod() + (others[:, 2:] - others[:, :2]).prod(1)
-    return size / (both - size)
+    overlap: Floats = size / (both - size)
+    return overlap
 
 
 def idf1(scene: Scene, tracks: list[list[int]], boxes: list[Floats], least: float = 0.5) -> float:

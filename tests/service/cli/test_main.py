@@ -82,6 +82,15 @@ def test_bundles_as_json_is_one_array(tmp_path: Path, capsys: pytest.CaptureFixt
     rows = {row["name"]: row for row in json.loads(capsys.readouterr().out)}
     assert rows["tiny"]["labels"] == ["a", "b", "c"]
     assert rows["tiny"]["rate_hz"] == 15.0
+    assert {row["name"]: row["kind"] for row in rows.values() if row["name"] in ("tiny", "people")} == {
+        "tiny": "step",
+        "people": "people",
+    }
+
+
+def test_what_finds_people_is_listed_as_that(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main.main(["bundles"]) == 0
+    assert "people/1\tfinds up to 16 people in a picture, as coco17, in " in capsys.readouterr().out
 
 
 def test_a_typed_error_is_one_sentence_and_exit_code_1(capsys: pytest.CaptureFixture[str]) -> None:

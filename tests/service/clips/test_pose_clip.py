@@ -24,7 +24,9 @@ MIB = 1024 * 1024
 
 
 def parse(body: bytes, max_bytes: int = MIB, max_frames: int = 100) -> PoseClip:
-    return parse_clip(body, max_bytes=max_bytes, max_frames=max_frames)
+    clip = parse_clip(body, max_bytes=max_bytes, max_frames=max_frames)
+    assert isinstance(clip, PoseClip)
+    return clip
 
 
 def as_json(keypoints: Any, **fields: Any) -> bytes:

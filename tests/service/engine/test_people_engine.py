@@ -19,8 +19,10 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> PeopleBundle:
     return load_people(make_people_bundle(tmp_path_factory.mktemp("bundles")))
 
 
-def test_a_batch_of_any_size_is_what_each_picture_is_alone(bundle: PeopleBundle) -> None:
-    engine = PeopleEngine(bundle, threads=1, max_batch=4)
+@pytest.mark.parametrize("fill", [False, True])
+def test_a_batch_of_any_size_is_what_each_picture_is_alone(bundle: PeopleBundle, fill: bool) -> None:
+    engine = PeopleEngine(bundle, threads=1, max_batch=4, fill=fill)
+    engine.warm([(64, 96)])
     images = np.stack([picture(64, 96, {n % 3: (n, n, n + 20, n + 30)}) for n in range(11)])
     together = engine(images)
     for row in range(len(images)):

@@ -34,6 +34,7 @@ from tests.service.conftest import (
 
 def test_a_bundle_is_described_well_enough_to_use_it(server: Running) -> None:
     (bundle,) = httpx.get(f"{server.url}/v1/bundles").json()
+    assert bundle["kind"] == "step"
     assert (bundle["name"], bundle["version"], bundle["task"], bundle["rate_hz"]) == ("tiny", "1", "recognition", 15.0)
     assert (bundle["labels"], bundle["background"]) == (["a", "b", "c"], "c")
     assert (bundle["input"]["kind"], bundle["input"]["skeleton"], bundle["input"]["shape"]) == (

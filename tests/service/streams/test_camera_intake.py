@@ -4,15 +4,28 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from inkling.models.bundle import Bundle
 from inkling.models.bundle.schema import DecisionRule
 from inkling.models.skeletons import BODY13, get, mapping
-from inkling.service.protocol.codec import End, ErrorMessage, Event, Flush, Flushed, Reset, Summary
+from inkling.service.protocol.codec import (
+    End,
+    ErrorMessage,
+    Event,
+    Flush,
+    Flushed,
+    PeopleMessage,
+    Prediction,
+    Reset,
+    Summary,
+)
 from inkling.service.protocol.errors import BadImage
 from inkling.service.protocol.image_binary import ImageFrame
 from inkling.service.streams.limits import Limits
-from tests.rectangles import BLUE, GREEN, RED, Box, joints_of, room
+from tests.coloured_people import BLUE, GREEN, RED, joints_of, moved, room
+from tests.people_bundle import CONFIDENCE, SCORE, Box
 from tests.service.camera_rig import CameraRig, Watched
 from tests.service.rig import Floats, PlainTrack, tiny
 from tests.support import TinyReference
@@ -34,13 +47,9 @@ def rig(bundle: Bundle) -> CameraRig:
     return CameraRig(bundle)
 
 
-def moved(box: Box, by: int) -> Box:
-    return box[0] + by, box[1], box[2] + by, box[3]
-
-
-def pose_of(box: Box, light: int = 250) -> Floats:
+def pose_of(box: Box) -> Floats:
     """(13, 3) what the model is given of somebody in that box."""
-    joints = np.concatenate([joints_of(box), np.full((17, 1), light / 255, np.float32)], -1)
+    joints = np.concatenate([joints_of(box), np.full((17, 1), CONFIDENCE, np.float32)], -1)
     return np.asarray(mapping(get("coco17"), BODY13).apply(joints[np.newaxis])[0])
 
 
@@ -347,10 +356,11 @@ def test_people_are_told_before_the_predictions_of_their_frame_and_settle_nothin
         *(("people", 0), ("prediction", 0), ("prediction", 0), ("people", 1), ("people", 2), ("prediction", 2))
     ]
     first = {person.track: person for person in camera.people[0].people}
-    assert first[1].box == LEFT
+    assert list(first[1].box) == list(LEFT)
     assert np.allclose(np.array(first[2].keypoints)[:, :2], joints_of(RIGHT), atol=0.06)
-    assert first[1].score == pytest.approx(250 / 255, abs=1e-3)
-    assert camera.people[1].people == []
+    nobody = camera.people[1].people
+    assert first[1].score == pytest.approx(SCORE, abs=1e-3)
+    assert len(nobody) == 0
     quiet = Watched(rig)
     quiet.show(0, 0.0, room({RED: LEFT}))
     rig.work()
@@ -399,3 +409,60 @@ def test_drain_answers_what_was_sent_before_it(rig: CameraRig) -> None:
     camera.show(1, STEP_S, room({RED: LEFT}))
     rig.work()
     assert [m.type for m in camera.messages if m.type != "event"] == ["ready", "error", "prediction", "summary"]
+
+
+ACTS = st.lists(
+    st.tuples(
+        st.sampled_from(("show", "show", "show", "empty", "broken", "look", "step", "fail", "reset", "one", "flush")),
+        st.integers(0, 3),
+    ),
+    max_size=60,
+)
+
+
+@settings(max_examples=60)
+@given(ACTS, st.sampled_from(("drop_oldest", "block")), st.booleans())
+def test_whatever_comes_in_whatever_order_every_frame_is_settled_once_and_in_turn(
+    bundle: Bundle, acts: list[tuple[str, int]], policy: str, gate: bool
+) -> None:
+    rig = CameraRig(bundle, motion_gate=gate)
+    camera = Watched(rig, policy=policy, people=True)
+
+    def broken() -> np.ndarray:
+        raise BadImage("a broken picture")
+
+    seq, flushes = 0, 0
+    for act, number in acts:
+        if act in ("show", "empty", "broken"):
+            if policy == "block" and camera.session.full:
+                continue
+            picture = broken if act == "broken" else room({} if act == "empty" else {number % 3: moved(LEFT, seq)})
+            camera.show(seq, seq * STEP_S * (1 + number), picture)
+            seq += 1
+        elif act == "look":
+            rig.look(number)
+        elif act == "step":
+            rig.run(number)
+        elif act == "fail":
+            rig.graph.failing = True
+            rig.look(1)
+            rig.graph.failing = False
+        elif act in ("reset", "one"):
+            camera.receive(Reset(track=None if act == "reset" else number))
+        else:
+            camera.receive(Flush(id=flushes))
+            flushes += 1
+    camera.receive(End())
+    rig.work()
+    assert camera.session.closed
+    assert camera.settled
+    assert camera.session.counts.received == seq
+    assert rig.pool.used == 0
+    order = [m.seq for m in camera.messages if isinstance(m, Prediction | PeopleMessage | Event)]
+    assert order == sorted(order)
+    assert [flushed.id for flushed in camera.of(Flushed)] == list(range(flushes))
+    begun = [(e.track, e.label) for e in camera.of(Event) if e.phase == "begin"]
+    ended = [(e.track, e.label) for e in camera.of(Event) if e.phase == "end"]
+    assert sorted(begun) == sorted(ended), "every action that began has ended"
+    if policy == "block":
+        assert camera.session.counts.dropped["overflow"] == 0

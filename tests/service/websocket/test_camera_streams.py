@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import threading
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +17,8 @@ import pytest
 from numpy.typing import NDArray
 from websockets.sync.client import ClientConnection, connect
 
+from inkling.client import Client
+from inkling.models.video import VideoReader, to_rgb
 from inkling.service.protocol.codec import (
     ErrorMessage,
     Event,
@@ -25,8 +30,10 @@ from inkling.service.protocol.codec import (
     decode_reply,
 )
 from inkling.service.protocol.image_binary import pack_image
+from inkling.service.settings import Settings
+from tests.coloured_people import BLUE, GREEN, RED, moved, room
 from tests.films import make_film
-from tests.rectangles import BLUE, GREEN, RED, Box, make_rectangles, room
+from tests.people_bundle import make_people_bundle
 from tests.service.conftest import (
     WAIT_S,
     Running,
@@ -56,14 +63,10 @@ def films(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def server(tmp_path_factory: pytest.TempPathFactory, films: Path) -> Iterator[Running]:
     root = tmp_path_factory.mktemp("bundles")
     make_bundle(root, decision={"on": 0.3, "off": 0.0, "min_steps": 1})
-    make_rectangles(root)
-    settings = tiny_settings(root, people_bundle="rectangles", source_schemes=("file",), source_directories=(films,))
+    make_people_bundle(root)
+    settings = tiny_settings(root, people_bundle="colours", source_schemes=("file",), source_directories=(films,))
     with running(settings) as shared:
         yield shared
-
-
-def moved(box: Box, by: int) -> Box:
-    return box[0] + by, box[1], box[2] + by, box[3]
 
 
 def scene(count: int) -> list[Image]:
@@ -245,9 +248,9 @@ def test_perception_is_in_the_metrics(server: Running) -> None:
     assert float(lines['inkling_frames_looked_total{bundle="tiny/1"}']) >= 5
     assert float(lines['inkling_people_found_total{bundle="tiny/1"}']) >= 5
     assert 'inkling_frames_still_total{bundle="tiny/1"}' in lines
-    assert float(lines['inkling_people_seconds_count{bundle="rectangles/1"}']) >= 5
-    assert float(lines['inkling_people_queue_seconds_count{bundle="rectangles/1"}']) >= 5
-    assert float(lines['inkling_decode_seconds_count{bundle="rectangles/1"}']) >= 5
+    assert float(lines['inkling_people_seconds_count{bundle="colours/1"}']) >= 5
+    assert float(lines['inkling_people_queue_seconds_count{bundle="colours/1"}']) >= 5
+    assert float(lines['inkling_decode_seconds_count{bundle="colours/1"}']) >= 5
 
 
 def test_server_sent_events_may_be_of_people_too(server: Running) -> None:
@@ -279,3 +282,87 @@ def test_without_a_people_bundle_the_refusal_says_what_to_load(tmp_path: Path) -
         answer = httpx.post(f"{server.url}/v1/clips?bundle=tiny", content=film.read_bytes())
         assert answer.status_code == 415
         assert "people_bundle" in json.loads(answer.text)["message"]
+
+
+def test_the_client_is_told_of_people_in_pixels_of_what_it_sent(server: Running) -> None:
+    seen: list[PeopleMessage] = []
+    pictures = [np.asarray(cv2.resize(image, (640, 480)), np.uint8) for image in scene(25)[:4]]
+    with Client(server.url).stream("tiny", input="frame", policy="block", on_people=seen.append) as stream:
+        assert stream.ready.image_size is None
+        for seq, image in enumerate(pictures):
+            stream.send_image(image, seq / RATE_HZ)
+        predictions = list(stream.flush())
+    assert [message.seq for message in seen] == [p.seq for p in predictions] == [0, 1, 2, 3]
+    box = seen[0].people[0].box
+    assert np.allclose(box, [5 * side for side in LEFT], atol=8)
+
+
+def test_what_comes_with_inkling_finds_who_walks_through_a_room(shared_data: Path, tmp_path: Path) -> None:
+    """people/1 and body-actions, on a film of a real camera: a stream and the same film over REST."""
+    film = shared_data / "video_samples" / "intel_sample_videos" / "one-by-one-person-detection.mp4"
+    with VideoReader(film, max_pixels=4096 * 4096, threads=1) as video:
+        pictures = [to_rgb(frame) for _, frame in islice(video, 62, 98)]
+    cut = make_film(tmp_path / "cut.mkv", pictures, 12.0)
+    with running(Settings(port=0, load=("body-actions",))) as server:
+        with opened(server, bundle="body-actions", input="frame", people=True) as socket:
+            heard = send_all(socket, [jpeg(image) for image in pictures], 12.0)
+        timeline = httpx.post(f"{server.url}/v1/clips?bundle=body-actions", content=cut.read_bytes(), timeout=WAIT_S)
+    predictions, people = of(Prediction, heard), of(PeopleMessage, heard)
+    assert {p.track for p in predictions} == {1}, "one person walks through"
+    assert len(predictions) > 20
+    height, width = pictures[0].shape[:2]
+    for message in people:
+        for person in message.people:
+            left, top, right, bottom = person.box
+            assert 0 <= left < right <= width
+            assert 0 <= top < bottom <= height
+    assert max(bottom - top for m in people for _, top, _, bottom in [p.box for p in m.people]) > height / 3
+    rows = [row for row in timeline.json()["timeline"] if row["track"] == 1]
+    assert len(rows) == pytest.approx(len(predictions), abs=3), "a film without loss beside JPEGs"
+
+
+@contextlib.contextmanager
+def held(server: Running) -> Iterator[None]:
+    """While perception gets no further than the run that it begins."""
+    assert server.core.hub.perception is not None
+    estimator, go = server.core.hub.perception.model.estimator, threading.Event()
+    run = estimator._run
+
+    def wait(pictures: Image) -> Any:
+        assert go.wait(WAIT_S)
+        return run(pictures)
+
+    estimator._run = wait
+    try:
+        yield
+    finally:
+        estimator._run = run
+        go.set()
+
+
+def test_a_live_camera_that_is_looked_at_too_slowly_loses_whole_frames_and_says_so(server: Running) -> None:
+    pictures = scene(45)[:25]
+    with watching(server) as socket:
+        with held(server):
+            for seq, image in enumerate(pictures):
+                say(socket, pack_image(seq, image, seq / RATE_HZ))
+            wait_until(lambda: server.core.hub.streams()[0].counts.received == len(pictures))
+        heard = settled(socket)
+        rest, summary = finish(socket)
+    answered = sorted({p.seq for p in of(Prediction, heard)})
+    assert summary.dropped == len(pictures) - len(answered) == len(pictures) - server.core.hub.limits.inbox
+    assert answered[-1] == len(pictures) - 1, "the newest is looked at"
+    assert {p.track for p in of(Prediction, heard) if p.seq < 15} == {1}
+    assert of(Prediction, heard)[-1].dropped == summary.dropped
+    assert of(ErrorMessage, heard + rest) == []
+
+
+def test_who_blocks_waits_for_perception_and_loses_nothing(server: Running) -> None:
+    pictures = scene(45)[:25]
+    with watching(server, policy="block") as socket:
+        with held(server):
+            for seq, image in enumerate(pictures):
+                say(socket, pack_image(seq, image, seq / RATE_HZ))
+            wait_until(lambda: server.core.hub.streams()[0].waiting == server.core.hub.limits.inbox)
+        heard = settled(socket)
+    assert sorted({p.seq for p in of(Prediction, heard)}) == list(range(25))

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import shutil
+import warnings
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 
 from inkling.models.bundle import load_people, zoo_directory
 from inkling.models.errors import BundleInvalid
@@ -101,3 +105,34 @@ def test_the_made_up_pictures_are_always_the_same_and_all_different() -> None:
     first, second = made_up_pictures(64, 96)
     assert (made_up_pictures(64, 96) == [first, second]).all()
     assert (first != second).mean() > 0.5
+
+
+class Rows(torch.nn.Module):
+    """As YOLOs are: floats, channels first -> rows of box, score, class and joints. It finds what is bright."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        cells = torch.nn.functional.avg_pool2d(x, 160).mean(1).flatten(1)  # (B, 16) of 640 x 640 pixels
+        score, cell = cells.topk(2, dim=1)
+        corner = torch.stack([cell % 4, cell // 4], -1) * 160.0
+        ones = torch.ones_like(score)[..., None]
+        joints = torch.cat([corner + 80, 0.7 * ones], -1).repeat(1, 1, 17)
+        return torch.cat([corner, corner + 160, score[..., None], 0 * ones, joints], -1)
+
+
+def test_a_network_is_brought_as_the_how_to_says(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = (Path(__file__).parents[3] / "docs" / "how-to" / "bring-a-bundle.md").read_text()
+    (program,) = re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL)
+    (about,) = re.findall(r"```toml title=\"about.toml\"\n(.*?)```", page, flags=re.DOTALL)
+    monkeypatch.chdir(folder)
+    (folder / "about.toml").write_text(about)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of torch's exporter
+        exec(program, {"torch": torch, "network": Rows()})  # noqa: S102
+    bundle = load_people(export_people(Path("mine.onnx"), Path("about.toml"), Path("bundles")))
+    run = verified(bundle)
+    eyes = PeopleEstimator(bundle.spec, lambda images: run.run({"image": images}))
+    image = np.zeros((320, 320, 3), np.uint8)
+    image[80:160, 160:240] = 255
+    (found,) = eyes.estimate([eyes.prepare(image)])
+    np.testing.assert_allclose(found.boxes, [[160, 80, 240, 160]], atol=1)
+    np.testing.assert_allclose(found.keypoints[0], np.tile([200, 120, 0.7], (17, 1)), atol=1)

@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+from functools import partial
+
+import cv2
+import numpy as np
+import pytest
+
+from inkling.models.people.input_fit import InputSize, prepare
+from inkling.service.inputs.frame_mapper import ImageLimits
+from inkling.service.perception.picture_mapper import GREY_SIDE, PictureMapper, small_grey
+from inkling.service.protocol.errors import BadImage
+from inkling.service.protocol.image_binary import ImageFrame, pack_image, unpack_image
+from tests.support import picture
+
+SIZE = InputSize(96, 128, 32)
+
+
+def mapper(*, gated: bool = True, max_pixels: int = 10**6) -> PictureMapper:
+    return PictureMapper(partial(prepare, size=SIZE), SIZE, ImageLimits(max_pixels, 0.25), gated=gated)
+
+
+def jpeg(height: int, width: int, orientation: int = 0) -> bytes:
+    good, data = cv2.imencode(".jpg", picture(height, width))
+    assert good
+    return pack_image(4, data.tobytes(), 0.0, orientation=orientation)
+
+
+def test_a_large_jpeg_is_reduced_and_its_people_are_still_in_its_own_pixels() -> None:
+    seen = mapper().decode(unpack_image(jpeg(960, 1280)))
+    assert seen.prepared.shape == (96, 128, 3)
+    geometry = seen.prepared.geometry
+    assert geometry.width < 1280, "reduced while it was decoded"
+    assert (geometry.width * seen.scale[0], geometry.height * seen.scale[1]) == pytest.approx((1280, 960))
+
+
+def test_a_picture_that_lies_on_its_side_is_seen_upright() -> None:
+    seen = mapper().decode(unpack_image(jpeg(120, 160, orientation=6)))
+    assert seen.prepared.shape == (128, 96, 3)
+    geometry = seen.prepared.geometry
+    assert (geometry.width * seen.scale[0], geometry.height * seen.scale[1]) == pytest.approx((120, 160))
+
+
+def test_a_smaller_copy_says_how_large_the_cameras_picture_is() -> None:
+    seen = mapper().decode(ImageFrame(0, 0.0, picture(96, 128), (1280, 960)))
+    assert seen.scale == (10.0, 10.0)
+
+
+def test_the_gates_picture_is_small_and_made_only_for_a_gate() -> None:
+    seen = mapper().decode(ImageFrame(0, 0.0, picture(48, 200)))
+    assert seen.grey is not None
+    assert max(seen.grey.shape) == GREY_SIDE
+    assert mapper(gated=False).decode(ImageFrame(0, 0.0, picture(48, 64))).grey is None
+    assert small_grey(picture(10, 12)).shape == (10, 12)
+
+
+def test_what_is_too_large_is_refused_before_it_is_decoded_and_what_is_broken_when() -> None:
+    frame = unpack_image(jpeg(200, 200))
+    with pytest.raises(BadImage) as too_large:
+        mapper(max_pixels=30_000).accept(frame)
+    assert too_large.value.seq == 4
+    data = jpeg(200, 200)
+    broken = unpack_image(data[: len(data) // 2] + data[-2:])
+    with pytest.raises(BadImage) as damaged:
+        mapper().decode(mapper().accept(broken))
+    assert damaged.value.seq == 4
+
+
+@pytest.mark.parametrize(("height", "width"), [(16, 16), (8, 3000), (3000, 8), (1, 1)])
+def test_pictures_of_every_shape_are_made_to_fit(height: int, width: int) -> None:
+    seen = mapper().decode(ImageFrame(0, 0.0, np.zeros((height, width, 3), np.uint8)))
+    assert all(side % 32 == 0 for side in seen.prepared.shape[:2])
+    assert seen.scale == (1.0, 1.0)
