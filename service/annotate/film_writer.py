@@ -38,6 +38,7 @@ class FilmWriter:
         self._path, self._rate = path, rate
         self._part = path.with_name(f".{path.stem}.part{path.suffix}")
         try:
+            self._part.touch()  # what cannot be written is known at once
             self._file: Any = av.open(str(self._part), "w")
         except (av.FFmpegError, OSError) as error:
             raise FilmError(f"{path}: cannot be written: {_reason(error)}") from None

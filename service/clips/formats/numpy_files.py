@@ -79,6 +79,8 @@ def _tracked(
     """Raises BadClip."""
     if tracks.shape != keypoints.shape[:1] or tracks.dtype.kind not in "iu":
         raise BadClip(f"tracks must be whole numbers (rows,), not {tracks.dtype} {tracks.shape}")
+    if ((tracks < 0) | (tracks >= 2**31)).any():
+        raise BadClip("tracks are whole numbers from 0 to 2^31 - 1")
     if times is None or times.shape != tracks.shape:
         raise BadClip("with tracks each row of keypoints needs its time in pts_s")
     if not np.isfinite(times).all() or (np.diff(times) < 0).any():

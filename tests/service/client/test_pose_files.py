@@ -142,3 +142,9 @@ def test_a_broken_npz_is_refused(tmp_path: Path) -> None:
 def test_a_rate_that_is_none_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ClientError, match="--fps"):
         list(read_frames(tmp_path / "clip.npz", fps=0))
+
+
+def test_tracks_without_a_time_for_each_row_are_refused(tmp_path: Path) -> None:
+    np.savez(tmp_path / "p.npz", keypoints=np.ones((3, 17, 3), np.float32), tracks=[1, 1, 2])
+    with pytest.raises(ClientError, match="needs its track and its time"):
+        list(read_frames(tmp_path / "p.npz"))
