@@ -24,6 +24,12 @@ class FilmError(InklingError):
     """The film cannot be written; its text says what to do."""
 
 
+def check_name(path: Path) -> None:
+    """Raises FilmError for a name that is no film's."""
+    if path.suffix.lower() not in ENDINGS:
+        raise FilmError(f"{path}: a film is written as {', '.join(ENDINGS)}; choose such a name")
+
+
 class FilmWriter:
     """A film of pictures, each with its own time; for one thread, as a context manager.
 
@@ -32,8 +38,7 @@ class FilmWriter:
 
     def __init__(self, path: Path, rate: Fraction) -> None:
         """path: ends in one of `ENDINGS`. rate: about how many pictures a second there are. Raises FilmError."""
-        if path.suffix.lower() not in ENDINGS:
-            raise FilmError(f"{path}: a film is written as {', '.join(ENDINGS)}; choose such a name")
+        check_name(path)
         self.pictures = 0
         self._path, self._rate = path, rate
         self._part = path.with_name(f".{path.stem}.part{path.suffix}")

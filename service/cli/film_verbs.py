@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -39,16 +38,15 @@ def register(verbs: argparse._SubParsersAction[Any]) -> None:
 def run_annotate(args: argparse.Namespace) -> int:
     """Have the film watched, then draw and write it."""
     from inkling.models.video import VideoReader, to_rgb
-    from inkling.service.annotate.film_writer import FilmWriter
+    from inkling.service.annotate.film_writer import FilmWriter, check_name
     from inkling.service.annotate.overlay import EVENTS_S, Look, draw
 
     _check_names(args.file, args.out)
+    check_name(args.out)
     look = Look(skeletons=not args.no_skeletons, black=args.skeleton_only, blur=args.blur_faces)
-    rate: Callable[[float], Fraction] = lambda hz: Fraction(max(hz, 1.0)).limit_denominator(1001)  # noqa: E731
-    # It is opened before the film is watched: a name that cannot be written is known at once.
     watched = _watch(args)
-    record = watched.record
-    with VideoReader(args.file) as reader, FilmWriter(args.out, rate(watched.rate)) as writer:
+    record, rate = watched.record, Fraction(max(watched.rate, 1.0)).limit_denominator(1001)
+    with VideoReader(args.file) as reader, FilmWriter(args.out, rate) as writer:
         for pts_s, frame in reader:
             people, events = record.people_at(pts_s), record.events_at(pts_s, EVENTS_S)
             writer.add(draw(to_rgb(frame), people, events, pts_s, look), pts_s)
@@ -63,6 +61,7 @@ def run_poses(args: argparse.Namespace) -> int:
 
     if args.out.suffix.lower() != ".npz":
         raise ClientError(f"{args.out}: poses are written as .npz; choose such a name")
+    _check_names(args.file, args.out)
     watched = _watch(args)
     arrays = pose_arrays(watched.record, watched.size)
     files = {args.out: arrays}

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -24,7 +26,13 @@ def seen(pts_s: float, at: dict[int, float], confidence: float = 0.9) -> PeopleM
 
 
 def said(pts_s: float, track: int, *shares: float) -> Prediction:
-    about = {"label": LABELS[int(np.argmax(shares))], "epoch": 0, "skipped": 0, "dropped": 0, "backlog": 0}
+    about: dict[str, Any] = {
+        "label": LABELS[int(np.argmax(shares))],
+        "epoch": 0,
+        "skipped": 0,
+        "dropped": 0,
+        "backlog": 0,
+    }
     return Prediction(seq=0, pts_s=pts_s, track=track, probabilities=list(shares), **about)
 
 

@@ -41,7 +41,10 @@ def test_a_film_without_anybody_has_no_poses() -> None:
 def test_the_client_plays_the_file_with_everybody_in_it(record: FilmRecord, tmp_path: Path) -> None:
     save(tmp_path / "all.npz", pose_arrays(record, (640, 480)))
     assert guess_skeleton(tmp_path / "all.npz") == "coco17"
-    frames = [(pts_s, sorted(people)) for _, (pts_s, people) in read_frames(tmp_path / "all.npz")]
+    frames = []
+    for _, (pts_s, people) in read_frames(tmp_path / "all.npz"):
+        assert isinstance(people, dict)
+        frames.append((pts_s, sorted(people)))
     assert frames == [(0.0, [1]), (0.1, [1, 3]), (0.2, [3])]
 
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from inkling.client import Client, ClientError, Unreachable
 from inkling.models.video import VideoReader, to_rgb
+from inkling.service.annotate.film_writer import FilmError
 from inkling.service.annotate.overlay import COLOURS
 from inkling.service.annotate.poses_file import NobodySeen
 from inkling.service.cli import client_verbs, film_verbs
@@ -86,6 +87,8 @@ def test_what_cannot_be_is_said_before_a_film_is_watched(three_people: Path, tmp
         run("annotate", str(three_people), str(three_people), *nobody)
     with pytest.raises(ClientError, match="no such folder"):
         run("annotate", str(three_people), str(tmp_path / "none" / "out.mp4"), *nobody)
+    with pytest.raises(FilmError, match=r"is written as \.mp4"):
+        run("annotate", str(three_people), str(tmp_path / "out.gif"), *nobody)
     with pytest.raises(ClientError, match=r"as \.npz"):
         run("poses", str(three_people), str(tmp_path / "out.csv"), *nobody)
     with pytest.raises(Unreachable):

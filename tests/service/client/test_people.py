@@ -54,15 +54,15 @@ def test_other_mistakes_are_one_sentence(people: object, words: str) -> None:
         pack_people(people)  # type: ignore[arg-type]
 
 
-def test_a_time_is_a_number_of_seconds_or_none() -> None:
-    assert checked_time(None) is None
-    assert checked_time(np.float32(1.5)) == 1.5  # type: ignore[arg-type]
-    with pytest.raises(BadArgument, match="pts_s"):
-        checked_time("noon")  # type: ignore[arg-type]
-
-
 def test_people_are_told_in_pixels_of_the_picture_that_was_given() -> None:
     person = SeenPerson(track=1, box=(1, 2, 3, 4), score=0.5, keypoints=[(10, 20, 0.9), (0, 0, 0)])
     (scaled,) = scaled_people(PeopleMessage(seq=3, pts_s=0.1, people=[person]), 2.0, 3.0).people
     assert scaled.box == (2, 6, 6, 12)
     assert scaled.keypoints == [(20, 60, 0.9), (0, 0, 0)]
+
+
+def test_a_time_is_a_number_of_seconds_or_none() -> None:
+    assert checked_time(None) is None
+    assert checked_time(np.float32(1.5)) == 1.5  # type: ignore[arg-type]
+    with pytest.raises(BadArgument, match="pts_s"):
+        checked_time("noon")  # type: ignore[arg-type]
