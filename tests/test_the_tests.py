@@ -34,6 +34,7 @@ TESTED_ELSEWHERE = {
     "service/perception/look.py": ("service/streams/test_camera_intake.py", "looks, as frames wait for them"),
     "service/perception/stream_eyes.py": ("service/streams/test_camera_intake.py", "what a stream has of perception"),
     "service/perception/perception.py": ("service/streams/test_camera_intake.py", "all of it, in front of a stream"),
+    "service/streams/stream_group.py": ("service/websocket/test_camera_streams.py", "several bundles on one camera"),
     "service/streams/intake.py": ("service/streams/test_session.py", "how a session takes its frames in"),
     "service/streams/people_steps.py": ("service/streams/test_session.py", "whom of a frame a session steps"),
     "service/streams/in_flight.py": ("service/streams/test_pending.py", "steps under way, in a stream's queue"),

@@ -73,11 +73,12 @@ def draw(
         if look.skeletons:
             draw_skeleton(image, body, colour, unit.line)
         _draw_box(image, body, colour, unit.line * (2 if person.active else 1))
-    taken: list[_Rectangle] = []
+    lines = _event_lines(image, events, pts_s)
+    taken = [_lower_left(image, lines, unit)]
     rows = BARS if len(bodies) <= 2 and min(image.shape[:2]) >= _LITTLE else 1
     for person in people:
         _draw_panel(image, person, rows, unit, taken, [body for _, body in bodies])
-    _draw_events(image, events, pts_s, unit)
+    _draw_events(image, lines, unit)
     return image
 
 
@@ -185,7 +186,7 @@ def _place(
     """Left and top of a panel within the picture, where it hides as little as may be: above all no other panel."""
     height, width = image.shape[:2]
     if body is None:
-        wanted = [(0, sum(bottom - top for _, top, _, bottom in taken))]
+        wanted = [(0, sum(bottom - top for _, top, _, bottom in taken[1:]))]
     else:
         left, top, right, bottom = _edges(body)
         wanted = [(left, top - high), (right, top), (left - wide, top), (left, bottom), (left, top)]
@@ -212,22 +213,30 @@ def _edges(body: Body) -> _Rectangle:
     return left, top, right, bottom
 
 
-def _draw_events(image: Pixels, events: Sequence[Event], pts_s: float, unit: Unit) -> None:
-    """The time, and the latest events above it, at the lower left."""
+def _event_lines(image: Pixels, events: Sequence[Event], pts_s: float) -> list[tuple[str, Colour]]:
+    """The time, and above it the latest events: text and colour, from the lowest line up."""
     lines = [(f"{pts_s:.1f} s", LIGHT)]
     most = MOST_EVENTS if min(image.shape[:2]) >= _LITTLE else 2
     for event in list(events)[: -most - 1 : -1]:
         sign = ">" if event.phase == "begin" else "x"
-        lines.append(
-            (f"{sign} {event.pts_s:.1f} s  #{event.track} {event.label} {event.phase}s", colour_of(event.track))
-        )
+        red, green, blue = ((part * 2 + 255) // 3 for part in colour_of(event.track))  # lighter: they stand on dark
+        lines.append((f"{sign} {event.pts_s:.1f} s  #{event.track} {event.label} {event.phase}s", (red, green, blue)))
+    return lines
+
+
+def _lower_left(image: Pixels, lines: Sequence[tuple[str, Colour]], unit: Unit) -> _Rectangle:
+    """Where the lines are."""
     pitch = lettering("Ag", unit.letter).shape[0] + 1
     wide = max(lettering(text, unit.letter).shape[1] for text, _ in lines) + 2 * unit.gap
-    top = image.shape[0] - pitch * len(lines) - unit.gap
-    _shade(image, 0, top, wide, pitch * len(lines) + unit.gap)
+    return 0, image.shape[0] - pitch * len(lines) - unit.gap, wide, image.shape[0]
+
+
+def _draw_events(image: Pixels, lines: Sequence[tuple[str, Colour]], unit: Unit) -> None:
+    left, top, right, bottom = _lower_left(image, lines, unit)
+    pitch = lettering("Ag", unit.letter).shape[0] + 1
+    _shade(image, left, top, right, bottom - top)
     for row, (text, colour) in enumerate(lines):
-        at = image.shape[0] - pitch * (row + 1) - unit.gap // 2
-        write(image, text, (unit.gap, at), unit.letter, colour, False)
+        write(image, text, (unit.gap, bottom - pitch * (row + 1) - unit.gap // 2), unit.letter, colour, False)
 
 
 def _shade(image: Pixels, left: int, top: int, wide: int, high: int) -> None:

@@ -13,6 +13,7 @@ from inkling.models.people.input_fit import PreparedPicture
 from inkling.models.people.tracker import TrackedPeople
 from inkling.service.engine.scheduler import Lane, Step
 from inkling.service.perception.camera import Camera
+from inkling.service.protocol.errors import ServiceError
 
 
 class Estimator(Protocol):
@@ -53,4 +54,8 @@ class Look(Step):
 
     def seen(self, now_s: float) -> None:
         """`people` are known, or `still` is true. On the event loop."""
+        raise NotImplementedError
+
+    def refused(self, error: ServiceError, now_s: float) -> None:
+        """What there is to look at cannot be decoded. On the event loop."""
         raise NotImplementedError

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from inkling.service.perception.look_options import LookOptions
 from inkling.service.protocol.errors import BadSource
@@ -18,7 +18,8 @@ class SourceDefinition(BaseModel):
     transport: of RTSP. pace, loop: of files; `fast` plays as fast as the model goes and drops nothing. fps: of files
     without times (raw .h264, .mjpeg), or with wrong ones. aspect: width by height of a pixel, where a recorder does not
     say it (704 x 576 for 4:3: 1.09). top_k and error_rate: as in a stream's `start`. looks: how people are looked for,
-    where the bundle takes poses and the settings do not suit this camera.
+    where the bundle takes poses and the settings do not suit this camera. bundles: in place of `bundle`, several that
+    take poses: people are found once for all of them, and each has a stream, `ID` of the first, then `ID.NAME`.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -34,7 +35,26 @@ class SourceDefinition(BaseModel):
     aspect: Annotated[float, Field(ge=0.25, le=4)] | None = None
     top_k: Annotated[int, Field(gt=0)] | None = None
     looks: LookOptions | None = None
+    bundles: Annotated[tuple[Annotated[str, Field(max_length=100)], ...], Field(max_length=8)] = ()
     error_rate: Annotated[float, Field(gt=0, lt=1)] | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _first_of_several(cls, given: Any) -> Any:
+        several = given.get("bundles") if isinstance(given, dict) else None
+        if isinstance(several, list | tuple) and several:
+            return {"bundle": several[0]} | given
+        return given
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        if not self.bundles:
+            return self
+        if self.bundle != self.bundles[0] or len(set(self.bundles)) < len(self.bundles):
+            raise ValueError("give bundle or bundles, each bundle once")
+        if self.version is not None or self.error_rate is not None:
+            raise ValueError("version and error_rate are for one bundle, not for several")
+        return self
 
     def address(self) -> Address:
         """The parsed URL. Raises BadSource, also for an option that does not go with it."""

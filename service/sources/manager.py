@@ -7,7 +7,6 @@ import logging
 import secrets
 import time
 
-from inkling.service.perception.look_options import LookOptions
 from inkling.service.protocol.codec import ErrorMessage, Outgoing, Start
 from inkling.service.protocol.errors import BadTime, Draining, OverCapacity, ServiceError, UnknownSource
 from inkling.service.sources.definition import SourceDefinition
@@ -17,6 +16,7 @@ from inkling.service.sources.source import Source, SourceCounts
 from inkling.service.sources.store import SourceStore, StoredSource, StoreError
 from inkling.service.streams.admitted_stream import AdmittedStream
 from inkling.service.streams.hub import Hub
+from inkling.service.streams.stream_group import StreamGroup
 
 log = logging.getLogger(__name__)
 
@@ -143,8 +143,24 @@ class SourceManager:
             on_end=self._note_end,
         )
 
-    def _open(self, start: Start, id: str, looks: LookOptions | None) -> AdmittedStream:
-        return self._hub.open(start, lambda message: self._take(id, message), stream=id, looks=looks)
+    def _open(self, start: Start, id: str, definition: SourceDefinition) -> AdmittedStream | StreamGroup:
+        def take(message: Outgoing) -> None:
+            self._take(id, message)
+
+        if len(definition.bundles) < 2:
+            return self._hub.open(start, take, stream=id, looks=definition.looks)
+        eyes = self._hub.share_eyes(definition.bundles, definition.looks)
+        opened: list[AdmittedStream] = []
+        try:
+            for name in definition.bundles:
+                stream = f"{id}.{name}" if opened else id
+                of_bundle = start.model_copy(update={"bundle": name})
+                opened.append(self._hub.open(of_bundle, take, stream=stream, looks=eyes))
+        except ServiceError:
+            for stream_of_source in opened:
+                stream_of_source.close("another of the source's streams cannot be opened")
+            raise
+        return StreamGroup(opened)
 
     def _take(self, id: str, message: Outgoing) -> None:
         """A source's stream has no client of its own: those who follow it see its messages."""

@@ -11,7 +11,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from inkling.service.logs import stream_context
-from inkling.service.perception.look_options import LookOptions
 from inkling.service.protocol.codec import End, Reset, Start
 from inkling.service.protocol.errors import Draining, OverCapacity, ServiceError
 from inkling.service.protocol.image_binary import ImageFrame
@@ -24,6 +23,7 @@ from inkling.service.sources.pipe import Damaged, Ended, Failed, FetchedFrame, L
 from inkling.service.sources.policy import SourcePolicy
 from inkling.service.sources.timestamps import SourceClock
 from inkling.service.streams.admitted_stream import AdmittedStream
+from inkling.service.streams.stream_group import StreamGroup
 
 log = logging.getLogger(__name__)
 
@@ -32,8 +32,8 @@ GRACE_S = 2.0
 LAST_FRAMES_S = 5.0
 """Seconds in which the last frames of a source are answered."""
 
-OpenStream = Callable[[Start, str, LookOptions | None], AdmittedStream]
-"""Opens a stream of that id in the hub; how people are looked for in it. Raises ServiceError."""
+OpenStream = Callable[[Start, str, SourceDefinition], AdmittedStream | StreamGroup]
+"""Opens a stream of that id in the hub, or one for each bundle of the definition. Raises ServiceError."""
 
 
 @dataclass(slots=True)
@@ -86,7 +86,7 @@ class Source:
         self._on_end = on_end
         self._clock = clock
         self._chance = chance
-        self._handle: AdmittedStream | None = None
+        self._handle: AdmittedStream | StreamGroup | None = None
         self._connection: Connection | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._timer_s = 0.0
@@ -126,6 +126,8 @@ class Source:
         """Open its stream, unless it is open. Raises ServiceError, as `Hub.open` does."""
         if self._handle is None or self._handle.closed:
             wanted = self.definition
+            if self._handle is not None:
+                self._handle.close("the source begins anew")  # of several streams some may be open
             self._handle = self._open(
                 Start(
                     bundle=wanted.bundle,
@@ -136,7 +138,7 @@ class Source:
                     policy="block" if wanted.pace == "fast" else "drop_oldest",
                 ),
                 self.id,
-                wanted.looks,
+                wanted,
             )
 
     def start(self) -> None:

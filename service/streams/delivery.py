@@ -17,8 +17,10 @@ from functools import partial
 
 from inkling.service.engine.batcher import BatchOutcome
 from inkling.service.engine.scheduler import Step
+from inkling.service.perception.look import Look
 from inkling.service.perception.perceiver import LookOutcome
 from inkling.service.perception.perception import Perception
+from inkling.service.perception.shared_eyes import SharedLook
 from inkling.service.protocol.errors import Internal, ServiceError
 from inkling.service.streams.in_flight import FrameLook, PersonStep
 from inkling.service.streams.loaded_bundle import LoadedBundle
@@ -60,7 +62,7 @@ class Delivery:
 
     def refuse(self, step: Step, error: ServiceError) -> None:
         """What a step should have seen cannot be decoded. On a decoder's thread."""
-        if isinstance(step, PersonStep | FrameLook):
+        if isinstance(step, PersonStep | Look):
             self._call_on_loop(lambda: step.refused(error, self._clock()))
 
     def _call_on_loop(self, call: Callable[[], None]) -> None:
@@ -120,5 +122,7 @@ class Delivery:
 
 
 def _end_stream(step: Step) -> None:
-    if isinstance(step, PersonStep | FrameLook):
-        step.frame.session.fail(Internal("the server failed; the operator finds the cause in its log"))
+    looks = step.wanted if isinstance(step, SharedLook) else [step]
+    for step in looks:
+        if isinstance(step, PersonStep | FrameLook):
+            step.frame.session.fail(Internal("the server failed; the operator finds the cause in its log"))

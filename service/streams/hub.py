@@ -19,7 +19,7 @@ import logging
 import os
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from inkling.models.bundle import Bundle
 from inkling.models.bundle.schema import BundleSpec, FrameInput
@@ -31,6 +31,7 @@ from inkling.service.perception.look_options import LookOptions
 from inkling.service.perception.people_model import PeopleModel
 from inkling.service.perception.perceiver import LookOutcome
 from inkling.service.perception.perception import Perception
+from inkling.service.perception.shared_eyes import SharedEyes
 from inkling.service.perception.stream_eyes import StreamEyes
 from inkling.service.protocol.codec import Start
 from inkling.service.protocol.errors import Draining, OverCapacity, UnknownStream, UnsupportedInput
@@ -130,12 +131,12 @@ class Hub:
         outbox: Outbox,
         stream: str | None = None,
         write: Callable[[str | bytes], None] | None = None,
-        looks: LookOptions | None = None,
+        looks: LookOptions | SharedEyes | None = None,
     ) -> AdmittedStream:
         """Admit a stream; sends `Ready` through `outbox` before it returns. stream: its id, of a source that has one.
 
         write: gets predictions as they go over the wire, in place of `outbox`. looks: how people are looked for in its
-        images; None: as the settings say.
+        images; None: as the settings say. `share_eyes` gives those of several streams of one camera.
 
         Raises Draining, OverCapacity, UnknownBundle (version None: the newest loaded), UnsupportedInput,
         UnknownErrorRate.
@@ -166,12 +167,29 @@ class Hub:
         session.on_close.append(forget)
         return opened
 
-    def _eyes(self, bundle: LoadedBundle, start: Start, looks: LookOptions | None) -> StreamEyes | None:
+    def share_eyes(self, bundles: Sequence[str], looks: LookOptions | None) -> SharedEyes:
+        """Eyes for several streams of one camera, on these bundles; each picture is looked at once.
+
+        Raises UnknownBundle, UnsupportedInput for a bundle that takes pictures as they are, or when nothing finds
+        people.
+        """
+        specs = [self.spec(name) for name in bundles]
+        for spec in specs:
+            if isinstance(spec.input, FrameInput):
+                raise UnsupportedInput(f"bundle {spec.name} takes pictures as they are: give it a source of its own")
+        if self.perception is None:
+            raise UnsupportedInput(f"bundle {specs[0].name} takes input 'pose', not 'frame'; {NO_EYES}")
+        lost_s = max(spec.gaps.max_gap_s for spec in specs)
+        return SharedEyes(self.perception.open(looks, self.limits.max_people, lost_s))
+
+    def _eyes(self, bundle: LoadedBundle, start: Start, looks: LookOptions | SharedEyes | None) -> StreamEyes | None:
         """Those of a stream of images on a bundle that takes poses. Raises UnsupportedInput when nothing has any."""
         if start.input != "frame" or bundle.images is not None:
             return None
         if self.perception is None:
             raise UnsupportedInput(f"bundle {bundle.spec.name} takes input 'pose', not 'frame'; {NO_EYES}")
+        if isinstance(looks, SharedEyes):
+            return looks.member()
         return self.perception.open(looks, self.limits.max_people, bundle.spec.gaps.max_gap_s)
 
     def follow(self, stream: str, limit: int, choice: FollowerChoice = EVERYTHING) -> Follower:

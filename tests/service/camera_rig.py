@@ -10,14 +10,15 @@ from inkling.service.engine.scheduler import Step
 from inkling.service.inputs.decode_pool import DecodePool
 from inkling.service.inputs.frame_mapper import ImageLimits
 from inkling.service.inputs.pose_mapper import PoseMapper
+from inkling.service.perception.look import Look
 from inkling.service.perception.look_options import LookOptions
 from inkling.service.perception.perceiver import LookOutcome
 from inkling.service.perception.perception import Perception
+from inkling.service.perception.stream_eyes import StreamEyes
 from inkling.service.protocol.codec import Outgoing, PeopleMessage, Prediction, Start
 from inkling.service.protocol.errors import ServiceError
 from inkling.service.protocol.image_binary import ImageFrame, Pixels
 from inkling.service.streams.broadcast import Broadcast, FollowerPlaces
-from inkling.service.streams.in_flight import FrameLook
 from inkling.service.streams.limits import Limits
 from inkling.service.streams.session import Session
 from tests.coloured_people import FaultyGraph, coloured_people
@@ -30,9 +31,11 @@ class CameraRig(Rig):
     def __init__(self, bundle: Bundle, limits: Limits | None = None, max_batch: int = 8, **options: Any) -> None:
         super().__init__(bundle, limits)
         self.graph = FaultyGraph()
+        self.eyes: Callable[[], StreamEyes] = self._own_eyes
+        """Those of the next stream."""
         self.decoders = DecodePool(1)
         self.looked: list[LookOutcome] = []
-        self.refused: list[tuple[FrameLook, ServiceError]] = []
+        self.refused: list[tuple[Look, ServiceError]] = []
         self.perception = Perception(
             coloured_people(self.graph),
             LookOptions(**({"motion_gate": False} | options)),
@@ -44,10 +47,13 @@ class CameraRig(Rig):
             max_batch,
         )
 
+    def _own_eyes(self) -> StreamEyes:
+        return self.perception.open(None, self.limits.max_people, self.spec.gaps.max_gap_s)
+
     def open(self, send: Callable[[Outgoing], None], **start: Any) -> Session:
         message = Start(bundle=self.spec.name, input="frame", **start)
         self.opened += 1
-        eyes = self.perception.open(None, self.limits.max_people, self.spec.gaps.max_gap_s)
+        eyes = self.eyes()
         return Session(
             f"camera{self.opened}",
             self.spec,
@@ -90,7 +96,7 @@ class CameraRig(Rig):
             pass
 
     def _refuse(self, step: Step, error: ServiceError) -> None:
-        assert isinstance(step, FrameLook)
+        assert isinstance(step, Look)
         self.refused.append((step, error))
 
 

@@ -100,7 +100,7 @@ def test_a_blurred_face_cannot_be_told_from_another(joints: str) -> None:
 def test_events_are_written_at_the_lower_left_the_latest_lowest() -> None:
     events = [happened(1.0, 1, "wave", "begin"), happened(2.0, 2, "fall", "begin")]
     image = draw(grey(480, 640), [], events, 2.5)
-    low, high = near(image, COLOURS[1]), near(image, COLOURS[0])
+    low, high = (near(image, lighter) for lighter in ((142, 205, 240), (238, 191, 85)))
     assert low[:, :320].any()
     assert high[:, :320].any()
     assert not (low | high)[:, 320:].any()

@@ -57,7 +57,7 @@ def test_other_mistakes_are_one_sentence(people: object, words: str) -> None:
 def test_people_are_told_in_pixels_of_the_picture_that_was_given() -> None:
     person = SeenPerson(track=1, box=(1, 2, 3, 4), score=0.5, keypoints=[(10, 20, 0.9), (0, 0, 0)])
     (scaled,) = scaled_people(PeopleMessage(seq=3, pts_s=0.1, people=[person]), 2.0, 3.0).people
-    assert scaled.box == (2, 6, 6, 12)
+    assert list(scaled.box) == [2, 6, 6, 12]
     assert scaled.keypoints == [(20, 60, 0.9), (0, 0, 0)]
 
 

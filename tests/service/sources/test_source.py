@@ -15,7 +15,6 @@ import pytest
 
 from inkling.models.bundle import load
 from inkling.models.video import VideoReader, to_rgb
-from inkling.service.perception.look_options import LookOptions
 from inkling.service.protocol.codec import End, Outgoing, Prediction, Ready, Start, Summary
 from inkling.service.protocol.errors import SourceRefused, UnsupportedInput
 from inkling.service.protocol.image_binary import ImageFrame
@@ -42,8 +41,8 @@ class Watch:
     ended: list[str] = field(default_factory=list)
 
     def source(self, url: str, timing: SourceTiming = QUICK, **options: Any) -> Source:
-        def open_stream(start: Start, id: str, looks: LookOptions | None) -> AdmittedStream:
-            return self.hub.open(start, self.messages.append, id, looks=looks)
+        def open_stream(start: Start, id: str, definition: SourceDefinition) -> AdmittedStream:
+            return self.hub.open(start, self.messages.append, id, looks=definition.looks)
 
         wanted = SourceDefinition(**{"url": url, "bundle": "tiny-frames"} | options)
         return Source(
