@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -62,22 +63,24 @@ class FilmRecord:
         self.events: list[Event] = []
         self.decisions: list[DecisionMessage] = []
         self._lives: dict[TrackId, _Life] = {}
+        self._around: dict[int, set[TrackId]] = {}
+        """Who is known of in each second, so that a long film with many tracks is not looked through at each frame."""
 
     def saw(self, message: PeopleMessage) -> None:
         """Who is in a frame."""
         for person in message.people:
-            life = self._life(person.track)
+            life = self._life(person.track, message.pts_s)
             life.seen_s.append(message.pts_s)
             life.bodies.append(Body(np.array(person.box, np.float32), np.array(person.keypoints, np.float32)))
 
     def predicted(self, prediction: Prediction) -> None:
-        life = self._life(prediction.track)
+        life = self._life(prediction.track, prediction.pts_s)
         life.said_s.append(prediction.pts_s)
         life.probabilities.append(np.array(prediction.probabilities, np.float32))
 
     def event(self, event: Event) -> None:
         self.events.append(event)
-        self._life(event.track).events.append(event)
+        self._life(event.track, event.pts_s).events.append(event)
 
     def decision(self, decision: DecisionMessage) -> None:
         self.decisions.append(decision)
@@ -100,7 +103,9 @@ class FilmRecord:
         Between two looks at somebody their body is in between. Nobody is shown where they were not seen.
         """
         people = []
-        for track, life in self._lives.items():
+        second = math.floor(pts_s)
+        for track in set().union(*(self._around.get(near, ()) for near in (second - 1, second, second + 1))):
+            life = self._lives[track]
             body = _body_at(life, pts_s)
             place = bisect_right(life.said_s, pts_s) - 1
             fresh = place >= 0 and pts_s - life.said_s[place] <= STALE_S
@@ -114,10 +119,16 @@ class FilmRecord:
 
     def events_at(self, pts_s: float, for_s: float) -> list[Event]:
         """The events of the last `for_s` seconds, oldest first."""
-        return [event for event in self.events if pts_s - for_s < event.pts_s <= pts_s]
+        first, last = (bisect_right(self.events, time_s, key=_time) for time_s in (pts_s - for_s, pts_s))
+        return self.events[first:last]
 
-    def _life(self, track: TrackId) -> _Life:
+    def _life(self, track: TrackId, pts_s: float) -> _Life:
+        self._around.setdefault(math.floor(pts_s), set()).add(track)
         return self._lives.setdefault(track, _Life())
+
+
+def _time(event: Event) -> float:
+    return event.pts_s
 
 
 def _body_at(life: _Life, pts_s: float) -> Body | None:
