@@ -41,6 +41,13 @@ BARS = 3
 EVENTS_S = 4.0
 """For which an event is shown."""
 MOST_EVENTS = 4
+HIDES = 20
+"""How many pixels of a body are worth one of a panel."""
+STAYS = 0.5
+"""A panel stays in its place as long as it hides no more than this share of itself in addition."""
+
+Places = dict[TrackId, int]
+"""Which of its possible places each track's panel has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +66,18 @@ def colour_of(track: TrackId) -> Colour:
 
 
 def draw(
-    picture: Pixels, people: Sequence[PersonNow], events: Sequence[Event], pts_s: float, look: Look = Look()
+    picture: Pixels,
+    people: Sequence[PersonNow],
+    events: Sequence[Event],
+    pts_s: float,
+    look: Look = Look(),
+    places: Places | None = None,
 ) -> Pixels:
-    """A copy of RGB (height, width, 3) with all that is known drawn over it. events: the latest, oldest first."""
+    """A copy of RGB (height, width, 3) with all that is known drawn over it. events: the latest, oldest first.
+
+    places: of a film, the same at each picture; panels stay where they are until another place is much better.
+    """
+    places = {} if places is None else places
     image = np.zeros_like(picture) if look.black else picture.copy()
     unit = Unit.of(image)
     bodies = [(person, person.body) for person in people if person.body is not None]
@@ -77,7 +93,7 @@ def draw(
     taken = [_lower_left(image, lines, unit)]
     rows = BARS if len(bodies) <= 2 and min(image.shape[:2]) >= _LITTLE else 1
     for person in people:
-        _draw_panel(image, person, rows, unit, taken, [body for _, body in bodies])
+        _draw_panel(image, person, rows, unit, taken, [body for _, body in bodies], places)
     _draw_events(image, lines, unit)
     return image
 
@@ -152,7 +168,13 @@ def _draw_box(image: Pixels, body: Body, colour: Colour, line: int) -> None:
 
 
 def _draw_panel(
-    image: Pixels, person: PersonNow, rows: int, unit: Unit, taken: list[_Rectangle], bodies: Sequence[Body]
+    image: Pixels,
+    person: PersonNow,
+    rows: int,
+    unit: Unit,
+    taken: list[_Rectangle],
+    bodies: Sequence[Body],
+    places: Places,
 ) -> None:
     """A person's number, the event that is under way, and bars, above their box or near it.
 
@@ -168,7 +190,14 @@ def _draw_panel(
     widths = [lettering(word, unit.letter).shape[1] for word in words]
     wide = max([lettering(name, unit.letter, True).shape[1], *widths], default=0) + 2 * unit.gap
     high = pitch * (1 + len(labels)) + unit.gap
-    left, top = _place(image, person.body, wide, high, taken, bodies)
+    inside = _choices(image, person.body, wide, high, taken)
+    hidden = [_hidden((x, y, x + wide, y + high), taken, bodies) for x, y in inside]
+    best = min(range(len(inside)), key=hidden.__getitem__)  # the first of several that are alike
+    last = places.get(person.track, best)
+    if last < len(inside) and hidden[last] <= hidden[best] + STAYS * wide * high:
+        best = last
+    places[person.track] = best
+    left, top = inside[best]
     taken.append((left, top, left + wide, top + high))
     _shade(image, left, top, wide, high)
     image[max(top, 0) : top + pitch, max(left, 0) : left + wide] = colour
@@ -180,10 +209,10 @@ def _draw_panel(
         write(image, word, (left + unit.gap, y), unit.letter, LIGHT, False)
 
 
-def _place(
-    image: Pixels, body: Body | None, wide: int, high: int, taken: Sequence[_Rectangle], bodies: Sequence[Body]
-) -> tuple[int, int]:
-    """Left and top of a panel within the picture, where it hides as little as may be: above all no other panel."""
+def _choices(
+    image: Pixels, body: Body | None, wide: int, high: int, taken: Sequence[_Rectangle]
+) -> list[tuple[int, int]]:
+    """Left and top of a panel within the picture, wherever it might be, the likeliest first."""
     height, width = image.shape[:2]
     if body is None:
         wanted = [(0, sum(bottom - top for _, top, _, bottom in taken[1:]))]
@@ -191,14 +220,13 @@ def _place(
         left, top, right, bottom = _edges(body)
         wanted = [(left, top - high), (right, top), (left - wide, top), (left, bottom), (left, top)]
         wanted += [(left, top - high - step * (high // 2 + 1)) for step in range(1, 6)]
-    inside = [(int(np.clip(x, 0, max(0, width - wide))), int(np.clip(y, 0, max(0, height - high)))) for x, y in wanted]
+    return [(int(np.clip(x, 0, max(0, width - wide))), int(np.clip(y, 0, max(0, height - high)))) for x, y in wanted]
 
-    def hidden(place: tuple[int, int]) -> float:
-        panel = (place[0], place[1], place[0] + wide, place[1] + high)
-        panels = sum(_overlap(panel, other) for other in taken)
-        return 20.0 * panels + sum(_overlap(panel, _edges(other)) for other in bodies)
 
-    return min(inside, key=hidden)  # the first of several that are alike
+def _hidden(panel: _Rectangle, taken: Sequence[_Rectangle], bodies: Sequence[Body]) -> int:
+    """Pixels that a panel would hide; those of another panel count most."""
+    panels = sum(_overlap(panel, other) for other in taken)
+    return HIDES * panels + sum(_overlap(panel, _edges(other)) for other in bodies)
 
 
 def _overlap(one: _Rectangle, other: _Rectangle) -> int:

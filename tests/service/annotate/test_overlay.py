@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from inkling.service.annotate.film_record import Body, PersonNow
-from inkling.service.annotate.overlay import COLOURS, Look, Unit, blur_face, colour_of, draw
+from inkling.service.annotate.overlay import COLOURS, Look, Places, Unit, blur_face, colour_of, draw
 from inkling.service.demo.figure import pose
 from tests.service.annotate.test_film_record import happened
 
@@ -113,6 +113,17 @@ def test_panels_of_people_who_stand_close_do_not_hide_each_other() -> None:
     for track in (1, 2, 3):  # a panel's head is a filled bar of its colour
         rows = near(image, COLOURS[track - 1], 2).sum(axis=1)
         assert (rows > 60).sum() >= Unit.of(image).letter
+
+
+def test_a_panel_stays_in_its_place_while_another_is_hardly_better() -> None:
+    free, crowded = figure(360, 640, 1, 0.5), figure(360, 640, 2, 0.56)
+    places: Places = {}
+    draw(grey(360, 640), [free], [], 0, places=places)
+    first = places[1]
+    for shift in range(8):
+        draw(grey(360, 640), [figure(360, 640, 1, 0.5 + shift / 900), crowded], [], 0, places=places)
+        assert places[1] == first
+    assert set(places) == {1, 2}
 
 
 @settings(max_examples=30)
