@@ -146,7 +146,8 @@ class Reader:
         host = self.url.removeprefix("http://")
         text = re.sub(r"(127\.0\.0\.1|localhost):8000", host, text)
         text = re.sub(r"\b(Async)?Client\(\)", rf'\1Client("{self.url}")', text)
-        text = re.sub(r"\binkling (demo|stream|score)\b(?!.*--(url|save))", rf"inkling \1 --url {self.url}", text)
+        verbs = r"\binkling (demo|stream|score|annotate|poses)\b(?!.*--(url|save))"
+        text = re.sub(verbs, rf"inkling \1 --url {self.url}", text)
         text = text.replace(CAMERA, self.camera).replace("VideoCapture(0)", f'VideoCapture("{self.camera}")')
         return text.replace(".venv/bin/", "")
 

@@ -275,6 +275,7 @@ ROOM_LINES = {
     ("service", "sources"): "cameras and files that the server fetches itself",
     ("service", "http"): "the REST calls",
     ("service", "demo"): "the figure that exercises, and example programs",
+    ("service", "annotate"): "a film with what was said of it drawn over it, and the poses of the people in it",
     ("service", "cli"): "the command `inkling`",
     ("training", "cli"): "the command `inkling train`, a file for each group of verbs",
     ("training", "augment"): "clips made different: turned, scaled, cut, joined",

@@ -48,7 +48,8 @@ ROOMS = {
             *("patience", "memory_account"),
         },
         "demo": {"protocol", "client"},
-        "cli": {"protocol", "access", "client", "demo", "server", "settings", "version", "logs"},
+        "annotate": {"protocol", "client"},
+        "cli": {"protocol", "access", "client", "demo", "annotate", "server", "settings", "version", "logs"},
     },
     "training": {
         "augment": {"labels"},

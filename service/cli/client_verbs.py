@@ -15,18 +15,16 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from inkling.client import Client, ClientError, RemoteError, Stream, Timeline, TimelineEntry
-from inkling.service.client.clips import TYPES
+from inkling.service.cli.people_board import PeopleBoard
 from inkling.service.client.people import Frame
 from inkling.service.client.pose_files import guess_skeleton, read_frames
-from inkling.service.client.target import BUNDLE, DEFAULT_URL, VIDEO_BUNDLE
+from inkling.service.client.target import BUNDLE, DEFAULT_URL
 from inkling.service.demo.clip import FPS, TURN_S, clip, save
 from inkling.service.demo.figure import ACTIONS
-from inkling.service.protocol.codec import DecisionMessage, Prediction, encode
+from inkling.service.protocol.codec import DecisionMessage, Event, PeopleMessage, Prediction, encode
 
 if TYPE_CHECKING:
     from rich.console import Console
-
-    from inkling.service.cli.live import Feed
 
 
 def register(verbs: argparse._SubParsersAction[Any]) -> None:
@@ -36,6 +34,7 @@ def register(verbs: argparse._SubParsersAction[Any]) -> None:
         "file", type=Path, nargs="?", help="poses: .npz (keypoints, pts_s) or .jsonl (a pose message a line)"
     )
     stream.add_argument("--video", metavar="SOURCE", help="a video file, a camera's number, or its address (rtsp://…)")
+    stream.add_argument("--people", action="store_true", help="also print who is in each frame of the video, and where")
     stream.add_argument("--seconds", type=float, help="of the video; default: all of it")
     stream.add_argument("--plain", action="store_true", help="print lines, as it does when the output is no terminal")
     _add_server(stream)
@@ -63,7 +62,7 @@ def register(verbs: argparse._SubParsersAction[Any]) -> None:
         "--save", type=Path, metavar="FILE", help="write the figure as a pose clip, .npz or .json; no server"
     )
     demo.add_argument("--fps", type=float, default=FPS, help=f"frames a second of the saved clip; default {FPS:g}")
-    demo.set_defaults(run=run_demo)
+    demo.set_defaults(run=run_demo, fast=False, json=False, people=False)
 
 
 def run_stream(args: argparse.Namespace) -> int:
@@ -76,11 +75,11 @@ def run_stream(args: argparse.Namespace) -> int:
     skeleton = args.skeleton or guess_skeleton(args.file, fps)
     frames = _paced(read_frames(args.file, fps), fast=args.fast)
     policy: Literal["block", "drop_oldest"] = "block" if args.fast else "drop_oldest"
-    bundle = args.bundle or BUNDLE
     with Client(args.url).stream(
-        bundle,
+        args.bundle,
         skeleton=skeleton,
         policy=policy,
+        on_event=_event_teller(args.json),
         on_error=_complain,
         on_decision=_teller(args.json),
         error_rate=args.error_rate,
@@ -92,34 +91,32 @@ def run_stream(args: argparse.Namespace) -> int:
 
 
 def _stream_video(args: argparse.Namespace) -> int:
-    """Play a video with bars on a terminal, else a line a prediction."""
+    """Play a video with a row a person on a terminal, else a line a prediction and event."""
     from inkling.service.cli.play import play_video  # the other verbs need no OpenCV
     from inkling.service.client.capture import open_capture
 
     console = None if args.plain or args.json else _terminal()
-    feed = None
-    if console is not None:
-        from inkling.service.cli.film import show_video
-        from inkling.service.cli.live import Feed
-
-        feed = Feed()
+    board = PeopleBoard()
+    tell_event, tell_people = _event_teller(args.json), _people_teller(args.json) if args.people else None
     with open_capture(args.video) as capture:
         policy: Literal["block", "drop_oldest"] = "block" if args.fast and not capture.live else "drop_oldest"
-        client = Client(args.url)
         with (
-            client.stream(
-                args.bundle or VIDEO_BUNDLE,
+            Client(args.url).stream(
+                args.bundle,
                 input="frame",
                 policy=policy,
-                on_event=feed.event if feed else None,
+                on_people=board.saw if console else tell_people,
+                on_event=board.event if console else tell_event,
                 on_error=_complain,
-                on_decision=feed.decision if feed else _teller(args.json),
+                on_decision=board.decision if console else _teller(args.json),
                 error_rate=args.error_rate,
             ) as stream,
             contextlib.suppress(KeyboardInterrupt),
         ):
-            if console is not None and feed is not None:
-                show_video(stream, feed, capture, _name(args.video), console, plain=False, seconds=args.seconds)
+            if console is not None:
+                from inkling.service.cli.film import show_video
+
+                show_video(stream, board, capture, _name(args.video), console, fast=args.fast, seconds=args.seconds)
             else:
                 for prediction in play_video(stream, capture, fast=args.fast, seconds=args.seconds):
                     _write(encode(prediction) if args.json else _line(prediction))
@@ -151,17 +148,20 @@ def _name(source: str) -> str:
 def run_score(args: argparse.Namespace) -> int:
     """Score a clip; what happened when goes to stdout, warnings to stderr."""
     skeleton = args.skeleton or (guess_skeleton(args.file) if args.file.suffix.lower() == ".npz" else None)
-    poses = args.file.suffix.lower() in TYPES or args.file.is_dir()
-    bundle = args.bundle or (BUNDLE if poses else VIDEO_BUNDLE)
-    timeline = Client(args.url).score(args.file, bundle, skeleton=skeleton, fps=args.fps, error_rate=args.error_rate)
+    options = {"skeleton": skeleton, "fps": args.fps, "error_rate": args.error_rate}
+    timeline = Client(args.url).score(args.file, args.bundle, **options)
     for warning in timeline.warnings:
         _write(f"inkling: {warning}", sys.stderr)
     if args.json:
         _write(json.dumps(timeline.raw))
         return 0
     _write(f"{'from':>8} {'to':>8}  {'track':>5}  {'label':<20} {'mean':>5}  next best")
-    for row in _spans(timeline):
-        _write(row)
+    for track in timeline.tracks:
+        for row in _spans(timeline, track):
+            _write(row)
+        for event in timeline.events:
+            if event.track == track:
+                _write(_happened(event))
     for decision in timeline.decisions:
         _write(_decided(decision))
     return 0
@@ -174,16 +174,16 @@ def run_demo(args: argparse.Namespace) -> int:
         save(args.save, clip(args.action, seconds, args.fps), args.fps)
         _write(f"{seconds:g} s of {args.action} at {args.fps:g} frames a second in {args.save}")
         return 0
+    if args.video is not None:
+        return _stream_video(args)
     from rich.console import Console
 
     from inkling.service.cli.live import Feed, show
 
     feed = Feed()
-    if args.video is not None:
-        return _demo_video(args, feed)
     with (
         Client(args.url).stream(
-            args.bundle or BUNDLE,
+            args.bundle,
             skeleton="coco17",
             on_event=feed.event,
             on_error=_complain,
@@ -196,32 +196,9 @@ def run_demo(args: argparse.Namespace) -> int:
     return 0
 
 
-def _demo_video(args: argparse.Namespace, feed: Feed) -> int:
-    from rich.console import Console
-
-    from inkling.service.cli.film import show_video
-    from inkling.service.client.capture import open_capture
-
-    bundle = args.bundle or VIDEO_BUNDLE
-    with (
-        open_capture(args.video) as capture,
-        Client(args.url).stream(
-            bundle,
-            input="frame",
-            on_event=feed.event,
-            on_error=_complain,
-            on_decision=feed.decision,
-            error_rate=args.error_rate,
-        ) as stream,
-        contextlib.suppress(KeyboardInterrupt),
-    ):
-        show_video(stream, feed, capture, _name(args.video), Console(), plain=args.plain, seconds=args.seconds)
-    return 0
-
-
 def _add_server(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--url", default=DEFAULT_URL, help=f"the server; default {DEFAULT_URL}")
-    parser.add_argument("--bundle", help=f"default {BUNDLE}, for video {VIDEO_BUNDLE}")
+    parser.add_argument("--bundle", default=BUNDLE, help=f"default {BUNDLE}")
     parser.add_argument(
         "--error-rate", type=float, metavar="SHARE", help="decide early, wrong at most so often: 0.1, if promised"
     )
@@ -246,17 +223,16 @@ def _play(stream: Stream, frames: Iterable[tuple[float, Frame]]) -> Iterator[Pre
     yield from stream.finish()
 
 
-def _spans(timeline: Timeline) -> Iterator[str]:
+def _spans(timeline: Timeline, track: int | str) -> Iterator[str]:
     """A line for each stretch of a track in which one label leads."""
-    for track in timeline.tracks:
-        entries = (entry for entry in timeline.entries if entry.track == track)
-        for best, group in groupby(entries, key=_leader):
-            rows = list(group)
-            mean = np.mean([row.probabilities for row in rows], axis=0)
-            others = [i for i in np.argsort(-mean) if i != best][:2]
-            rest = ", ".join(f"{timeline.labels[i]} {mean[i]:.0%}" for i in others)
-            times = f"{rows[0].pts_s:8.2f} {rows[-1].pts_s:8.2f}"
-            yield f"{times}  {track:>5}  {timeline.labels[best]:<20} {mean[best]:5.0%}  {rest}"
+    entries = (entry for entry in timeline.entries if entry.track == track)
+    for best, group in groupby(entries, key=_leader):
+        rows = list(group)
+        mean = np.mean([row.probabilities for row in rows], axis=0)
+        others = [i for i in np.argsort(-mean) if i != best][:2]
+        rest = ", ".join(f"{timeline.labels[i]} {mean[i]:.0%}" for i in others)
+        times = f"{rows[0].pts_s:8.2f} {rows[-1].pts_s:8.2f}"
+        yield f"{times}  {track:>5}  {timeline.labels[best]:<20} {mean[best]:5.0%}  {rest}"
 
 
 def _leader(entry: TimelineEntry) -> int:
@@ -274,8 +250,27 @@ def _decided(decision: DecisionMessage) -> str:
     return f"{what} after {decision.elapsed_s:.2f} s, at most {decision.error_rate:.0%} wrong"
 
 
+def _happened(event: Event) -> str:
+    what = f"{event.label} {event.phase}s"
+    return f"{event.pts_s:8.2f} s  track {event.track}  {what:<20} {event.probability:5.0%}"
+
+
 def _teller(as_json: bool) -> Callable[[DecisionMessage], None]:
     return lambda decision: _write(encode(decision) if as_json else _decided(decision))
+
+
+def _event_teller(as_json: bool) -> Callable[[Event], None]:
+    return lambda event: _write(encode(event) if as_json else _happened(event))
+
+
+def _people_teller(as_json: bool) -> Callable[[PeopleMessage], None]:
+    return lambda seen: _write(encode(seen) if as_json else _where(seen))
+
+
+def _where(seen: PeopleMessage) -> str:
+    """Who is in a frame, and their boxes."""
+    people = (f"#{one.track} at {' '.join(f'{edge:.0f}' for edge in one.box)} ({one.score:.0%})" for one in seen.people)
+    return f"{seen.pts_s:8.2f} s  {', '.join(people) or 'nobody'}"
 
 
 def _complain(error: RemoteError) -> None:

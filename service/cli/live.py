@@ -46,12 +46,6 @@ class Feed:
             shares = dict(zip(self.scene.labels, prediction.probabilities, strict=True))
             self.scene.history.append(shares.get(self.scene.doing, 0.0))
 
-    def film(self, prediction: Prediction, latency_s: float | None) -> None:
-        """A prediction of a film, in which nobody says what is being done."""
-        self.scene.latency_s = latency_s
-        self.scene.probabilities = prediction.probabilities
-        self.scene.history.append(max(prediction.probabilities))
-
     def enter(self, action: str, track: int) -> None:
         """A new person comes in, about whom nothing is known."""
         self.scene.doing, self.track = action, track

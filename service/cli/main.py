@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from inkling.models.errors import BundleError, InklingError
 from inkling.models.extras import EXTRAS, missing
-from inkling.service.cli import client_verbs, tokens
+from inkling.service.cli import client_verbs, film_verbs, tokens
 from inkling.service.version import described
 
 if TYPE_CHECKING:
@@ -74,6 +74,7 @@ def build_parser(plugins: Sequence[str] | dict[str, EntryPoint] = ()) -> argpars
 
     tokens.register(verbs)
     client_verbs.register(verbs)
+    film_verbs.register(verbs)
     for name in plugins:
         verbs.add_parser(name, help=f"see `inkling {name} --help`")
     return parser

@@ -69,9 +69,7 @@ class Scene:
     printed: int = 0
     """Of the events, where the output is lines."""
     history: list[float] = field(default_factory=list)
-    """Probability of `doing`, of a film that of the leader; one value a prediction, oldest first."""
-    picture: Text | None = None
-    """The film that is playing, drawn; in place of a figure."""
+    """Probability of `doing`; one value a prediction, oldest first."""
 
     def ranking(self, count: int = ROWS) -> list[tuple[str, float]]:
         """The most probable labels, best first."""
@@ -116,12 +114,12 @@ class Layout:
 
 
 def view(scene: Scene, layout: Layout = Layout()) -> RenderableType:
-    """The whole picture: a heading, the figure or the film beside the bars, a footer."""
+    """The whole picture: a heading, the figure beside the bars, a footer."""
     inner = layout.figure(scene.image)
     left, lines = inner + FRAME, layout.rows + 2
     right = layout.columns - left - FRAME - 2
     figure = Panel(
-        draw_figure(scene, inner, layout.rows) if scene.picture is None else scene.picture,
+        draw_figure(scene, inner, layout.rows),
         title=f"[bold]{scene.doing.replace('_', ' ')}[/]",
         border_style="grey42",
         width=left,
@@ -150,7 +148,7 @@ def view(scene: Scene, layout: Layout = Layout()) -> RenderableType:
     )
     grid = Table.grid(padding=0)
     grid.add_row(figure, bars)
-    return Group(_heading(), grid, _footer(scene))
+    return Group(heading(), grid, _footer(scene))
 
 
 def draw_bars(scene: Scene, width: int, count: int = ROWS) -> Iterator[Text]:
@@ -222,7 +220,8 @@ def _colour(scene: Scene, label: str, leads: bool) -> str:
     return "green3" if label == scene.doing else "gold3"
 
 
-def _heading() -> Text:
+def heading() -> Text:
+    """The first line of every screen."""
     text = Text(" inkling", style="bold bright_cyan")
     return text.append("  what is under way, before it is over", style="grey62")
 

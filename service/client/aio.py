@@ -25,7 +25,7 @@ from inkling.service.client.people import Frame, People, checked_time, pack_peop
 from inkling.service.client.reconnect import Reconnect, Reconnection
 from inkling.service.client.shared import OpenStream, new_stream
 from inkling.service.client.stream_state import ClientStream
-from inkling.service.client.target import BUNDLE, DEFAULT_URL, Options, Target, ready_image
+from inkling.service.client.target import BUNDLE, DEFAULT_URL, Options, SentImage, Target, ready_image
 from inkling.service.protocol.codec import DecisionMessage, Event, PeopleMessage, Prediction
 from inkling.service.protocol.track_id import TrackId
 
@@ -129,12 +129,16 @@ class AsyncStream(OpenStream):
         packed, time_s = pack_people(people), checked_time(pts_s)
         return await self._frame(lambda now_s: self._state.pose(packed, time_s, now_s))
 
-    async def send_image(self, image: bytes | NDArray[Any], pts_s: float | None = None, *, bgr: bool = False) -> int:
+    async def send_image(
+        self, image: bytes | NDArray[Any], pts_s: float | None = None, *, bgr: bool = False, raw: bool = False
+    ) -> int:
         """As `Stream.send_image`; pixels are compressed on another thread."""
-        data, time_s = image, checked_time(pts_s)
-        if not isinstance(data, bytes):
-            data = await asyncio.to_thread(ready_image, data, self.ready, bgr)
-        return await self._frame(lambda now_s: self._state.image(data, time_s, now_s))
+        time_s = checked_time(pts_s)
+        if isinstance(image, bytes):
+            sent = SentImage(image)
+        else:
+            sent = await asyncio.to_thread(ready_image, image, self.ready, bgr, raw)
+        return await self._frame(lambda now_s: self._state.image(sent, time_s, now_s))
 
     def received(self, wait_s: float = 0.0) -> AsyncIterator[Prediction]:
         """As `Stream.received`."""

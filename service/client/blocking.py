@@ -82,7 +82,7 @@ class Client:
 
         on_prediction takes predictions as they come, in place of `received`; on_event takes events, on_decision the
         decisions of a stream that was given an `error_rate`. on_people takes who was seen in each image, where people
-        are found in images: tracks, boxes and keypoints, in pixels of the images as they were sent. on_error takes
+        are found in images: tracks, boxes and keypoints, in pixels of the images as they were given. on_error takes
         refusals that the stream survives (one person, one frame); without it they are raised where predictions are
         taken.
 
@@ -159,14 +159,18 @@ class Stream(OpenStream):
         packed, time_s = pack_people(people), checked_time(pts_s)
         return self._frame(lambda now_s: self._state.pose(packed, time_s, now_s))
 
-    def send_image(self, image: bytes | NDArray[Any], pts_s: float | None = None, *, bgr: bool = False) -> int:
+    def send_image(
+        self, image: bytes | NDArray[Any], pts_s: float | None = None, *, bgr: bool = False, raw: bool = False
+    ) -> int:
         """Send one image as a frame, waiting as `send` does: a JPEG, PNG or WebP file's bytes as they are, or pixels,
         uint8 RGB (height, width, 3), reduced to what is of use to the model and made a JPEG. bgr: OpenCV's order.
+        raw: send
+        the pixels themselves, so that nothing is lost on the way; more than 1280 x 1024 of them are reduced to that.
 
         Raises as `send` does, and MissingPackage for pixels where OpenCV is not installed.
         """
-        data, time_s = ready_image(image, self.ready, bgr), checked_time(pts_s)
-        return self._frame(lambda now_s: self._state.image(data, time_s, now_s))
+        sent, time_s = ready_image(image, self.ready, bgr, raw), checked_time(pts_s)
+        return self._frame(lambda now_s: self._state.image(sent, time_s, now_s))
 
     def received(self, wait_s: float = 0.0) -> Iterator[Prediction]:
         """Predictions that have arrived, and those that arrive within `wait_s`, each at once."""

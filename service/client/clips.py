@@ -16,7 +16,7 @@ from inkling.models.problems import first_problem
 from inkling.service.client.errors import BadArgument, ClientError, RemoteError
 from inkling.service.client.people import TRACK, checked_track
 from inkling.service.client.pose_files import gather_folder
-from inkling.service.protocol.codec import DecisionMessage
+from inkling.service.protocol.codec import DecisionMessage, Event
 from inkling.service.protocol.track_id import TrackId
 
 Clip = str | Path | ArrayLike | Mapping[int, ArrayLike] | Mapping[str, ArrayLike] | Mapping[TrackId, ArrayLike]
@@ -50,6 +50,7 @@ class _Answer(BaseModel):
     labels: list[str]
     rate_hz: float
     timeline: list[TimelineEntry]
+    events: list[Event] = []
     decisions: list[DecisionMessage] = []
     warnings: list[str] = []
 
@@ -70,6 +71,7 @@ class Timeline:
     raw: Mapping[str, Any]
     """The answer as it came."""
     decisions: tuple[DecisionMessage, ...] = ()
+    events: tuple[Event, ...] = ()
 
     @property
     def tracks(self) -> list[int | str]:
@@ -115,7 +117,8 @@ def read_timeline(status: int, body: bytes) -> Timeline:
     except ValidationError as error:
         raise ClientError(f"the timeline is not one: {first_problem(error)}") from None
     labels, entries, warnings = tuple(read.labels), tuple(read.timeline), tuple(read.warnings)
-    return Timeline(read.bundle, read.version, labels, read.rate_hz, entries, warnings, answer, tuple(read.decisions))
+    about = read.bundle, read.version, labels, read.rate_hz
+    return Timeline(*about, entries, warnings, answer, tuple(read.decisions), tuple(read.events))
 
 
 def refusal(status: int, answer: object) -> ClientError:

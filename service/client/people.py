@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from pydantic_core import to_json
 
 from inkling.service.client.errors import BadArgument
-from inkling.service.protocol.codec import pack_pose
+from inkling.service.protocol.codec import PeopleMessage, pack_pose
 from inkling.service.protocol.pose_binary import NOT_TRACKED
 from inkling.service.protocol.track_id import TrackId, read_track
 
@@ -86,3 +86,17 @@ def checked_time(pts_s: float | None) -> float | None:
         return float(pts_s)
     except (TypeError, ValueError):
         raise BadArgument(f"pts_s is a number of seconds, or None: stamped on arrival, not {pts_s!r}") from None
+
+
+def scaled_people(seen: PeopleMessage, x: float, y: float) -> PeopleMessage:
+    """The same people in pixels of a picture that is `x` times as wide and `y` times as high."""
+    people = [
+        person.model_copy(
+            update={
+                "box": (person.box[0] * x, person.box[1] * y, person.box[2] * x, person.box[3] * y),
+                "keypoints": [(joint[0] * x, joint[1] * y, joint[2]) for joint in person.keypoints],
+            }
+        )
+        for person in seen.people
+    ]
+    return seen.model_copy(update={"people": people})

@@ -1,6 +1,7 @@
 """Pose files as streams of frames, for `inkling stream`, and folders of them as clips, for `inkling score`.
 
-`.npz`: arrays `keypoints` (T, J, C) and optionally `pts_s` (T,), `fps` and `skeleton`; one person.
+`.npz`: arrays `keypoints` (T, J, C) and optionally `pts_s` (T,), `fps` and `skeleton`; one person. With `tracks` (T,)
+several: a row for each person in each frame, in the order of `pts_s`.
 `.jsonl`: one `pose` message of the protocol a line (`type` and `seq` may be left out, `pts_s` too).
 """
 
@@ -8,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -109,7 +111,7 @@ def guess_skeleton(path: Path, fps: float = 30.0) -> str | None:
 def _load_npz(path: Path) -> dict[str, np.ndarray[Any, Any]]:
     """The arrays of a file that are ours. Raises ClientError."""
     try:
-        found = read_npz_file(path, ("keypoints", "pts_s", "fps", "skeleton"))
+        found = read_npz_file(path, ("keypoints", "pts_s", "fps", "skeleton", "tracks"))
     except (OSError, BadNpz) as error:
         raise ClientError(f"{path}: cannot be read: {_reason(error)}") from error
     if "keypoints" not in found:
@@ -126,8 +128,21 @@ def _read_npz(path: Path) -> Iterator[Frame]:
         pts_s = np.arange(len(keypoints)) / fps
     if pts_s is not None and (pts_s.shape != keypoints.shape[:1] or pts_s.dtype.kind not in "fiu"):
         raise ClientError(f"{path}: {len(keypoints)} frames need as many pts_s, not {pts_s.shape}")
+    if (tracks := arrays.get("tracks")) is not None:
+        yield from _tracked(path, keypoints, tracks, pts_s)
+        return
     for index, frame in enumerate(keypoints):
         yield None if pts_s is None else float(pts_s[index]), frame
+
+
+def _tracked(
+    path: Path, keypoints: np.ndarray[Any, Any], tracks: np.ndarray[Any, Any], pts_s: np.ndarray[Any, Any] | None
+) -> Iterator[Frame]:
+    """Rows of one time as one frame. Raises ClientError."""
+    if pts_s is None or tracks.shape != pts_s.shape or tracks.dtype.kind not in "iu":
+        raise ClientError(f"{path}: with tracks, each row of keypoints needs its track and its time in pts_s")
+    for time_s, rows in groupby(range(len(tracks)), key=lambda row: float(pts_s[row])):
+        yield time_s, {int(tracks[row]): keypoints[row] for row in rows}
 
 
 def _read_jsonl(path: Path) -> Iterator[Frame]:

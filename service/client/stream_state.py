@@ -29,8 +29,9 @@ from inkling.service.client.errors import (
     Unreachable,
 )
 from inkling.service.client.keep_alive import Act, KeepAlive
-from inkling.service.client.people import Packed, checked_track, pose_message
+from inkling.service.client.people import Packed, checked_track, pose_message, scaled_people
 from inkling.service.client.reconnect import Backoff, Reconnection
+from inkling.service.client.target import SentImage
 from inkling.service.protocol.codec import (
     Credit,
     DecisionMessage,
@@ -49,7 +50,7 @@ from inkling.service.protocol.codec import (
     encode,
 )
 from inkling.service.protocol.errors import BadMessage, Draining
-from inkling.service.protocol.image_binary import Pixels, pack_image
+from inkling.service.protocol.image_binary import pack_image
 from inkling.service.protocol.track_id import TrackId
 
 StreamState = Literal["opening", "open", "lost", "ending", "over", "failed"]
@@ -121,6 +122,8 @@ class ClientStream:
         self._marks: dict[int, int] = {}
         """Number of the next frame at each flush."""
         self._mark_seen = 0
+        self._scales: dict[int, tuple[float, float]] = {}
+        """By how much the images of unanswered frames were reduced."""
         self._arrived: deque[Prediction | RemoteError] = deque()
         self.outgoing: list[str | bytes | Ping] = []
         """What is to be sent, in this order."""
@@ -207,10 +210,12 @@ class ClientStream:
         self._check_open()
         return self._frame(pose_message(self._credits.sent, people, pts_s), now_s)
 
-    def image(self, image: bytes | Pixels, pts_s: float | None, now_s: float) -> int:
+    def image(self, sent: SentImage, pts_s: float | None, now_s: float) -> int:
         """The same for an image: a JPEG, PNG or WebP file's bytes, or raw RGB uint8 (height, width, 3)."""
         self._check_open()
-        return self._frame(pack_image(self._credits.sent, image, pts_s), now_s)
+        if sent.scale != (1.0, 1.0):
+            self._scales[self._credits.sent] = sent.scale
+        return self._frame(pack_image(self._credits.sent, sent.image, pts_s), now_s)
 
     def reset(self, track: TrackId | None, now_s: float) -> None:
         """Forget a track. A stream that is being opened again has nothing to forget."""
@@ -298,6 +303,10 @@ class ClientStream:
                     self._arrived.append(message)
                 else:
                     self._call("prediction", self._callbacks.prediction, message)
+            case PeopleMessage():
+                if (scale := self._scales.get(message.seq)) is not None:
+                    message = scaled_people(message, *scale)
+                self._call("people", self._callbacks.people, message)
             case Credit():
                 self._settle(message.seq)
             case Ready():
@@ -306,8 +315,6 @@ class ClientStream:
                 self._call("event", self._callbacks.event, message)
             case DecisionMessage():
                 self._call("decision", self._callbacks.decision, message)
-            case PeopleMessage():
-                self._call("people", self._callbacks.people, message)
             case Flushed():
                 self._mark_seen = max(self._mark_seen, message.id)
                 self._settle(self._marks.get(message.id, 0) - 1)
@@ -385,6 +392,8 @@ class ClientStream:
 
     def _settle(self, seq: int, more: bool = False) -> None:
         self._credits.settle(seq, more)
+        for sent in [sent for sent in self._scales if sent < seq]:
+            del self._scales[sent]
         if self._backoff is not None:
             self._backoff.succeeded()
 

@@ -7,7 +7,7 @@ import re
 import ssl
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, TypedDict
+from typing import Any, Literal, NamedTuple, TypedDict
 from urllib.parse import urlsplit
 
 from numpy.typing import NDArray
@@ -19,10 +19,10 @@ from inkling.models.problems import first_problem
 from inkling.service.client.clips import VIDEO
 from inkling.service.client.errors import BadArgument, MissingPackage, Unreachable
 from inkling.service.protocol.codec import Ready, Start
+from inkling.service.protocol.image_binary import Pixels
 
 DEFAULT_URL = "http://127.0.0.1:8000"
 BUNDLE = "body-actions"
-VIDEO_BUNDLE = "fall-watch"
 UNANSWERED = (OSError, WebSocketException, EOFError, ValueError, ImportError)
 """How a connection fails to open: TimeoutError is an OSError; ValueError: a name that no host can have; ImportError: a
 proxy of a kind that needs another package."""
@@ -130,22 +130,32 @@ def start_message(bundle: str, options: Options) -> Start:
         raise BadArgument(first_problem(error)) from None
 
 
-def ready_image(image: bytes | NDArray[Any], ready: Ready, bgr: bool) -> bytes:
-    """The file to send for an image: itself if it is one, else a JPEG of what is of use.
+class SentImage(NamedTuple):
+    """A file's bytes or pixels, and by how much what was given is wider and higher than what is sent."""
+
+    image: bytes | Pixels
+    scale: tuple[float, float] = (1.0, 1.0)
+
+
+def ready_image(image: bytes | NDArray[Any], ready: Ready, bgr: bool, raw: bool = False) -> SentImage:
+    """What to send for an image: a file as it is, pixels without loss with `raw`, else a JPEG of what is of use.
 
     Raises BadArgument, or MissingPackage for pixels where OpenCV is not installed.
     """
     if isinstance(image, bytes):
-        return image
+        return SentImage(image)
     try:
-        from inkling.service.client.jpeg import encode_image  # here, so that clients without images need no OpenCV
+        from inkling.service.client.jpeg import (
+            encode_image,
+            plain_image,
+        )  # here, so that clients without images need no OpenCV
     except ModuleNotFoundError as error:
         text = missing(error.name, "sending pixels (the bytes of a JPEG file need nothing)")
         if text is None:
             raise
         raise MissingPackage(text) from None
 
-    return encode_image(image, ready.image_size, bgr=bgr)
+    return plain_image(image, bgr=bgr) if raw else encode_image(image, ready.image_size, bgr=bgr)
 
 
 def _is_loopback(host: str) -> bool:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from inkling.service.child_process import child_command, child_environment
 from inkling.service.clips.packed_clip import LENGTH, MAX_HEAD, ReaderOutOfMemory, unpack_head
-from inkling.service.clips.pose_arrays import PoseClip
+from inkling.service.clips.pose_arrays import PoseClip, TrackedClip
 from inkling.service.clips.pose_clip import is_arrays, parse_clip
 from inkling.service.clips.read_worker import ReadRequest
 from inkling.service.memory_account import MIB, Share
@@ -62,7 +62,7 @@ class ClipReader:
         self._idle: asyncio.TimerHandle | None = None
         self._ending: set[asyncio.Task[None]] = set()
 
-    async def read(self, body: AsyncIterator[bytes], held: Share) -> PoseClip:
+    async def read(self, body: AsyncIterator[bytes], held: Share) -> PoseClip | TrackedClip:
         """The clip in a body; `held` takes what it takes, at last its arrays.
 
         Raises BadClip, TooLarge, OverCapacity, and what `body` raises.
@@ -96,7 +96,7 @@ class ClipReader:
         self._end()
         await asyncio.gather(*self._ending)
 
-    async def _read_here(self, data: bytearray, held: Share) -> PoseClip | None:
+    async def _read_here(self, data: bytearray, held: Share) -> PoseClip | TrackedClip | None:
         """None: it is small as it came and large inside, or too large after all."""
         held.take(INLINE_UNPACKED)
         async with self._here:  # one at a time, in a thread: the streams go on
@@ -108,7 +108,7 @@ class ClipReader:
         held.change(clip.bytes)
         return clip
 
-    async def _read_there(self, file: int, size: int, held: Share) -> PoseClip:
+    async def _read_there(self, file: int, size: int, held: Share) -> PoseClip | TrackedClip:
         arrays = is_arrays(os.pread(file, 16, 0))
         usual, most = (SLACK + int(USUAL * size), SLACK + int(MOST * self._max_bytes))
         for allowance in (most,) if arrays else (usual, most):
@@ -138,7 +138,7 @@ class ClipReader:
             "max_promised_bytes), or than any clip may: send it in parts"
         )
 
-    async def _ask(self, file: int, memory_bytes: int) -> PoseClip:
+    async def _ask(self, file: int, memory_bytes: int) -> PoseClip | TrackedClip:
         """Raises what the clip deserves; ReaderOutOfMemory; EOFError, OSError and ValueError when the process fails."""
         worker = await self._started()
         request = ReadRequest(memory_bytes=memory_bytes, max_bytes=self._max_bytes, max_frames=self._max_frames)

@@ -4,6 +4,11 @@
     {"people": [{"track": 1, "frames": T, "joints": J, "numbers": C}, ...], "times": T or null, "skeleton": ...}
     for each person T * J * C f32 and T bytes of presence, then T f64 of times
 
+or, of a clip whose people come and go (`TrackedClip`), N rows
+
+    {"rows": N, "joints": J, "numbers": C, "skeleton": ...}
+    N * J * C f32, N i64 of tracks, N f64 of times
+
 or the head `{"error": code, "message": sentence}` alone. The server trusts none of it: what is announced is checked
 before arrays are made.
 """
@@ -20,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from inkling.service.clips.pose_arrays import PoseClip
+from inkling.service.clips.pose_arrays import PoseClip, TrackedClip
 from inkling.service.protocol.errors import BadClip, ServiceError, TooLarge
 from inkling.service.protocol.pose_message import MAX_PEOPLE
 from inkling.service.protocol.track_id import TrackId, read_track
@@ -42,14 +47,23 @@ class _Person(BaseModel):
     frames: _Size
 
 
-class _Clip(BaseModel):
+class _Said(BaseModel):
     model_config = ConfigDict(strict=True)
-    people: Annotated[list[_Person], Field(max_length=MAX_PEOPLE)]
-    times: _Size | None
     skeleton: _Text | None
     width: Annotated[int, Field(gt=0)] | None
     height: Annotated[int, Field(gt=0)] | None
     warnings: Annotated[list[_Text], Field(max_length=100)]
+
+
+class _Clip(_Said):
+    people: Annotated[list[_Person], Field(max_length=MAX_PEOPLE)]
+    times: _Size | None
+
+
+class _Rows(_Said):
+    rows: _Size
+    joints: _Size
+    numbers: _Size
 
 
 class _Error(BaseModel):
@@ -61,25 +75,29 @@ class ReaderOutOfMemory(Exception):
     """The clip needs more memory than its reader was given."""
 
 
-def pack_clip(clip: PoseClip) -> list[bytes | memoryview]:
+def pack_clip(clip: PoseClip | TrackedClip) -> list[bytes | memoryview]:
     """The head and the arrays, in order."""
-    people = [
-        {"track": track, "frames": len(array), "joints": array.shape[1], "numbers": array.shape[2]}
-        for track, array in clip.people.items()
-    ]
-    head = {
-        "people": people,
-        "times": None if clip.pts_s is None else len(clip.pts_s),
+    head: dict[str, Any] = {
         "skeleton": clip.skeleton,
         "width": clip.width,
         "height": clip.height,
         "warnings": [warning[:1000] for warning in clip.warnings[:100]],
     }
     arrays: list[NDArray[Any]] = []
-    for track, array in clip.people.items():
-        arrays += [array, clip.present[track]]
-    if clip.pts_s is not None:
-        arrays.append(clip.pts_s)
+    if isinstance(clip, TrackedClip):
+        rows, joints, numbers = clip.keypoints.shape
+        head |= {"rows": rows, "joints": joints, "numbers": numbers}
+        arrays += [clip.keypoints, clip.tracks, clip.times]
+    else:
+        head["people"] = [
+            {"track": track, "frames": len(array), "joints": array.shape[1], "numbers": array.shape[2]}
+            for track, array in clip.people.items()
+        ]
+        head["times"] = None if clip.pts_s is None else len(clip.pts_s)
+        for track, array in clip.people.items():
+            arrays += [array, clip.present[track]]
+        if clip.pts_s is not None:
+            arrays.append(clip.pts_s)
     return [_with_length(head), *(np.ascontiguousarray(array).data.cast("B") for array in arrays)]
 
 
@@ -98,30 +116,37 @@ def _with_length(head: dict[str, Any]) -> bytes:
 class ClipHead:
     """What is announced."""
 
-    clip: _Clip
+    clip: _Clip | _Rows
 
     @property
     def bytes(self) -> int:
         """Of all arrays."""
+        if isinstance(self.clip, _Rows):
+            return self.clip.rows * (4 * self.clip.joints * self.clip.numbers + 16)
         each = [person.frames * (4 * person.joints * person.numbers + 1) for person in self.clip.people]
         return sum(each) + 8 * (self.clip.times or 0)
 
-    def arrays(self) -> tuple[PoseClip, Sequence[NDArray[Any]]]:
+    def arrays(self) -> tuple[PoseClip | TrackedClip, Sequence[NDArray[Any]]]:
         """The clip, and its arrays in the order in which they are to be filled. Raises ValueError."""
+        said = self.clip
+        about = (said.skeleton, said.width, said.height)
+        if isinstance(said, _Rows):
+            keypoints = np.empty((said.rows, said.joints, said.numbers), np.float32)
+            tracks, seconds = np.empty(said.rows, np.int64), np.empty(said.rows, np.float64)
+            clip = TrackedClip(keypoints, tracks, seconds, *about, warnings=tuple(said.warnings))
+            return clip, [keypoints, tracks, seconds]
         people: dict[TrackId, NDArray[np.float32]] = {}
         present: dict[TrackId, NDArray[np.bool_]] = {}
         arrays: list[NDArray[Any]] = []
-        for person in self.clip.people:
+        for person in said.people:
             track = read_track(person.track)
             people[track] = np.empty((person.frames, person.joints, person.numbers), np.float32)
             present[track] = np.empty(person.frames, np.bool_)
             arrays += [people[track], present[track]]
-        times = None if self.clip.times is None else np.empty(self.clip.times, np.float64)
+        times = None if said.times is None else np.empty(said.times, np.float64)
         if times is not None:
             arrays.append(times)
-        said = self.clip
-        clip = PoseClip(people, present, times, said.skeleton, said.width, said.height, tuple(said.warnings))
-        return clip, arrays
+        return PoseClip(people, present, times, *about, tuple(said.warnings)), arrays
 
 
 def unpack_head(data: bytes) -> ClipHead:
@@ -131,7 +156,8 @@ def unpack_head(data: bytes) -> ClipHead:
         if isinstance(fields, dict) and "error" in fields:
             said = _Error.model_validate(fields)
         else:
-            return ClipHead(_Clip.model_validate(fields))
+            kind = _Rows if isinstance(fields, dict) and "rows" in fields else _Clip
+            return ClipHead(kind.model_validate(fields))
     except RecursionError:
         raise ValueError("nested too deeply") from None
     if said.error == OUT_OF_MEMORY:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -42,9 +42,7 @@ class PoseClip:
     def at(self, fps: float | None) -> PoseClip:
         """The same clip at `fps` frames a second, unless that is None. Raises BadClip when it then has no times."""
         if fps is not None:
-            if not 0 < fps <= 1e4:
-                raise BadClip(f"fps must be above 0 and at most 10000, not {fps:g}")
-            return replace(self, pts_s=np.arange(self.frames) / fps)
+            return replace(self, pts_s=_times(self.frames, fps))
         if self.pts_s is None:
             raise BadClip("the clip does not say when its frames are; send fps or pts_s")
         return self
@@ -55,13 +53,67 @@ class PoseClip:
             raise BadClip("the clip does not say when its frames are")
         for frame, pts_s in enumerate(self.pts_s.tolist()):
             tracks = [track for track, there in self.present.items() if there[frame]]
-            rows = [self.people[track][frame] for track in tracks]
-            missing = [np.isnan(row).any(axis=-1, keepdims=True) for row in rows]
-            poses = [np.where(gone, 0, row) for gone, row in zip(missing, rows, strict=True)]
-            try:
-                message = checked_pose(frame, pts_s, tracks, np.array(poses) if poses else np.zeros((0, 0, 0)))
-            except ServiceError as error:
-                raise BadClip(f"frame {frame}: {error}") from None
-            for person, gone in zip(message.keypoints, missing, strict=True):
-                person[gone[:, 0]] = np.nan
-            yield message
+            yield _message(frame, pts_s, tracks, np.array([self.people[track][frame] for track in tracks]))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TrackedClip:
+    """A clip as rows, one for each person in each frame, in the order of time: people come and go, and what is not
+    there takes no room.
+
+    keypoints: float32 (N, J, C), NaN where a joint is missing. tracks: int64 (N,). times: float64 (N,), never falling;
+    rows of one time are one frame. pts_s: of each frame, if not those.
+    """
+
+    keypoints: NDArray[np.float32]
+    tracks: NDArray[np.int64]
+    times: NDArray[np.float64]
+    skeleton: str | None = None
+    width: int | None = None
+    height: int | None = None
+    pts_s: NDArray[np.float64] | None = None
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def bytes(self) -> int:
+        """Of its rows."""
+        return self.keypoints.nbytes + self.tracks.nbytes + self.times.nbytes
+
+    @property
+    def starts(self) -> NDArray[np.intp]:
+        """The first row of each frame."""
+        return np.flatnonzero(np.diff(self.times, prepend=-np.inf))
+
+    @property
+    def frames(self) -> int:
+        return len(self.starts)
+
+    def at(self, fps: float | None) -> TrackedClip:
+        """As `PoseClip.at`."""
+        return self if fps is None else replace(self, pts_s=_times(self.frames, fps))
+
+    def messages(self) -> Iterator[PackedPose]:
+        """As `PoseClip.messages`."""
+        starts = self.starts
+        times = self.times[starts] if self.pts_s is None else self.pts_s
+        ends = [*starts[1:].tolist(), len(self.times)]
+        for frame, (start, end, pts_s) in enumerate(zip(starts.tolist(), ends, times.tolist(), strict=True)):
+            yield _message(frame, pts_s, self.tracks[start:end].tolist(), self.keypoints[start:end])
+
+
+def _times(frames: int, fps: float) -> NDArray[np.float64]:
+    if not 0 < fps <= 1e4:
+        raise BadClip(f"fps must be above 0 and at most 10000, not {fps:g}")
+    return np.arange(frames) / fps
+
+
+def _message(frame: int, pts_s: float, tracks: Sequence[TrackId], rows: NDArray[np.float32]) -> PackedPose:
+    """One frame of a stream. rows: (P, J, C), NaN where a joint is missing. Raises BadClip."""
+    missing: NDArray[np.bool_] = np.asarray(np.isnan(rows).any(axis=-1)) if len(rows) else np.zeros((0, 0), np.bool_)
+    try:
+        poses = np.where(missing[..., None], 0, rows) if len(rows) else np.zeros((0, 0, 0))
+        message = checked_pose(frame, pts_s, list(tracks), poses)
+    except ServiceError as error:
+        raise BadClip(f"frame {frame}: {error}") from None
+    message.keypoints[missing] = np.nan
+    return message

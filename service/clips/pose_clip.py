@@ -9,10 +9,10 @@ from inkling.service.clips.formats import coco, csv_table, mediapipe, openpose, 
 from inkling.service.clips.formats.frames import Bounds
 from inkling.service.clips.formats.json_reader import Body
 from inkling.service.clips.formats.numpy_files import read_npy_clip, read_npz_clip
-from inkling.service.clips.pose_arrays import PoseClip
+from inkling.service.clips.pose_arrays import PoseClip, TrackedClip
 from inkling.service.protocol.errors import BadClip, TooLarge
 
-__all__ = ["WANTED", "PoseClip", "found", "is_arrays", "is_text", "parse_clip"]
+__all__ = ["WANTED", "PoseClip", "TrackedClip", "found", "is_arrays", "is_text", "parse_clip"]
 
 HEAD = 4096
 """First bytes of a text, which tell its format."""
@@ -50,8 +50,9 @@ def is_arrays(head: bytes | bytearray) -> bool:
     return head.startswith((b"PK", _NPY))
 
 
-def parse_clip(body: Body, *, max_bytes: int, max_frames: int) -> PoseClip:
+def parse_clip(body: Body, *, max_bytes: int, max_frames: int) -> PoseClip | TrackedClip:
     """A clip of poses. Raises BadClip, or TooLarge when it has more frames or unpacks to more bytes than that."""
+    clip: PoseClip | TrackedClip
     if body[:2] == b"PK":
         clip = read_npz_clip(body, max_bytes)
     elif body[: len(_NPY)] == _NPY:

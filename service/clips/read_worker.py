@@ -17,7 +17,7 @@ from pydantic import BaseModel
 
 from inkling.service.child_process import data_bytes
 from inkling.service.clips.packed_clip import pack_clip, pack_error
-from inkling.service.clips.pose_arrays import PoseClip
+from inkling.service.clips.pose_arrays import PoseClip, TrackedClip
 from inkling.service.clips.pose_clip import is_arrays, parse_clip
 from inkling.service.protocol.errors import ServiceError
 
@@ -45,7 +45,7 @@ def answer(request: ReadRequest, file: int, base: int) -> list[bytes | memoryvie
         os.close(file)
 
 
-def _read(request: ReadRequest, file: int) -> PoseClip:
+def _read(request: ReadRequest, file: int) -> PoseClip | TrackedClip:
     bounds = {"max_bytes": request.max_bytes, "max_frames": request.max_frames}
     if is_arrays(os.pread(file, 16, 0)):  # its reader wants all of it: then the file need not be there too
         os.lseek(file, 0, os.SEEK_SET)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from inkling.models.bundle.schema import BundleSpec
-from inkling.service.clips.pose_arrays import PoseClip
+from inkling.service.clips.pose_arrays import PoseClip, TrackedClip
 from inkling.service.memory_account import Share
 from inkling.service.protocol.codec import (
     DecisionMessage,
@@ -68,7 +68,9 @@ class ScoredClip:
     warnings: list[str]
 
 
-async def score(hub: Hub, start: Start, clip: PoseClip, held: Share, quota: PeopleQuota | None = None) -> ScoredClip:
+async def score(
+    hub: Hub, start: Start, clip: PoseClip | TrackedClip, held: Share, quota: PeopleQuota | None = None
+) -> ScoredClip:
     """Run a clip through a stream of its own; `start` says on which bundle, and its policy must be `block`.
 
     held: what the clip takes, its timeline in the end. quota: of the people of this clip and of other streams.

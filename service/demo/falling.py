@@ -51,7 +51,12 @@ def joints(t_s: float) -> NDArray[np.float64]:
 
 def picture(t_s: float) -> Image:
     """The room with the figure at a time, RGB."""
-    image, at = room(), joints(t_s).round().astype(np.int32)
+    return dressed(joints(t_s))
+
+
+def dressed(joints: NDArray[np.floating]) -> Image:
+    """The room with a figure whose COCO joints (17, 2) are there, RGB."""
+    image, at = room(), joints.round().astype(np.int32)
     for start, end in LIMBS:
         cv2.line(image, at[start].tolist(), at[end].tolist(), TROUSERS if start > 10 else SHIRT, 9, cv2.LINE_AA)
     cv2.fillPoly(image, [at[[5, 6, 12, 11]]], SHIRT, cv2.LINE_AA)

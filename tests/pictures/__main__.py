@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from inkling.service.settings import Settings
-from tests.pictures import board, fall, flow, observed_share, skeletons
+from tests.pictures import annotated, board, fall, flow, observed_share, skeletons
 from tests.service.conftest import running
 
 FOLDER = Path(__file__).parents[2] / "docs" / "pictures"
@@ -24,7 +24,12 @@ def fall_watched() -> str:
         return fall.draw(server.url)
 
 
-MEASURED: dict[str, Callable[[], str]] = {"fall": fall_watched, "board": board.draw}
+def figure_annotated() -> str:
+    with running(Settings(port=0, load=("body-actions",))) as server:
+        return annotated.draw_svg(server.url)
+
+
+MEASURED: dict[str, Callable[[], str]] = {"fall": fall_watched, "board": board.draw, "annotated": figure_annotated}
 """Pictures with numbers of a running server."""
 
 

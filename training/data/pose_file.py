@@ -25,13 +25,15 @@ def load(path: Path, skeleton: Skeleton, fps: float, occluded: Occluded = "missi
     occluded: as in `inkling.training.data.pose_dataset.read`. Raises FileNotFoundError, or ValueError with a sentence.
     """
     try:
-        arrays = read_npz_file(path, ("keypoints", "pts_s"))
+        arrays = read_npz_file(path, ("keypoints", "pts_s", "tracks"))
     except FileNotFoundError:
         raise
     except (OSError, BadNpz) as error:
         raise ValueError(f"cannot be read: {error}") from error
     if "keypoints" not in arrays:
         raise ValueError("has no array 'keypoints'")
+    if "tracks" in arrays and len(np.unique(arrays["tracks"])) > 1:
+        raise ValueError("has several people (`tracks`); a clip is one: write them with `inkling poses --each`")
     keypoints = arrays["keypoints"]
     poses = _marked(keypoints, skeleton, occluded)
     pts_s = arrays["pts_s"] if "pts_s" in arrays else np.arange(len(poses)) / fps

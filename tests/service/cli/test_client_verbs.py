@@ -12,6 +12,7 @@ from inkling.client import ClientError, RemoteError, Unreachable
 from inkling.service.cli.client_verbs import register
 from inkling.service.protocol.codec import (
     DecisionMessage,
+    Event,
     PackedPose,
     Prediction,
     Start,
@@ -46,8 +47,10 @@ def test_stream_plays_a_file_and_prints_a_line_a_prediction(
     with listening(peer) as url:
         assert run("stream", str(clip), "--url", url, *(["--fast"] if fast else [])) == 0
     out, err = capsys.readouterr()
-    assert len(out.splitlines()) == 12
-    assert out.splitlines()[1].split()[:4] == ["0.01", "s", "track", "1"]
+    predictions = [line for line in out.splitlines() if " begins " not in line]
+    assert len(predictions) == 12
+    assert len(out.splitlines()) == 13, "and the event"
+    assert predictions[1].split()[:4] == ["0.01", "s", "track", "1"]
     assert "12 frames: 12 stepped" in err
     start = peer.seen[0]
     assert isinstance(start, Start)
@@ -59,7 +62,8 @@ def test_stream_prints_the_protocols_messages_as_json(clip: Path, capsys: pytest
     with listening(Peer()) as url:
         run("stream", str(clip), "--url", url, "--fast", "--json", "--skeleton", "mine")
     messages = [decode_reply(line) for line in capsys.readouterr().out.splitlines()]
-    assert [type(message) for message in messages] == [Prediction] * 12 + [Summary]
+    assert [type(message) for message in messages if not isinstance(message, Event)] == [Prediction] * 12 + [Summary]
+    assert sum(isinstance(message, Event) for message in messages) == 1
 
 
 def test_stream_goes_on_after_a_refusal_and_says_it(clip: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -73,14 +77,20 @@ def test_stream_goes_on_after_a_refusal_and_says_it(clip: Path, capsys: pytest.C
     with listening(Full()) as url:
         assert run("stream", str(clip), "--url", url, "--fast") == 0
     out, err = capsys.readouterr()
-    assert len(out.splitlines()) == 11
+    assert len([line for line in out.splitlines() if " begins " not in line]) == 11
     assert "inkling: no room (no_slot)" in err
 
 
 def test_score_prints_what_was_when(clip: Path, capsys: pytest.CaptureFixture[str]) -> None:
     shares = [(0.0, 1, 0.9), (0.1, 1, 0.7), (0.2, 1, 0.2), (0.0, 2, 0.6)]
+    about = {"seq": 0, "label": "jump", "probability": 0.9}
+    events = [
+        {"pts_s": 0.1, "track": 1, "phase": "begin", **about},
+        {"pts_s": 0.0, "track": 2, "phase": "begin", **about},
+    ]
     timeline = [{"pts_s": t, "track": who, "probabilities": [p, 1 - p], "epoch": 0} for t, who, p in shares]
     answer = {"bundle": "b", "version": "1", "labels": ["jump", "idle"], "rate_hz": 10, "timeline": timeline}
+    answer["events"] = events
     with answering(200, {**answer, "warnings": ["something was odd"]}) as (url, posted):
         assert run("score", str(clip), "--url", url, "--bundle", "b", "--fps", "25") == 0
         out, err = capsys.readouterr()
@@ -89,7 +99,9 @@ def test_score_prints_what_was_when(clip: Path, capsys: pytest.CaptureFixture[st
     assert rows == [
         ["0.00", "0.10", "1", "jump", "80%", "idle", "20%"],
         ["0.20", "0.20", "1", "idle", "80%", "jump", "20%"],
+        ["0.10", "s", "track", "1", "jump", "begins", "90%"],
         ["0.00", "0.00", "2", "jump", "60%", "idle", "40%"],
+        ["0.00", "s", "track", "2", "jump", "begins", "90%"],
     ]
     assert err == "inkling: something was odd\n"
     assert posted.path == "/v1/clips?bundle=body-actions&skeleton=coco17"

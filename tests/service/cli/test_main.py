@@ -169,7 +169,7 @@ def test_the_client_alone_streams_and_scores_pose_files(tmp_path: Path) -> None:
     np.savez(clip, keypoints=np.ones((6, 17, 3), np.float32), pts_s=np.arange(6) / 100)
     with listening(Peer()) as url:
         streamed = bare("stream", str(clip), "--url", url)
-    assert (streamed.returncode, len(streamed.stdout.splitlines())) == (0, 6), streamed.stderr
+    assert (streamed.returncode, len(streamed.stdout.splitlines())) == (0, 7), streamed.stderr  # and an event
     assert "6 frames" in streamed.stderr
     answer = {"bundle": "b", "version": "1", "labels": ["jump", "idle"], "rate_hz": 10}
     timeline = [{"pts_s": 0.0, "track": 1, "probabilities": [0.9, 0.1], "epoch": 0}]

@@ -24,11 +24,10 @@ from inkling.models.errors import VideoError
 from inkling.models.resize import fit_image
 from inkling.service.cli.client_verbs import register
 from inkling.service.cli.film import draw_picture, show_video
-from inkling.service.cli.live import Feed
+from inkling.service.cli.people_board import PeopleBoard
 from inkling.service.cli.play import play_video
-from inkling.service.cli.screen import Layout, Scene, view
 from inkling.service.client.capture import CaptureError, open_capture
-from inkling.service.client.jpeg import encode_image
+from inkling.service.client.jpeg import MOST_RAW, encode_image, plain_image
 from inkling.service.protocol.codec import decode_reply
 from tests.films import make_film, pictures
 from tests.service.client.conftest import MakeClient
@@ -49,7 +48,7 @@ def film(tmp_path: Path) -> Path:
     return make_film(tmp_path / "film.mkv", pictures(9, 60, 80))
 
 
-def decoded(data: bytes) -> np.ndarray[Any, Any]:
+def decoded(data: Any) -> np.ndarray[Any, Any]:
     return np.asarray(cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB))
 
 
@@ -67,13 +66,13 @@ def decoded(data: bytes) -> np.ndarray[Any, Any]:
 def test_an_image_is_reduced_to_twice_what_the_model_sees_and_never_enlarged(
     shape: tuple[int, int], expected: tuple[int, int]
 ) -> None:
-    assert decoded(encode_image(picture(*shape), (112, 112))).shape[:2] == expected
+    assert decoded(encode_image(picture(*shape), (112, 112)).image).shape[:2] == expected
 
 
 def test_colours_survive_in_either_order() -> None:
     red = np.zeros((32, 32, 3), np.uint8)
     red[..., 0] = 200
-    for data in (encode_image(red), encode_image(red[..., ::-1], bgr=True)):
+    for data, _ in (encode_image(red), encode_image(red[..., ::-1], bgr=True)):
         np.testing.assert_allclose(decoded(data)[16, 16], [200, 0, 0], atol=6)
 
 
@@ -113,7 +112,7 @@ def test_pixels_are_made_a_jpeg_on_the_way(client: MakeClient, server: Running) 
         stream.send_image(image, 0.0)
         stream.send_image(image[..., ::-1].copy(), 1 / 15, bgr=True)
         first, second = stream.finish()
-    sent = fit_image(decoded(encode_image(image, (32, 24))), 24, 32)
+    sent = fit_image(decoded(encode_image(image, (32, 24)).image), 24, 32)
     expected = TinyFrameReference().probabilities(np.stack([sent, sent]))
     np.testing.assert_allclose([first.probabilities, second.probabilities], expected, atol=0.03)
 
@@ -165,7 +164,8 @@ def mjpeg(images: list[Any], pause_s: float) -> Iterator[str]:
             self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=frame")
             self.end_headers()
             for image in images:
-                data = encode_image(image)
+                data = encode_image(image).image
+                assert isinstance(data, bytes)
                 head = f"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: {len(data)}\r\n\r\n".encode()
                 try:
                     self.wfile.write(head + data + b"\r\n")
@@ -216,6 +216,17 @@ def test_a_camera_is_played_into_a_stream(server: Running, camera: str) -> None:
     assert stream.summary.refused == 0
 
 
+def test_pixels_can_be_sent_without_loss_and_large_ones_are_reduced() -> None:
+    image = picture(480, 640)
+    np.testing.assert_array_equal(plain_image(image).image, image)
+    np.testing.assert_array_equal(plain_image(image[..., ::-1], bgr=True).image, image)
+    assert plain_image(image).scale == (1, 1)
+    sent, scale = plain_image(np.zeros((2160, 3840, 3), np.uint8))
+    assert isinstance(sent, np.ndarray)
+    assert 0.98 * MOST_RAW < sent.shape[0] * sent.shape[1] <= MOST_RAW
+    assert scale == (3840 / sent.shape[1], 2160 / sent.shape[0])
+
+
 # -- the verbs ----------------------------------------------------------------------------------------------------
 def run(*argv: str) -> int:
     parser = argparse.ArgumentParser()
@@ -249,7 +260,7 @@ def test_stream_wants_one_thing_to_play(film: Path) -> None:
 
 def test_demo_plays_a_film(server: Running, film: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("demo", "--video", str(film), "--url", server.url, "--bundle", "tiny-frames", "--plain") == 0
-    assert "film ->" in capsys.readouterr().out
+    assert "track 0" in capsys.readouterr().out
 
 
 def test_score_takes_a_film(server: Running, film: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -278,34 +289,21 @@ def test_the_upper_half_of_a_picture_is_drawn_above_the_lower() -> None:
     assert last.color.triplet == (0, 0, 0)
 
 
-def test_a_film_on_a_terminal_shows_picture_bars_and_name(server: Running, film: Path) -> None:
+def test_a_film_on_a_terminal_shows_picture_people_and_name(server: Running, film: Path) -> None:
     console = Console(width=80, height=24, force_terminal=True, color_system=None, file=io.StringIO())
-    feed = Feed()
+    board = PeopleBoard()
     with (
         open_capture(str(film)) as capture,
-        Client(server.url).stream("tiny-frames", input="frame", on_event=feed.event) as stream,
+        Client(server.url).stream("tiny-frames", input="frame", on_event=board.event) as stream,
         console.capture() as captured,
     ):
-        show_video(stream, feed, capture, "film", console, plain=False)
+        show_video(stream, board, capture, "film", console)
     text = captured.get()
     assert "▀" in text
-    assert "tiny-frames 1" in text
-    assert feed.scene.frames >= 5
+    assert all(words in text for words in ("tiny-frames 1", "film", "#0 "))
+    assert board.frames >= 5
 
 
 def test_av_is_the_reader_of_addresses() -> None:
     """`rtsp` must be among what this build of libav reads, or the client's promise is empty."""
     assert "rtsp" in av.formats_available
-
-
-def test_the_picture_of_a_film_fits_a_terminal_of_80_by_24() -> None:
-    scene = Scene("fall-watch 1", ("fall", "no fall"), probabilities=[0.9, 0.1], doing="stairs", history=[0.9] * 200)
-    scene.image, layout = (320, 240), Layout()
-    scene.picture = draw_picture(picture(240, 320), layout.figure(scene.image), layout.rows)
-    console = Console(width=80, height=24, force_terminal=True, color_system=None)
-    with console.capture() as captured:
-        console.print(view(scene))
-    lines = captured.get().splitlines()
-    assert len(lines) <= 23
-    assert max(map(len, lines)) <= 80
-    assert all(words in captured.get() for words in ("stairs", "fall-watch 1", "90%", "▀▀▀"))

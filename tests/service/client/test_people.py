@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from inkling.service.client.errors import BadArgument
-from inkling.service.client.people import checked_time, pack_people, pose_message
-from inkling.service.protocol.codec import decode
+from inkling.service.client.people import checked_time, pack_people, pose_message, scaled_people
+from inkling.service.protocol.codec import PeopleMessage, SeenPerson, decode
 from inkling.service.protocol.pose_binary import PackedPose
 
 BODY = np.ones((17, 3), np.float32)
@@ -75,6 +75,13 @@ def test_people_that_are_no_poses_are_refused(people: object) -> None:
 def test_other_mistakes_are_one_sentence(people: object, words: str) -> None:
     with pytest.raises(BadArgument, match=words):
         pack_people(people)  # type: ignore[arg-type]
+
+
+def test_people_are_told_in_pixels_of_the_picture_that_was_given() -> None:
+    person = SeenPerson(track=1, box=(1, 2, 3, 4), score=0.5, keypoints=[(10, 20, 0.9), (0, 0, 0)])
+    (scaled,) = scaled_people(PeopleMessage(seq=3, pts_s=0.1, people=[person]), 2.0, 3.0).people
+    assert list(scaled.box) == [2, 6, 6, 12]
+    assert scaled.keypoints == [(20, 60, 0.9), (0, 0, 0)]
 
 
 def test_a_time_is_a_number_of_seconds_or_none() -> None:

@@ -166,3 +166,9 @@ def test_a_folder_without_frames_is_one_sentence(tmp_path: Path) -> None:
         gather_folder(tmp_path)
     with pytest.raises(ClientError, match="cannot be read"):
         gather_folder(tmp_path / "gone")
+
+
+def test_tracks_without_a_time_for_each_row_are_refused(tmp_path: Path) -> None:
+    np.savez(tmp_path / "p.npz", keypoints=np.ones((3, 17, 3), np.float32), tracks=[1, 1, 2])
+    with pytest.raises(ClientError, match="needs its track and its time"):
+        list(read_frames(tmp_path / "p.npz"))

@@ -14,7 +14,7 @@ import pytest
 
 from inkling.service.clips import clip_reader
 from inkling.service.clips.clip_reader import INLINE, ClipReader
-from inkling.service.clips.pose_arrays import PoseClip
+from inkling.service.clips.pose_arrays import PoseClip, TrackedClip
 from inkling.service.clips.pose_clip import parse_clip
 from inkling.service.memory_account import MIB, MemoryAccount
 from inkling.service.protocol.errors import BadClip, OverCapacity, TooLarge
@@ -22,7 +22,7 @@ from tests.service.clips.test_pose_clip import as_npz
 from tests.service.sources.cameras import until
 
 MAX = {"max_bytes": 16 * MIB, "max_frames": 100_000}
-Read = Callable[[bytes], Awaitable[PoseClip]]
+Read = Callable[[bytes], Awaitable[PoseClip | TrackedClip]]
 
 
 async def pieces(body: bytes) -> AsyncIterator[bytes]:
@@ -37,7 +37,7 @@ def with_reader(use: Callable[[ClipReader, Read], Awaitable[None]], limit: int =
     async def run() -> None:
         reader = ClipReader(account.share("clips"), **MAX)
 
-        async def read(body: bytes) -> PoseClip:
+        async def read(body: bytes) -> PoseClip | TrackedClip:
             with account.share("clips") as held:
                 clip = await reader.read(pieces(body), held)
                 assert held.bytes == clip.bytes
@@ -62,7 +62,14 @@ def long_json(frames: int = 1500, **more: Any) -> bytes:
     return json.dumps({"skeleton": "body13", "fps": 30, "width": 640, "height": 480, "people": people} | more).encode()
 
 
-def assert_same(one: PoseClip, other: PoseClip) -> None:
+def assert_same(one: PoseClip | TrackedClip, other: PoseClip | TrackedClip) -> None:
+    if isinstance(one, TrackedClip):
+        assert isinstance(other, TrackedClip)
+        np.testing.assert_array_equal(one.keypoints, other.keypoints)
+        np.testing.assert_array_equal(one.tracks, other.tracks)
+        np.testing.assert_array_equal(one.times, other.times)
+        return
+    assert isinstance(other, PoseClip)
     assert list(one.people) == list(other.people)
     for track in one.people:
         np.testing.assert_array_equal(one.people[track], other.people[track])
@@ -82,7 +89,13 @@ def process_of(reader: ClipReader) -> int:
 
 def test_large_clips_of_every_kind_have_the_same_numbers_as_small_ones_are_read_with() -> None:
     keypoints = np.random.default_rng(1).normal(size=(9000, 13, 3))
-    bodies = [long_json(), as_npz(keypoints=keypoints, fps=15), as_npz(keypoints=keypoints, pts_s=np.arange(9000) / 9)]
+    people = {"tracks": np.arange(9000) % 3, "pts_s": np.arange(9000) // 3 / 15, "skeleton": np.array("body13")}
+    bodies = [
+        as_npz(keypoints=keypoints, **people),
+        long_json(),
+        as_npz(keypoints=keypoints, fps=15),
+        as_npz(keypoints=keypoints, pts_s=np.arange(9000) / 9),
+    ]
 
     async def use(reader: ClipReader, read: Read) -> None:
         pids = set()

@@ -15,7 +15,7 @@ from inkling.service.clips.packed_clip import (
     pack_error,
     unpack_head,
 )
-from inkling.service.clips.pose_arrays import PoseClip
+from inkling.service.clips.pose_arrays import PoseClip, TrackedClip
 from inkling.service.protocol.errors import BadClip, TooLarge
 
 CLIP = PoseClip(
@@ -29,8 +29,8 @@ CLIP = PoseClip(
 )
 
 
-def test_a_clip_comes_out_as_it_went_in() -> None:
-    data = b"".join(pack_clip(CLIP))
+def carried(sent: PoseClip | TrackedClip) -> PoseClip | TrackedClip:
+    data = b"".join(pack_clip(sent))
     (length,) = LENGTH.unpack(data[: LENGTH.size])
     head = unpack_head(data[LENGTH.size : LENGTH.size + length])
     rest = data[LENGTH.size + length :]
@@ -40,11 +40,28 @@ def test_a_clip_comes_out_as_it_went_in() -> None:
         array[...] = np.frombuffer(rest[: array.nbytes], array.dtype).reshape(array.shape)
         rest = rest[array.nbytes :]
     assert not rest
+    return clip
+
+
+def test_a_clip_comes_out_as_it_went_in() -> None:
+    clip = carried(CLIP)
+    assert isinstance(clip, PoseClip)
     for track in CLIP.people:
         np.testing.assert_array_equal(clip.people[track], CLIP.people[track])
         np.testing.assert_array_equal(clip.present[track], CLIP.present[track])
     np.testing.assert_array_equal(clip.pts_s, CLIP.pts_s)
     assert (clip.skeleton, clip.width, clip.height, clip.warnings) == ("own", 640, None, ("one was left out",))
+
+
+def test_a_clip_whose_people_come_and_go_comes_out_as_it_went_in() -> None:
+    keypoints = np.arange(18, dtype=np.float32).reshape(3, 2, 3)
+    sent = TrackedClip(keypoints, np.array([1, 2, 2**31 - 1]), np.array([0.0, 0.0, 0.5]), "own", 640, 480)
+    clip = carried(sent)
+    assert isinstance(clip, TrackedClip)
+    np.testing.assert_array_equal(clip.keypoints, sent.keypoints)
+    np.testing.assert_array_equal(clip.tracks, sent.tracks)
+    np.testing.assert_array_equal(clip.times, sent.times)
+    assert (clip.skeleton, clip.width, clip.height, clip.warnings) == ("own", 640, 480, ())
 
 
 @pytest.mark.parametrize("error", [BadClip("not JSON"), TooLarge("too many")])
@@ -69,6 +86,7 @@ HEAD: dict[str, Any] = {
     [
         b"\xff", b"[" * 100_000, b"[]", b"{}", b'{"error": "internal", "message": "x"}',
         json.dumps(HEAD | {"times": -1}).encode(),
+        json.dumps(HEAD | {"rows": -1, "joints": 3, "numbers": 3}).encode(),
         json.dumps(HEAD | {"people": [{"track": 1, "frames": 2.5, "joints": 3, "numbers": 2}]}).encode(),
         json.dumps(HEAD | {"people": [{"track": 1, "frames": 2**40, "joints": 3, "numbers": 2}]}).encode(),
         json.dumps(HEAD | {"skeleton": "x" * 2000}).encode(),

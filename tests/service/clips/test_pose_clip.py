@@ -24,7 +24,9 @@ MIB = 1024 * 1024
 
 
 def parse(body: bytes, max_bytes: int = MIB, max_frames: int = 100) -> PoseClip:
-    return parse_clip(body, max_bytes=max_bytes, max_frames=max_frames)
+    clip = parse_clip(body, max_bytes=max_bytes, max_frames=max_frames)
+    assert isinstance(clip, PoseClip)
+    return clip
 
 
 def as_json(keypoints: Any, **fields: Any) -> bytes:
@@ -55,6 +57,49 @@ def test_null_is_a_missing_joint_or_an_absent_person() -> None:
     messages = list(clip.messages())
     assert [len(message.tracks) for message in messages] == [0, 1, 1]
     np.testing.assert_array_equal(messages[1].keypoints, [[[np.nan, np.nan], [5, 6]]])
+
+
+def tracked(**changes: Any) -> dict[str, Any]:
+    """Two people: both in the second of three frames."""
+    rows: dict[str, Any] = {"keypoints": body13(4), "tracks": np.array([1, 1, 5, 5]), "pts_s": [0.0, 0.1, 0.1, 0.2]}
+    return rows | {"skeleton": "body13", "width": 640, "height": 480} | changes
+
+
+def test_npz_with_tracks_gives_everybody_in_each_frame() -> None:
+    keypoints = body13(4)
+    keypoints[2, 3] = np.nan
+    clip = parse_clip(as_npz(**tracked(keypoints=keypoints)), max_bytes=MIB, max_frames=3)
+    assert (clip.skeleton, clip.width, clip.height, clip.frames) == ("body13", 640, 480, 3)
+    messages = list(clip.messages())
+    assert [(message.seq, message.pts_s, message.tracks) for message in messages] == [
+        (0, 0.0, [1]),
+        (1, 0.1, [1, 5]),
+        (2, 0.2, [5]),
+    ]
+    np.testing.assert_array_equal(np.isnan(messages[1].keypoints).all(axis=(0, 2)), np.arange(13) == -1)
+    assert np.isnan(messages[1].keypoints[1, 3]).all()
+    assert [message.pts_s for message in clip.at(2.0).messages()] == [0.0, 0.5, 1.0]
+    with pytest.raises(TooLarge, match="3 frames, this server takes 2"):
+        parse_clip(as_npz(**tracked()), max_bytes=MIB, max_frames=2)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"tracks": np.array([1, 1, 5])}, "tracks must be whole numbers"),
+        ({"tracks": np.array([1.0, 1, 5, 5])}, "tracks must be whole numbers"),
+        ({"tracks": np.array([1, 1, -7, 5])}, "from 0 to"),
+        ({"tracks": np.array([1, 1, 2**40, 5])}, "from 0 to"),
+        ({"pts_s": [0.0, 0.1, 0.1]}, "needs its time"),
+        ({"pts_s": [0.0, 0.2, 0.1, 0.3]}, "must never fall"),
+        ({"pts_s": [0.0, np.nan, 0.1, 0.3]}, "must never fall"),
+        ({"width": -1}, "width must be one whole number"),
+        ({"height": [1, 2]}, "height must be one whole number"),
+    ],
+)
+def test_tracks_that_make_no_sense_are_one_sentence(changes: dict[str, Any], words: str) -> None:
+    with pytest.raises(BadClip, match=words):
+        parse_clip(as_npz(**tracked(**changes)), max_bytes=MIB, max_frames=100)
 
 
 def test_npz_gives_one_person_on_track_0() -> None:

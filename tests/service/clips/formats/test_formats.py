@@ -67,7 +67,9 @@ FORMATS = {
 
 
 def parse(body: bytes) -> PoseClip:
-    return parse_clip(body, max_bytes=1024 * 1024, max_frames=100)
+    clip = parse_clip(body, max_bytes=1024 * 1024, max_frames=100)
+    assert isinstance(clip, PoseClip)
+    return clip
 
 
 @pytest.mark.parametrize("body", FORMATS.values(), ids=FORMATS)
