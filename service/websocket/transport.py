@@ -24,6 +24,7 @@ from inkling.service.patience import UNREAD_S, Unread
 from inkling.service.protocol.errors import Flood, OverCapacity, ServiceError, TooLarge
 from inkling.service.websocket.budget import Budget
 from inkling.service.websocket.framing import Piece, Splitter, Unusual, binary_frame, text_frame
+from inkling.service.websocket.large_turns import LargeTurns
 from inkling.service.websocket.uvicorn_repairs import MendedProtocol
 
 if TYPE_CHECKING:
@@ -103,7 +104,9 @@ class StreamTransport(MendedProtocol):
         self._most_unsent = 0
         self._out: list[bytes] = []  # frames of this turn
         # One for all connections of the server.
-        self._turn_end: TurnEnd = vars(kwargs["server_state"]).setdefault("inkling_turn_end", TurnEnd(self.loop))
+        shared = vars(kwargs["server_state"])
+        self._turn_end: TurnEnd = shared.setdefault("inkling_turn_end", TurnEnd(self.loop))
+        self._large_turns: LargeTurns = shared.setdefault("inkling_large_turns", LargeTurns(self.loop))
 
     # -- in -----------------------------------------------------------------------------------------------------------
     def handle_connect(self, event: Request) -> None:
@@ -151,8 +154,12 @@ class StreamTransport(MendedProtocol):
         except TooLarge as error:
             self.refuse(error)
             return
-        if (splitter.waiting > FREE or self._holds) and not self._hold():
-            return
+        if splitter.waiting > FREE or self._holds:
+            if not self._hold():
+                return
+            if self._sink is not None:
+                self.pause_reading()
+                self._large_turns.wait(self)
         # After our close only the client's matters: whatever comes with it costs too.
         cost = len(pieces) if self.close_sent else splitter.trifles
         if cost and not self._budget.spend(cost, self.loop.time()):
@@ -180,6 +187,11 @@ class StreamTransport(MendedProtocol):
             if self._held_up:
                 self._backlog.extend(pieces[at + 1 :])
                 return
+
+    def read_on(self) -> None:
+        """The next piece of a large message may come."""
+        if not (self._sink is None or self._held_up or self._backlog or self.transport.is_closing()):
+            self.resume_reading()
 
     def _hold(self) -> bool:
         """Account for what has come of a large message. False: the connection is refused for want of memory."""
