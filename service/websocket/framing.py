@@ -60,6 +60,11 @@ class Splitter:
         self._need = 0  # bytes that it will have at least
         self._fragmented = False  # a message is under way of which each frame is unusual
 
+    def forget(self) -> None:
+        """Drop what has come of a message: nobody will read it."""
+        self._rest = b""
+        self.waiting = 0
+
     def feed(self, data: bytes) -> list[Piece]:
         """What is complete with `data`. Raises TooLarge when the first message is."""
         if self._rest:

@@ -332,6 +332,9 @@ class StreamTransport(MendedProtocol):
     def refuse(self, error: ServiceError) -> None:
         self.flush()
         super().refuse(error)
+        self._splitter.forget()  # the client may take its time to close
+        if self._memory is not None:
+            self._memory.close()
         self._gone()
 
     def shutdown(self) -> None:

@@ -48,6 +48,7 @@ PING = Frame(Opcode.PING, b"").serialize(mask=True)
 EMPTY = Frame(Opcode.BINARY, b"").serialize(mask=True)
 BEGIN = Frame(Opcode.TEXT, b"", False).serialize(mask=True)
 FRAGMENT = Frame(Opcode.CONT, b"", False).serialize(mask=True)
+MIB = 1024 * 1024
 FLOODS = {"pings": PING * 5000, "empty messages": EMPTY * 5000, "empty fragments": BEGIN + FRAGMENT * 5000}
 
 
@@ -269,3 +270,24 @@ def test_whatever_is_sent_is_no_failure_of_the_server(
         logging.getLogger().removeHandler(handler)
     assert [record.getMessage() + str(record.exc_info) for record in failures] == []
     assert server.counts("internal") == before
+
+
+def test_what_has_come_of_a_message_counts_as_promised_and_goes_with_its_refusal(bundles: Path) -> None:
+    message = Frame(Opcode.BINARY, bytes(3 * MIB)).serialize(mask=True)
+
+    def promised(server: Running) -> float:
+        name = 'inkling_memory_promised_bytes{kind="images"} '
+        lines = httpx.get(f"{server.url}/metrics").text.splitlines()
+        return float(next(line for line in lines if line.startswith(name)).removeprefix(name))
+
+    with running(tiny_settings(bundles, max_promised_bytes=4 * MIB)) as server, opened(server) as socket:
+        socket.socket.sendall(message[:MIB])
+        wait_until(lambda: promised(server) > MIB / 2)
+        assert promised(server) <= MIB
+        with contextlib.suppress(OSError):
+            socket.socket.sendall(message[MIB:-1])  # more than images may have in all
+        heard, close = hear_all(socket)
+        assert isinstance(heard[-1], ErrorMessage)
+        assert (heard[-1].code, close) == ("over_capacity", 1013)
+        assert promised(server) == 0
+        server.wait_idle()
