@@ -40,8 +40,14 @@ class InputSize:
         """(height, width) of the input for a picture of that size."""
         if self.fixed:
             return self.height, self.width
-        inner = within(height, width, self.height, self.width)
+        inner = self.inner(height, width)
         return self._up(inner[0]), self._up(inner[1])
+
+    def inner(self, height: int, width: int) -> tuple[int, int]:
+        """(height, width) of the part of the input that such a picture covers."""
+        if self.fixed:
+            return inner_size(height, width, self.height, self.width)
+        return within(height, width, self.height, self.width)
 
     def _up(self, side: float) -> int:
         return max(1, math.ceil(round(side, 6) / self.multiple_of)) * self.multiple_of
@@ -101,8 +107,10 @@ def prepare(picture: NDArray[np.uint8], size: InputSize) -> PreparedPicture:
         raise ValueError(f"a picture is uint8 (height, width, 3), not {picture.dtype} {picture.shape}")
     height, width = picture.shape[:2]
     rows, columns = size.of_picture(height, width)
-    inner = inner_size(height, width, rows, columns)
-    geometry = Geometry(
-        width, height, (columns - inner[1]) // 2, (rows - inner[0]) // 2, (inner[1] / width, inner[0] / height)
-    )
-    return PreparedPicture(fit_image(picture, rows, columns), geometry)
+    inner = size.inner(height, width)
+    top, left = (rows - inner[0]) // 2, (columns - inner[1]) // 2
+    pixels = fit_image(picture, *inner, "stretch")
+    if inner != (rows, columns):
+        covered, pixels = pixels, np.zeros((rows, columns, 3), np.uint8)
+        pixels[top : top + inner[0], left : left + inner[1]] = covered
+    return PreparedPicture(pixels, Geometry(width, height, left, top, (inner[1] / width, inner[0] / height)))

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from inkling.models.people.input_fit import InputSize, prepare
@@ -25,6 +25,7 @@ def test_within_keeps_the_whole_picture_and_adds_nothing() -> None:
 
 
 @given(st.integers(1, 700), st.integers(1, 700))
+@example(115, 229)  # rounded twice, the width would lose a pixel
 def test_an_estimator_sees_the_same_of_what_is_kept_as_of_the_whole(height: int, width: int) -> None:
     size = InputSize(96, 128, 32)
     image = picture(height, width)
