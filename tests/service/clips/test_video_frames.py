@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import threading
 from collections.abc import AsyncIterator, Iterator
@@ -397,6 +398,29 @@ def test_a_video_has_so_much_time(server: Running, clip_dir: Path, long_film: Pa
         job = await jobs_.receive(whole(), Start(bundle="tiny-frames", input="frame", policy="block"), None)
         with pytest.raises(TooLarge, match="not scored within"):
             await jobs_.result(job)
+
+    asyncio.run(run())
+
+
+def test_a_video_that_cannot_be_scored_in_time_is_given_up_early(
+    server: Running, clip_dir: Path, long_film: Path
+) -> None:
+    body = long_film.read_bytes()
+    seconds = itertools.count(0.0, 5.0)  # each look at the clock is five later
+
+    async def run() -> None:
+        jobs_ = jobs.VideoJobs(
+            server.core.hub, LIMITS, max_jobs=1, max_bytes=2**24, max_s=60.0, scored=lambda _: None,
+            directory=clip_dir, clock=lambda: next(seconds),
+        )  # fmt: skip
+
+        async def whole() -> AsyncIterator[bytes]:
+            yield body
+
+        job = await jobs_.receive(whole(), Start(bundle="tiny-frames", input="frame", policy="block"), None)
+        with pytest.raises(TooLarge, match="at this rate the video takes"):
+            await jobs_.result(job)
+        assert next(seconds) < 100, "after a few frames, not after all"
 
     asyncio.run(run())
 
