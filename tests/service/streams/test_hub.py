@@ -7,11 +7,14 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
-from inkling.models.bundle import Bundle
+from inkling.models.bundle import Bundle, load
 from inkling.models.errors import BundleInvalid
+from inkling.service.memory_account import MIB, MemoryAccount
 from inkling.service.protocol.codec import (
+    EncodedImage,
     End,
     ErrorMessage,
     Flush,
@@ -22,14 +25,16 @@ from inkling.service.protocol.codec import (
     Ready,
     Start,
     Summary,
+    decode,
 )
 from inkling.service.protocol.errors import Draining, OutOfOrder, OverCapacity, UnknownBundle, UnsupportedInput
+from inkling.service.protocol.image_binary import pack_image
 from inkling.service.streams.admitted_stream import AdmittedStream
 from inkling.service.streams.hub import Hub
 from inkling.service.streams.limits import Limits
 from inkling.service.streams.observer import BatchReport
 from tests.service.rig import PlainTrack, body, tiny
-from tests.support import TinyReference
+from tests.support import TinyReference, make_frame_bundle
 
 ERROR = 1e-5
 STEP_S = 1 / 15
@@ -336,3 +341,34 @@ def test_a_hub_starts_once(bundle: Bundle) -> None:
             hub.start(asyncio.get_running_loop())
 
     with_hub([bundle], use)
+
+
+@pytest.mark.parametrize("policy", ["drop_oldest", "block"])
+def test_images_that_wait_take_promised_memory_and_give_it_back(tmp_path: Path, policy: str) -> None:
+    """Nothing decodes before the hub is started: every image waits."""
+    heard: list[Outgoing] = []
+    image = np.zeros((512, 512, 3), np.uint8)  # 3/4 MiB
+    account = MemoryAccount(4 * MIB)  # images get half of it
+
+    async def use() -> None:
+        hub = Hub(threads=1, decode_threads=1, memory=account)
+        hub.load(load(make_frame_bundle(tmp_path)))
+        stream = hub.open(Start(bundle="tiny-frames", input="frame", policy=policy), heard.append)  # type: ignore[arg-type]
+        frames = [decode(pack_image(seq, image, seq * STEP_S)) for seq in range(5)]
+        for seq, frame in enumerate(frames):
+            assert isinstance(frame, EncodedImage)
+            if policy == "block" and seq == 2:
+                with pytest.raises(OverCapacity, match="for images"):
+                    stream.receive(frame)
+                break
+            stream.receive(frame)
+            assert account.promised["images"] <= 2 * MIB
+        if policy == "drop_oldest":
+            (row,) = hub.stats()
+            assert {cause: n for cause, n in row.counts.dropped.items() if n} == {"memory": 3}
+        assert account.promised["images"] > MIB
+        stream.close("the client left")
+        assert account.promised["images"] == 0
+        await hub.stop()
+
+    asyncio.run(use())
