@@ -59,7 +59,7 @@ class FrameIntake:
         time_watch: TimeWatch,
     ) -> None:
         self._owner = owner
-        self._accept = mapper.accept
+        self._mapper = mapper
         self._max_people = limits.max_people
         self._people = people
         self._pending = pending
@@ -73,7 +73,7 @@ class FrameIntake:
         people = message.tracks
         if len(people) > self._max_people:
             raise TooManyPeople(f"{len(people)} people in one frame; at most {self._max_people} are watched")
-        x = self._accept(message)
+        x = self._mapper.accept(message)  # asked for anew: a mapper goes another way after its first frames
         frame = FrameInFlight(self._owner, message.seq, pts_s, now_s)
         if type(message) is PackedPose:
             if message.refused is not None:
