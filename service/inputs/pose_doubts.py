@@ -44,11 +44,11 @@ UPSIDE_DOWN = (
 class StreamPoses:
     """The mapper of one stream: `PoseMapper` for its kind of poses, and a look at the first of them."""
 
-    __slots__ = ("_ankles", "_bad", "_head", "_looked", "_low", "_mapper", "_shares", "_size", "_small", "accept")
+    __slots__ = ("_ankles", "_bad", "_head", "_looked", "_low", "_mapper", "_shares", "_size", "_small", "_way")
 
     def __init__(self, mapper: PoseMapper, start: Start) -> None:
         self._mapper = mapper
-        self.accept: Callable[[PackedPose], Poses] = self._first
+        self._way: Callable[[PackedPose], Poses] = self._first  # another one after the first frames
         self._head, self._ankles = _ends(mapper.source)
         self._shares: bool | None = None  # whether keypoints are shares; None: not known yet
         self._looked = self._small = self._bad = self._low = 0
@@ -61,11 +61,15 @@ class StreamPoses:
         """That of all streams of the kind, so that they are prepared in one call."""
         return self._mapper.prepare
 
+    def accept(self, frame: PackedPose) -> Poses:
+        """As `PoseMapper.accept`."""
+        return self._way(frame)
+
     def _first(self, frame: PackedPose) -> Poses:
         """`accept` of the first frames: what is doubtful about them is left in `frame.doubt`."""
         poses = self._mapper.accept(frame)
         if self._mapper.source.dimensions != 2:
-            self.accept = self._mapper.accept
+            self._way = self._mapper.accept
             return poses
         found = (poses[..., 2] != 0) & np.isfinite(poses).all(axis=-1) & poses[..., :2].any(axis=-1)
         count = int(found.sum())
@@ -79,7 +83,7 @@ class StreamPoses:
         shares = near if self._shares is None else self._shares
         self._looked += 1
         if self._looked >= LOOK and self._shares is not None:
-            self.accept = self._scaled if self._shares and self._size is not None else self._mapper.accept
+            self._way = self._scaled if self._shares and self._size is not None else self._mapper.accept
         return poses * self._size if shares and self._size is not None else poses
 
     def _scaled(self, frame: PackedPose) -> Poses:

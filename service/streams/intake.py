@@ -73,7 +73,7 @@ class FrameIntake:
         people = message.tracks
         if len(people) > self._max_people:
             raise TooManyPeople(f"{len(people)} people in one frame; at most {self._max_people} are watched")
-        x = self._mapper.accept(message)  # asked for anew: a mapper goes another way after its first frames
+        x = self._mapper.accept(message)
         frame = FrameInFlight(self._owner, message.seq, pts_s, now_s)
         if type(message) is PackedPose:
             if message.refused is not None:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from inkling.models.bundle.schema import BundleSpec
-from inkling.service.inputs.pose_doubts import CONFIDENCES, SHARES, UPSIDE_DOWN, StreamPoses
+from inkling.service.inputs.pose_doubts import CONFIDENCES, LOOK, SHARES, UPSIDE_DOWN, StreamPoses
 from inkling.service.inputs.pose_mapper import PoseMapper
 from inkling.service.protocol.codec import PackedPose, Start
 from tests.service.rig import Floats, body, tiny
@@ -36,6 +36,25 @@ def shown(
         seen.append(stream.prepare(stream.accept(frame)))
         said += [] if frame.doubt is None else [frame.doubt]
     return seen, said
+
+
+class Counted(StreamPoses):
+    """How often poses were looked at for what is doubtful about them."""
+
+    looks = 0
+
+    def _first(self, frame: PackedPose) -> Floats:
+        self.looks += 1
+        return super()._first(frame)
+
+
+def test_only_the_first_frames_are_looked_at_also_by_who_keeps_the_way_in(spec: BundleSpec) -> None:
+    """Looking takes longer than all else that becomes of a frame."""
+    stream = Counted(PoseMapper(spec, Start(bundle="tiny")), Start(bundle="tiny"))
+    accept = stream.accept
+    for seq in range(3 * LOOK):
+        accept(PackedPose(seq, seq / 15, [0], upright()))
+    assert stream.looks == LOOK
 
 
 def test_shares_of_a_picture_become_pixels_where_its_size_is_said(spec: BundleSpec) -> None:
