@@ -143,10 +143,10 @@ def _load_people(settings: Settings, bundles: Sequence[Found], hub: Hub, device:
     if wanted == NO_PEOPLE or (wanted is None and not any(entry.name == PEOPLE for entry in bundles)):
         return
     (found,) = select(bundles, [wanted or PEOPLE], "people")
-    looks = settings.people.looks
+    options = settings.people.perception
     max_batch = settings.people.max_batch or PICTURES[device]
-    model = people_model(load_people(found.path), looks, settings.engine.threads, device, max_batch)
-    hub.load_people(model, looks, max_batch)
+    model = people_model(load_people(found.path), options, settings.engine.threads, device, max_batch)
+    hub.load_people(model, options, max_batch)
 
 
 def _clips(settings: Settings, hub: Hub, metrics: Metrics) -> VideoJobs:

@@ -73,7 +73,7 @@ class Metrics(Collector):
         """Bundles that were found and could not be used, with the kind of error."""
         self._steps: Counter[str] = Counter()
         self._failed: Counter[str] = Counter()
-        self._looks_failed: Counter[str] = Counter()
+        self._pictures_failed: Counter[str] = Counter()
         self._stats: Callable[[], Iterable[BundleStats]] = tuple
         self._memory: MemoryAccount | None = None
         self._histograms: dict[str, tuple[str, tuple[float, ...], dict[str, Distribution]]] = {
@@ -82,7 +82,7 @@ class Metrics(Collector):
             "step_seconds": ("One run of the model on one batch.", SECONDS, {}),
             "decode_seconds": ("Decoding and resizing of one image.", SECONDS, {}),
             "people_batch_size": ("Pictures in one run of the people bundle.", SIZES, {}),
-            "people_queue_seconds": ("From a picture's arrival to its look, decoding included.", SECONDS, {}),
+            "people_queue_seconds": ("From a picture's arrival to its perception, decoding included.", SECONDS, {}),
             "people_seconds": ("One run of the people bundle on one batch of pictures.", SECONDS, {}),
             "latency_seconds": ("From a frame's arrival to its prediction.", SECONDS, {}),
         }
@@ -108,12 +108,12 @@ class Metrics(Collector):
         """So long decoding took, of each frame since the call before (`inkling.service.streams.hub.Observer`)."""
         self._observe("decode_seconds", bundle, seconds)
 
-    def looked(self, people: str, runs: Sequence[tuple[int, float]], queue_s: Sequence[float], failed: int) -> None:
+    def perceived(self, people: str, runs: Sequence[tuple[int, float]], queue_s: Sequence[float], failed: int) -> None:
         """People were looked for in pictures (`inkling.service.streams.hub.Observer`)."""
         self._observe("people_batch_size", people, [size for size, _ in runs])
         self._observe("people_seconds", people, [seconds for _, seconds in runs])
         self._observe("people_queue_seconds", people, queue_s)
-        self._looks_failed[people] += failed  # by 0 too: a rate is told from where it begins
+        self._pictures_failed[people] += failed  # by 0 too: a rate is told from where it begins
 
     def render(self) -> bytes:
         """Everything in Prometheus' text format (`CONTENT_TYPE`)."""
@@ -162,8 +162,8 @@ class Metrics(Collector):
             ("stepped", "Frames that advanced a model."),
             ("skipped", "Frames between two ticks of the bundle's clock."),
             ("refused", "Frames that were not usable."),
-            ("looked", "Frames in which people were looked for."),
-            ("still", "Frames in which nothing moved and nobody was tracked, so that nobody was looked for."),
+            ("perceived", "Frames in which people were looked for."),
+            ("gated", "Frames in which nothing moved and nobody was tracked, so that nobody was looked for."),
         ):
             values = {stat.spec.full_name: float(getattr(stat.counts, name)) for stat in stats}
             yield _family(CounterMetricFamily, f"frames_{name}", text, ["bundle"], values.items())
@@ -191,7 +191,7 @@ class Metrics(Collector):
             CounterMetricFamily, "batches_failed", "Runs of the model that failed.", ["bundle"], self._failed.items()
         )
         text = "Pictures in which people could not be looked for."
-        yield _family(CounterMetricFamily, "people_failed", text, ["bundle"], self._looks_failed.items())
+        yield _family(CounterMetricFamily, "people_failed", text, ["bundle"], self._pictures_failed.items())
         yield _family(CounterMetricFamily, "clips", "Clips scored.", ["bundle"], self.clips.items())
         damaged = [(cause.value, float(self.clip_damage[cause])) for cause in Damage]
         text = "Damaged frames of video clips, left out, by cause."

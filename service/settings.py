@@ -19,7 +19,7 @@ from pydantic.fields import FieldInfo
 
 from inkling.models.errors import InklingError
 from inkling.service.access.roles import Role
-from inkling.service.perception.look_options import LookOptions
+from inkling.service.perception.perception_options import PerceptionOptions
 from inkling.service.protocol.codec import MAX_TEXT
 from inkling.service.sources.lifecycle import Seconds, SourceTiming
 from inkling.service.sources.policy import SourcePolicy
@@ -71,7 +71,7 @@ class PeopleSettings(_Group):
         "taken; empty: people, which comes with Inkling",
     )
     max_batch: Count | None = Field(default=None, description="most pictures in one run of it; empty: 4, on CUDA 64")
-    looks: LookOptions = LookOptions()
+    perception: PerceptionOptions = PerceptionOptions()
 
 
 class SocketSettings(_Group):
@@ -251,11 +251,11 @@ NAMES = {
     "canary": Place("engine.canary"),
     "people_bundle": Place("people.bundle"),
     "people_max_batch": Place("people.max_batch"),
-    "people_longer_side": Place("people.looks.longer_side"),
-    "people_max": Place("people.looks.max_people"),
-    "people_begin_score": Place("people.looks.begin_score"),
-    "people_keep_score": Place("people.looks.keep_score"),
-    "people_motion_gate": Place("people.looks.motion_gate"),
+    "people_longer_side": Place("people.perception.longer_side"),
+    "people_max": Place("people.perception.max_people"),
+    "people_begin_score": Place("people.perception.begin_score"),
+    "people_keep_score": Place("people.perception.keep_score"),
+    "people_motion_gate": Place("people.perception.motion_gate"),
     "max_batch": Place("limits.max_batch"),
     "max_streams": Place("limits.max_streams"),
     "max_followers": Place("limits.max_followers"),

@@ -30,9 +30,15 @@ TESTED_ELSEWHERE = {
     "service/sources/live_input.py": ("service/sources/test_worker.py", "the inside of the process that fetches"),
     "service/sources/manager.py": ("service/http/test_sources.py", "sources are added and removed over REST"),
     "service/engine/batch_thread.py": ("service/engine/test_batcher.py", "the loop of the batcher's thread"),
-    "service/perception/look_options.py": ("service/perception/test_people_model.py", "what the model makes of them"),
-    "service/perception/look.py": ("service/streams/test_camera_intake.py", "looks, as frames wait for them"),
-    "service/perception/stream_eyes.py": ("service/streams/test_camera_intake.py", "what a stream has of perception"),
+    "service/perception/perception_options.py": (
+        "service/perception/test_people_model.py",
+        "what the model makes of them",
+    ),
+    "service/perception/picture_step.py": ("service/streams/test_camera_intake.py", "looks, as frames wait for them"),
+    "service/perception/stream_perception.py": (
+        "service/streams/test_camera_intake.py",
+        "what a stream has of perception",
+    ),
     "service/perception/perception.py": ("service/streams/test_camera_intake.py", "all of it, in front of a stream"),
     "service/streams/stream_group.py": ("service/websocket/test_camera_streams.py", "several bundles on one camera"),
     "service/streams/intake.py": ("service/streams/test_session.py", "how a session takes its frames in"),

@@ -1,10 +1,10 @@
-"""Is it worth looking for people in this picture? Only if something moved since the last look. Pure.
+"""Is it worth looking for people in this picture? Only if something moved since the last time. Pure.
 
     gate = MotionGate(MotionConfig())
-    if gate.sees(small_grey_picture, pts_s, tracked=bool(people)).look:
+    if gate.decide(small_grey_picture, pts_s, tracked=bool(people)).open:
         ...  # find people in the whole picture
 
-An empty room costs almost nothing so. A look is never refused while somebody is tracked, nor shortly after.
+So an empty room costs almost nothing. The gate is never closed while somebody is tracked, nor shortly after.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _GUESS_S = 0.5
 
 
 class Reason(StrEnum):
-    """Why a picture is looked at, or not."""
+    """Why the gate is open or closed."""
 
     FIRST = "first"
     """Nothing is known yet: the first picture, another size, or a jump in time."""
@@ -32,21 +32,21 @@ class Reason(StrEnum):
     LINGER = "linger"
     """Somebody was tracked, or something moved, a moment ago."""
     MOTION = "motion"
-    """Something moved since the last look."""
+    """Something moved since the last open gate."""
     DUE = "due"
-    """The last look is too long ago."""
+    """The last open gate is too long ago."""
     STILL = "still"
-    """Nothing moved: no look."""
+    """Nothing moved: closed."""
 
 
 @dataclass(frozen=True, slots=True)
-class Glance:
+class GateDecision:
     """What the gate says of one picture."""
 
     reason: Reason
 
     @property
-    def look(self) -> bool:
+    def open(self) -> bool:
         """Whether people are to be looked for in the picture."""
         return self.reason is not Reason.STILL
 
@@ -64,25 +64,25 @@ class MotionConfig:
     cells: int = 3
     """Something moved if so many cells of a patch of 3 x 3 have changed; 3 is an upright edge that moved by a cell."""
     linger_s: float = 3.0
-    """Looks go on for so long after somebody was tracked."""
+    """It stays open for so long after somebody was tracked."""
     linger_motion_s: float = 0.25
-    """Looks go on for so long after something moved."""
-    look_every_s: float = 10.0
-    """There is a look at least so often."""
+    """It stays open for so long after something moved."""
+    perceive_every_s: float = 10.0
+    """It opens at least so often."""
     noise_s: float = 5.0
     """Time constant over which the noise of each cell is learnt."""
     follow_s: float = 5.0
     """Time constant over which slow changes of the light are taken for granted."""
 
     def __post_init__(self) -> None:
-        if not (min(self.look_every_s, self.noise_s, self.follow_s) > 0 and self.cells >= 1 and self.floor >= 0):
-            raise ValueError("look_every_s, noise_s, follow_s and cells must be positive, floor at least 0")
+        if not (min(self.perceive_every_s, self.noise_s, self.follow_s) > 0 and self.cells >= 1 and self.floor >= 0):
+            raise ValueError("perceive_every_s, noise_s, follow_s and cells must be positive, floor at least 0")
 
 
 class MotionGate:
     """The gate of one camera. It keeps one picture, and the noise of each of its cells."""
 
-    __slots__ = ("_began_s", "_grid", "_last_s", "_looked_s", "_moved_s", "_noise", "_still", "_tracked_s", "config")
+    __slots__ = ("_began_s", "_grid", "_last_s", "_moved_s", "_noise", "_opened_s", "_still", "_tracked_s", "config")
 
     def __init__(self, config: MotionConfig) -> None:
         self.config = config
@@ -93,10 +93,10 @@ class MotionGate:
         self._still: Floats = np.zeros((0, 0), np.float32)  # what is to be seen if nothing moves
         self._noise = self._still
         self._grid = self._still
-        self._began_s = self._last_s = self._looked_s = self._moved_s = self._tracked_s = -math.inf
+        self._began_s = self._last_s = self._opened_s = self._moved_s = self._tracked_s = -math.inf
 
-    def sees(self, grey: NDArray[np.uint8], pts_s: float, tracked: bool) -> Glance:
-        """Judge the picture (h, w) uint8 presented at `pts_s`; tracked: somebody has a track after the last look.
+    def decide(self, grey: NDArray[np.uint8], pts_s: float, tracked: bool) -> GateDecision:
+        """Judge the picture (h, w) uint8 presented at `pts_s`; tracked: somebody has a track after the last open gate.
 
         Raises ValueError when `pts_s` is not finite, or the picture is none.
         """
@@ -105,7 +105,7 @@ class MotionGate:
         if grey.ndim != 2 or not grey.size:
             raise ValueError(f"a grey picture has the shape (h, w), not {grey.shape}")
         picture = grey.astype(np.float32)
-        if picture.shape != self._still.shape or not 0 <= pts_s - self._last_s <= self.config.look_every_s:
+        if picture.shape != self._still.shape or not 0 <= pts_s - self._last_s <= self.config.perceive_every_s:
             self._begin(picture, pts_s)
             reason = Reason.FIRST
         else:
@@ -116,8 +116,8 @@ class MotionGate:
         if reason in (Reason.FIRST, Reason.MOTION):
             self._moved_s = pts_s
         if reason is not Reason.STILL:
-            self._still, self._looked_s = picture, pts_s
-        return Glance(reason)
+            self._still, self._opened_s = picture, pts_s
+        return GateDecision(reason)
 
     def _begin(self, picture: Floats, pts_s: float) -> None:
         """The first picture of a camera: nothing is known of it."""
@@ -144,7 +144,7 @@ class MotionGate:
             return Reason.MOTION
         if pts_s - self._moved_s <= config.linger_motion_s:
             return Reason.LINGER
-        if pts_s - self._looked_s >= config.look_every_s:
+        if pts_s - self._opened_s >= config.perceive_every_s:
             return Reason.DUE
         self._still = self._still + np.float32(-math.expm1(-passed_s / config.follow_s)) * (picture - self._still)
         return Reason.STILL

@@ -28,6 +28,10 @@ _FARTHEST_PX = 1e6
 """Coordinates are cut to this: no picture is as large, and squares of them stay exact enough."""
 
 
+SURE_SCORE = 0.25
+"""Score from which somebody new is believed at first sight, unless a bundle believes nobody below a higher one."""
+
+
 @dataclass(frozen=True, slots=True)
 class TrackerConfig:
     """What begins a track, what keeps it, and when it ends. Scores are the estimator's, times in seconds."""
@@ -36,7 +40,7 @@ class TrackerConfig:
     """Of the keypoints: its name says how exactly each joint can be placed."""
     begin_score: float = 0.18
     """A track begins with a detection of at least this score, once it is seen a second time."""
-    sure_score: float = 0.25
+    sure_score: float = SURE_SCORE
     """A detection of at least this score begins a track at once."""
     keep_score: float = 0.06
     """A track goes on with a detection of at least this score; weaker ones are ignored."""
@@ -56,6 +60,13 @@ class TrackerConfig:
     """Time constant over which a person who is not seen is taken to come to rest."""
     stray: float = 0.5
     """How far a joint may stray from where it was expected, in body sizes a second."""
+
+    @classmethod
+    def of(cls, skeleton: str, begin_score: float, keep_score: float, lost_s: float = 1.0) -> TrackerConfig:
+        """With the scores of a people bundle, or those that are asked for instead. Nobody is believed at first sight
+        below `begin_score`, nor kept above it."""
+        sure_score = max(SURE_SCORE, begin_score)
+        return cls(skeleton, begin_score, sure_score, min(keep_score, begin_score), lost_s=lost_s)
 
     def __post_init__(self) -> None:
         if not 0 <= self.keep_score <= self.begin_score <= self.sure_score:

@@ -51,7 +51,7 @@ Places = dict[TrackId, int]
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class Style:
     """What is drawn. black: on black in place of the picture. blur: faces are made unrecognisable."""
 
     skeletons: bool = True
@@ -70,7 +70,7 @@ def draw(
     people: Sequence[PersonNow],
     events: Sequence[Event],
     pts_s: float,
-    look: Look = Look(),
+    style: Style = Style(),
     places: Places | None = None,
 ) -> Pixels:
     """A copy of RGB (height, width, 3) with all that is known drawn over it. events: the latest, oldest first.
@@ -78,15 +78,15 @@ def draw(
     places: of a film, the same at each picture; panels stay where they are until another place is much better.
     """
     places = {} if places is None else places
-    image = np.zeros_like(picture) if look.black else picture.copy()
+    image = np.zeros_like(picture) if style.black else picture.copy()
     unit = Unit.of(image)
     bodies = [(person, person.body) for person in people if person.body is not None]
-    if look.blur and not look.black:
+    if style.blur and not style.black:
         for _, body in bodies:
             blur_face(image, body)
     for person, body in bodies:
         colour = colour_of(person.track)
-        if look.skeletons:
+        if style.skeletons:
             draw_skeleton(image, body, colour, unit.line)
         _draw_box(image, body, colour, unit.line * (2 if person.active else 1))
     lines = _event_lines(image, events, pts_s)

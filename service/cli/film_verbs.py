@@ -39,18 +39,18 @@ def run_annotate(args: argparse.Namespace) -> int:
     """Have the film watched, then draw and write it."""
     from inkling.models.video import VideoReader, to_rgb
     from inkling.service.annotate.film_writer import FilmWriter, check_name
-    from inkling.service.annotate.overlay import EVENTS_S, Look, Places, draw
+    from inkling.service.annotate.overlay import EVENTS_S, Places, Style, draw
 
     _check_names(args.file, args.out)
     check_name(args.out)
-    look = Look(skeletons=not args.no_skeletons, black=args.skeleton_only, blur=args.blur_faces)
+    style = Style(skeletons=not args.no_skeletons, black=args.skeleton_only, blur=args.blur_faces)
     watched = _watch(args)
     record, rate = watched.record, Fraction(max(watched.rate, 1.0)).limit_denominator(1001)
     places: Places = {}
     with VideoReader(args.file) as reader, FilmWriter(args.out, rate) as writer:
         for pts_s, frame in reader:
             people, events = record.people_at(pts_s), record.events_at(pts_s, EVENTS_S)
-            writer.add(draw(to_rgb(frame), people, events, pts_s, look, places), pts_s)
+            writer.add(draw(to_rgb(frame), people, events, pts_s, style, places), pts_s)
     seen = f"{len(record.tracks)} tracks, {sum(event.phase == 'begin' for event in record.events)} events"
     print(f"{args.out}: {writer.pictures} frames, {seen}, by {watched.bundle}")
     return 0

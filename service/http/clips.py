@@ -23,7 +23,7 @@ from inkling.service.patience import patience
 from inkling.service.protocol.codec import Start
 from inkling.service.protocol.errors import BadMessage, Cancelled, IdleTimeout, TooLarge, UnsupportedInput
 from inkling.service.streams.early_decision import early_decision_terms
-from inkling.service.streams.hub import NO_EYES
+from inkling.service.streams.hub import NO_PERCEPTION
 
 BODY: dict[str, Any] = {
     "requestBody": {
@@ -88,7 +88,7 @@ def clip_router(core: Callable[[], Core]) -> APIRouter:
         if not served.hub.takes_pictures(spec):
             what = found(head) or "a file of another kind"
             takes = f"bundle {spec.name} takes input 'pose', not 'frame', and this is {what}"
-            raise UnsupportedInput(f"{takes}; {WANTED}; {NO_EYES}")
+            raise UnsupportedInput(f"{takes}; {WANTED}; {NO_PERCEPTION}")
         _check_length(request, served.settings.clips.max_video_bytes)
         job = await _received(served, body, start.model_copy(update={"input": "frame"}), fps, sender, owner)
         if not wait:

@@ -59,8 +59,8 @@ class BundleInfo(BaseModel):
 class FrameCounts(BaseModel):
     """Frames and resets of a stream so far; dropped by cause, resets by reason, errors that were sent by code.
 
-    looked: frames in which people were looked for; still: those that were passed over, because nothing moved and nobody
-    was tracked; found: people in the ones looked at. All 0 in streams that bring their people.
+    perceived: frames in which people were looked for; gated: those that the motion gate passed over, because nothing
+    moved and nobody was tracked; found: people in the others. All 0 in streams that bring their people.
     """
 
     model_config = ConfigDict(from_attributes=True)
@@ -69,8 +69,8 @@ class FrameCounts(BaseModel):
     stepped: int
     skipped: int
     refused: int
-    looked: int
-    still: int
+    perceived: int
+    gated: int
     found: int
     dropped: dict[str, int]
     resets: dict[str, int]

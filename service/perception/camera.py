@@ -1,4 +1,4 @@
-"""One stream's camera: who is tracked in it, and whether its next picture is worth a look. Pure.
+"""One stream's camera: who is tracked in it, and whether its next picture may be passed over. Pure.
 
 For perception's thread alone, and for the frames of one stream in their order.
 """
@@ -19,14 +19,14 @@ class Camera:
     __slots__ = ("_epoch", "_gate", "_most", "_tracker")
 
     def __init__(self, tracker: PersonTracker, gate: MotionGate | None, most: int) -> None:
-        """gate: None where every picture is looked at. most: people who are given on, of those who are tracked."""
+        """gate: None where every picture is perceived. most: people who are given on, of those who are tracked."""
         self._tracker = tracker
         self._gate = gate
         self._most = most
         self._epoch = 0
 
     def still(self, grey: NDArray[np.uint8] | None, pts_s: float, epoch: int) -> bool:
-        """Whether nothing has moved and nobody is tracked, so that the picture need not be looked at.
+        """Whether nothing has moved and nobody is tracked, so that the picture may be passed over.
 
         epoch: another one than that of the picture before means that the camera was reset in between.
         """
@@ -37,7 +37,7 @@ class Camera:
                 self._gate.reset()
         if self._gate is None or grey is None:
             return False
-        return not self._gate.sees(grey, pts_s, self._tracker.alive > 0).look
+        return not self._gate.decide(grey, pts_s, self._tracker.alive > 0).open
 
     def track(self, found: Detections, pts_s: float) -> TrackedPeople:
         """Who is in the picture. The longest tracked come first; nobody beyond `most` is given on."""
@@ -47,7 +47,7 @@ class Camera:
         kept = slice(self._most)
         return TrackedPeople(people.tracks[kept], people.boxes[kept], people.scores[kept], people.keypoints[kept])
 
-    def not_looked(self) -> None:
-        """The picture could not be looked at: the next one must be, whatever moved."""
+    def not_perceived(self) -> None:
+        """The picture could not be perceived: the next one must be, whatever moved."""
         if self._gate is not None:
             self._gate.reset()

@@ -13,11 +13,7 @@ from inkling.models.people.tracker import TrackerConfig
 from inkling.models.skeletons import get
 from inkling.service.engine.onnx_engine import Device
 from inkling.service.engine.people_engine import PeopleEngine
-from inkling.service.perception.look_options import LookOptions
-
-SURE_SCORE = TrackerConfig().sure_score
-"""Score from which somebody new is believed at first sight, unless a bundle believes nobody below a higher one."""
-
+from inkling.service.perception.perception_options import PerceptionOptions
 
 _USUAL = (480, 640), (720, 1280), (1280, 720)
 """Height and width of pictures for which everything is set up before the first one comes."""
@@ -37,30 +33,28 @@ class PeopleModel:
     def name(self) -> str:
         return self.spec.full_name
 
-    def size(self, options: LookOptions) -> InputSize:
-        """Of what is looked at."""
+    def size(self, options: PerceptionOptions) -> InputSize:
+        """Of the estimator's input."""
         return input_size(self.spec, options)
 
-    def tracker(self, options: LookOptions, lost_s: float) -> TrackerConfig:
+    def tracker(self, options: PerceptionOptions, lost_s: float) -> TrackerConfig:
         """lost_s: seconds for which somebody may be lost and still be who they were."""
         thresholds = self.spec.thresholds
         begin = thresholds.begin if options.begin_score is None else options.begin_score
         keep = thresholds.keep if options.keep_score is None else options.keep_score
-        return TrackerConfig(
-            skeleton=self.spec.skeleton.name,
-            begin_score=begin,
-            sure_score=max(SURE_SCORE, begin),
-            keep_score=min(keep, begin),
-            lost_s=lost_s,
-        )
+        return TrackerConfig.of(self.spec.skeleton.name, begin, keep, lost_s)
 
-    def most(self, options: LookOptions) -> int:
+    def most(self, options: PerceptionOptions) -> int:
         """People at once."""
         return min(self.spec.max_people, options.max_people or self.spec.max_people)
 
 
 def people_model(
-    bundle: PeopleBundle, options: LookOptions, threads: int | None = None, device: Device = "cpu", max_batch: int = 8
+    bundle: PeopleBundle,
+    options: PerceptionOptions,
+    threads: int | None = None,
+    device: Device = "cpu",
+    max_batch: int = 8,
 ) -> PeopleModel:
     """Build what runs the bundle, verify its stored vector and warm up. Blocks.
 
@@ -80,14 +74,14 @@ def people_model(
     return PeopleModel(spec, PeopleEstimator(spec, engine))
 
 
-def input_size(spec: PeopleSpec, options: LookOptions) -> InputSize:
-    """Of what is looked at."""
+def input_size(spec: PeopleSpec, options: PerceptionOptions) -> InputSize:
+    """Of the estimator's input."""
     given = spec.input
     size = InputSize(given.height, given.width, given.multiple_of, given.fixed)
     return size if options.longer_side is None else size.scaled(options.longer_side)
 
 
-def _configured(spec: PeopleSpec, options: LookOptions) -> PeopleSpec:
+def _configured(spec: PeopleSpec, options: PerceptionOptions) -> PeopleSpec:
     thresholds = spec.thresholds
     begin = thresholds.begin if options.begin_score is None else options.begin_score
     keep = thresholds.keep if options.keep_score is None else options.keep_score

@@ -1,4 +1,4 @@
-"""Perception's thread: it looks for people in the pictures of all cameras, in batches, see `engine.batch_thread`."""
+"""Perception's thread: it pictures for people in the pictures of all cameras, in batches, see `engine.batch_thread`."""
 
 from __future__ import annotations
 
@@ -13,32 +13,32 @@ import numpy as np
 from inkling.models.people.detections import Detections
 from inkling.service.engine.batch_thread import BatchThread
 from inkling.service.engine.scheduler import Step
-from inkling.service.perception.look import CameraPicture, Estimator, Look
+from inkling.service.perception.picture_step import CameraPicture, Estimator, PictureStep
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
-class LookOutcome:
+class PerceptionOutcome:
     """What became of one batch. seen: with their people, or still; failed: of a run of the estimator that failed.
 
-    queue_s: of each look of the batch. runs: pictures and seconds of each run of the estimator.
+    queue_s: of each picture of the batch. runs: pictures and seconds of each run of the estimator.
     """
 
     queue_s: list[float]
-    seen: list[Look] = field(default_factory=list)
-    failed: list[Look] = field(default_factory=list)
+    seen: list[PictureStep] = field(default_factory=list)
+    failed: list[PictureStep] = field(default_factory=list)
     runs: list[tuple[int, float]] = field(default_factory=list)
 
 
-class Perceiver(BatchThread[LookOutcome]):
+class Perceiver(BatchThread[PerceptionOutcome]):
     """Runs the estimator. Of each camera one picture at a time, so that its tracker sees them in their order."""
 
     def __init__(
         self,
         name: str,
         estimator: Estimator,
-        post: Callable[[LookOutcome], None],
+        post: Callable[[PerceptionOutcome], None],
         max_batch: int,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -47,51 +47,51 @@ class Perceiver(BatchThread[LookOutcome]):
         self._estimator = estimator
         self._failing = False
 
-    def _step(self, steps: list[Step]) -> tuple[LookOutcome, list[bool] | None]:
-        """Look at one batch. Never raises: what fails, fails its own pictures, and their cameras stay as they were."""
+    def _step(self, steps: list[Step]) -> tuple[PerceptionOutcome, list[bool] | None]:
+        """Perceive one batch. Never raises: what fails, fails its own pictures, and their cameras stay as they were."""
         taken_s = self._clock()
-        looks = cast("list[Look]", steps)
-        outcome = LookOutcome([taken_s - look.submitted_s for look in looks])
-        alike: dict[tuple[int, ...], list[Look]] = {}
-        for look in looks:
-            picture: CameraPicture = look.x
-            if look.camera.still(picture.grey, look.pts_s, look.epoch):
-                look.still = True
-                outcome.seen.append(look)
+        pictures = cast("list[PictureStep]", steps)
+        outcome = PerceptionOutcome([taken_s - picture.submitted_s for picture in pictures])
+        alike: dict[tuple[int, ...], list[PictureStep]] = {}
+        for picture in pictures:
+            decoded: CameraPicture = picture.x
+            if picture.camera.still(decoded.grey, picture.pts_s, picture.epoch):
+                picture.still = True
+                outcome.seen.append(picture)
             else:
-                alike.setdefault(picture.prepared.shape, []).append(look)
+                alike.setdefault(decoded.prepared.shape, []).append(picture)
         for group in alike.values():
-            self._look(group, outcome)
-        for look in looks:
-            look.x = None  # nobody needs the picture any more
+            self._perceive(group, outcome)
+        for picture in pictures:
+            picture.x = None  # nobody needs the picture any more
         return outcome, [False] * len(steps)  # nothing is to be held for the next step
 
-    def _look(self, looks: Sequence[Look], outcome: LookOutcome) -> None:
+    def _perceive(self, pictures: Sequence[PictureStep], outcome: PerceptionOutcome) -> None:
         """Run the estimator on pictures of one size, and have each camera's tracker say who is who."""
         began_s = self._clock()
         try:
-            found = self._estimator.estimate([look.x.prepared for look in looks])
-            if len(found) != len(looks):
-                raise ValueError(f"the estimator answered {len(found)} of {len(looks)} pictures")
+            found = self._estimator.estimate([picture.x.prepared for picture in pictures])
+            if len(found) != len(pictures):
+                raise ValueError(f"the estimator answered {len(found)} of {len(pictures)} pictures")
         except Exception as error:  # whatever the runtime raises
             if not self._failing:  # once, not at every batch of an estimator that stays broken
-                log.exception("people could not be looked for in %d pictures: %s", len(looks), error)
+                log.exception("people could not be looked for in %d pictures: %s", len(pictures), error)
             self._failing = True
-            for look in looks:
-                look.camera.not_looked()
-            outcome.failed += looks
+            for picture in pictures:
+                picture.camera.not_perceived()
+            outcome.failed += pictures
             return
         self._failing = False
-        outcome.runs.append((len(looks), self._clock() - began_s))
-        for look, people in zip(looks, found, strict=True):
+        outcome.runs.append((len(pictures), self._clock() - began_s))
+        for picture, people in zip(pictures, found, strict=True):
             try:
-                look.people = look.camera.track(in_camera_pixels(people, look.x.scale), look.pts_s)
+                picture.people = picture.camera.track(in_camera_pixels(people, picture.x.scale), picture.pts_s)
             except Exception:  # a defect met by one camera must not end the thread
                 log.exception("the people of one picture could not be tracked")
-                look.camera.not_looked()
-                outcome.failed.append(look)
+                picture.camera.not_perceived()
+                outcome.failed.append(picture)
             else:
-                outcome.seen.append(look)
+                outcome.seen.append(picture)
 
 
 def in_camera_pixels(people: Detections, scale: tuple[float, float]) -> Detections:

@@ -1,4 +1,4 @@
-"""A people bundle at work: its thread, the decoding before it, and the eyes that it gives to streams."""
+"""A people bundle at work: its thread, the decoding before it, and what it gives to each stream."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from inkling.service.engine.scheduler import Lane, Step
 from inkling.service.inputs.decode_pool import DecodePool, Decoder
 from inkling.service.inputs.frame_mapper import ImageLimits
 from inkling.service.perception.camera import Camera
-from inkling.service.perception.look_options import LookOptions
 from inkling.service.perception.people_model import PeopleModel
-from inkling.service.perception.perceiver import LookOutcome, Perceiver
+from inkling.service.perception.perceiver import Perceiver, PerceptionOutcome
+from inkling.service.perception.perception_options import PerceptionOptions
 from inkling.service.perception.picture_mapper import PictureMapper
-from inkling.service.perception.stream_eyes import StreamEyes
+from inkling.service.perception.stream_perception import StreamPerception
 from inkling.service.protocol.errors import ServiceError
 
 
@@ -25,17 +25,17 @@ class Perception:
     def __init__(
         self,
         model: PeopleModel,
-        options: LookOptions,
+        options: PerceptionOptions,
         limits: ImageLimits,
         decoders: DecodePool,
-        post: Callable[[LookOutcome], None],
+        post: Callable[[PerceptionOutcome], None],
         refuse: Callable[[Step, ServiceError], None],
         clock: Callable[[], float],
         max_batch: int,
     ) -> None:
         """options: unless a stream has its own. max_batch: pictures in one run.
 
-        post: called with each batch, on perception's thread. refuse: with each look whose image cannot be decoded, on a
+        post: called with each batch, on perception's thread. refuse: with each picture that cannot be decoded, on a
         decoder's thread.
         """
         self.model = model
@@ -47,8 +47,8 @@ class Perception:
         self._perceiver = Perceiver(model.name, model.estimator, self._done, max_batch, clock)
         self._decoders: dict[tuple[int | None, bool], tuple[PictureMapper, Decoder]] = {}
 
-    def open(self, options: LookOptions | None, most: int, lost_s: float) -> StreamEyes:
-        """Eyes for one more stream. options: None: those of the server. most: people at once.
+    def open(self, options: PerceptionOptions | None, most: int, lost_s: float) -> StreamPerception:
+        """Perception for one more stream. options: None: those of the server. most: people at once.
 
         lost_s: seconds for which somebody may be lost and still be who they were.
         """
@@ -66,25 +66,25 @@ class Perception:
         gate = MotionGate(MotionConfig()) if options.motion_gate else None
         camera = Camera(PersonTracker(model.tracker(options, lost_s)), gate, min(model.most(options), most))
         lane = Lane(0, 0, lambda rows: rows)
-        return StreamEyes(mapper, decoder, lane, camera, model.spec.skeleton.name, lost_s)
+        return StreamPerception(mapper, decoder, lane, camera, model.spec.skeleton.name, lost_s)
 
     def start(self) -> None:
-        """Begin to look at what is submitted. Once."""
+        """Begin to perceive what is submitted. Once."""
         self._perceiver.start()
 
     def stop(self, timeout_s: float) -> bool:
-        """Look at what is queued, then end the thread. False: it still runs after `timeout_s`."""
+        """Perceive what is queued, then end the thread. False: it still runs after `timeout_s`."""
         return self._perceiver.stop(timeout_s)
 
     def run_once(self) -> bool:
-        """Look at one batch of what is decoded, if anything is. For tests without threads."""
+        """Perceive one batch of what is decoded, if anything is. For tests without threads."""
         return self._perceiver.run_once()
 
     def take_decode_seconds(self) -> list[float]:
         """How long decoding took, of each picture since the call before."""
         return [seconds for _, decoder in self._decoders.values() for seconds in decoder.take_seconds()]
 
-    def _done(self, outcome: LookOutcome) -> None:
+    def _done(self, outcome: PerceptionOutcome) -> None:
         self._pool.answered(outcome.seen)
         self._pool.answered(outcome.failed)
         self._post(outcome)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from inkling.models.errors import VideoError
 from inkling.models.people.input_fit import InputSize, PreparedPicture
 from inkling.service.inputs.frame_mapper import ImageLimits, IncomingImage, decoded, image_cost, orientation_of
-from inkling.service.perception.look import CameraPicture
+from inkling.service.perception.picture_step import CameraPicture
 from inkling.service.protocol.errors import BadImage
 from inkling.service.protocol.image_binary import EncodedImage, Pixels
 from inkling.service.protocol.pose_binary import about
@@ -25,7 +25,7 @@ GREY_SIDE = 64
 
 
 class PictureMapper:
-    """Images as they come, for one size of an estimator's input. Shared by all streams that are looked at alike."""
+    """Images as they come, for one size of an estimator's input. Shared by all streams with the same options."""
 
     __slots__ = ("_gated", "_limits", "_prepare", "size")
 
@@ -48,7 +48,7 @@ class PictureMapper:
 
     @property
     def side(self) -> int:
-        """The longer one of what is looked at, in pixels."""
+        """The longer one of the estimator's input, in pixels."""
         return max(self.size.height, self.size.width)
 
     cost = staticmethod(image_cost)

@@ -160,14 +160,14 @@ class SourceManager:
             self._take(id, message)
 
         if len(definition.bundles) < 2:
-            return self._hub.open(start, take, stream=id, looks=definition.looks, quota=quota)
-        eyes = self._hub.share_eyes(definition.bundles, definition.looks)
+            return self._hub.open(start, take, stream=id, options=definition.perception, quota=quota)
+        perception = self._hub.share_perception(definition.bundles, definition.perception)
         opened: list[AdmittedStream] = []
         try:
             for name in definition.bundles:
                 stream = f"{id}.{name}" if opened else id
                 of_bundle = start.model_copy(update={"bundle": name})
-                opened.append(self._hub.open(of_bundle, take, stream=stream, looks=eyes, quota=quota))
+                opened.append(self._hub.open(of_bundle, take, stream=stream, options=perception, quota=quota))
         except ServiceError:
             for stream_of_source in opened:
                 stream_of_source.close("another of the source's streams cannot be opened")

@@ -1,7 +1,7 @@
-"""Frames whose people are to be found first: each keeps its place, waits for its look, and is stepped then. Pure.
+"""Frames whose people are to be found first: each keeps its place, waits for perception, and is stepped then. Pure.
 
-The camera's clock chooses before anybody looks: a frame that no tick wants is skipped, undecoded. People live on the
-ticks of that clock, so that every frame that was looked at is a step of theirs, and a frame that was dropped a tick
+The camera's clock chooses before that: a frame that no tick wants is skipped, undecoded. People live on the
+ticks of that clock, so that every frame that was perceived is a step of theirs, and a frame that was dropped a tick
 without one.
 """
 
@@ -13,10 +13,10 @@ from typing import Any, cast
 from inkling.models.bundle.schema import BundleSpec
 from inkling.models.clock import Resampler
 from inkling.service.inputs.frame_mapper import IncomingImage
-from inkling.service.perception.stream_eyes import StreamEyes
+from inkling.service.perception.stream_perception import StreamPerception
 from inkling.service.protocol.errors import PerceptionFailed
 from inkling.service.protocol.track_id import TrackId
-from inkling.service.streams.in_flight import FrameInFlight, FrameLook, FrameOwner
+from inkling.service.streams.in_flight import FrameInFlight, FrameOwner, FramePerception
 from inkling.service.streams.intake import FrameMessage, has_memory, time_of
 from inkling.service.streams.pending import PendingFrames
 from inkling.service.streams.people_steps import PeopleSteps
@@ -32,7 +32,7 @@ class CameraIntake:
         self,
         owner: FrameOwner,
         spec: BundleSpec,
-        eyes: StreamEyes,
+        perception: StreamPerception,
         people: PeopleSteps,
         pending: PendingFrames,
         responder: Responder,
@@ -40,7 +40,7 @@ class CameraIntake:
         time_watch: TimeWatch,
     ) -> None:
         self._owner = owner
-        self._eyes = eyes
+        self._perception = perception
         self._people = people
         self._pending = pending
         self._responder = responder
@@ -50,14 +50,14 @@ class CameraIntake:
         self._epoch = 0  # resets of the camera, of which those up to `_applied` have reached its people
         self._applied = 0
         self._reason = "requested"  # of the last one
-        self._looks = 0
+        self._pictures = 0
         self._resets: dict[TrackId, int] = {}
-        """Of single people: each waits for the first look after this number."""
+        """Of single people: each waits for the first picture after this number."""
 
     def take(self, message: FrameMessage, opened_s: float, now_s: float) -> bool:
         """As `Intake.take`."""
         pts_s = time_of(message, opened_s, now_s)
-        image = self._eyes.accept(cast("IncomingImage", message))  # the session takes no other
+        image = self._perception.accept(cast("IncomingImage", message))  # the session takes no other
         verdict = self._clock.push(pts_s)
         number = self._counts.taken
         if verdict.reset is not None:
@@ -71,15 +71,15 @@ class CameraIntake:
                 self._responder.warn(self._time_watch.skipped(number, pts_s, now_s))
             self._pending.append_silent(frame)
             return True
-        self._looks += 1
-        frame.look = FrameLook(
-            self._eyes.lane,
+        self._pictures += 1
+        frame.picture = FramePerception(
+            self._perception.lane,
             image,
-            self._eyes.camera,
+            self._perception.camera,
             frame,
             epoch=self._epoch,
             reason=self._reason,
-            number=self._looks,
+            number=self._pictures,
             clock_s=self._clock.tick_s,
         )
         if not has_memory(frame, message, self._pending, self._responder):
@@ -90,39 +90,39 @@ class CameraIntake:
         return True
 
     def reset(self, track_id: TrackId | None) -> None:
-        """As `Intake.reset`: it waits for the looks of the frames before it. Without a track everybody is new after it,
-        and so are their tracks."""
+        """As `Intake.reset`: it waits for the people of the frames before it. Without a track everybody is new after
+        it, and so are their tracks."""
         if track_id is None:
             self._begin_anew("requested")
             self._clock.restart()
         elif self._people.knows(track_id):
-            self._resets[track_id] = self._looks
+            self._resets[track_id] = self._pictures
 
-    def looked(self, look: FrameLook, now_s: float) -> None:
-        """The look of a frame is done: its people's steps go into it, and what became of it is counted."""
-        frame, found = look.frame, look.people
-        if look.epoch != self._applied:
-            self._applied = look.epoch
-            self._people.part_with_all(look.reason)
-        for track_id in [track_id for track_id, last in self._resets.items() if last < look.number]:
+    def perceived(self, picture: FramePerception, now_s: float) -> None:
+        """Perception of a frame is done: its people's steps go into it, and what became of it is counted."""
+        frame, found = picture.frame, picture.people
+        if picture.epoch != self._applied:
+            self._applied = picture.epoch
+            self._people.part_with_all(picture.reason)
+        for track_id in [track_id for track_id, last in self._resets.items() if last < picture.number]:
             del self._resets[track_id]
             self._people.reset(track_id)
         tracks: list[int] = [] if found is None else found.tracks.tolist()
         poses: Sequence[Any] = () if found is None else list(found.keypoints)
-        without_slot = self._people.put_into(frame, tracks, poses, look.clock_s, now_s)
+        without_slot = self._people.put_into(frame, tracks, poses, picture.clock_s, now_s)
         counts = self._counts
-        if look.error is not None:
+        if picture.error is not None:
             counts.refused += 1
-            frame.refused = look.error
+            frame.refused = picture.error
             return
-        if found is None and not look.still:
+        if found is None and not picture.still:
             self._responder.drop("failed")
             frame.refused = PerceptionFailed(
                 "people could not be looked for in this frame; those of the frames before it are as they were"
             )
             return
-        counts.still += look.still
-        counts.looked += not look.still
+        counts.gated += picture.still
+        counts.perceived += not picture.still
         counts.found += len(tracks)
         if self._responder.wants_people:
             frame.people = found

@@ -12,17 +12,17 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from inkling.service.engine.batcher import BatchOutcome
 from inkling.service.engine.scheduler import Step
-from inkling.service.perception.look import Look
-from inkling.service.perception.perceiver import LookOutcome
+from inkling.service.perception.perceiver import PerceptionOutcome
 from inkling.service.perception.perception import Perception
-from inkling.service.perception.shared_eyes import SharedLook
+from inkling.service.perception.picture_step import PictureStep
+from inkling.service.perception.shared_perception import SharedPictureStep
 from inkling.service.protocol.errors import Internal, ServiceError
-from inkling.service.streams.in_flight import FrameLook, PersonStep
+from inkling.service.streams.in_flight import FramePerception, PersonStep
 from inkling.service.streams.loaded_bundle import LoadedBundle
 from inkling.service.streams.observer import BatchReport, Observer
 
@@ -50,9 +50,9 @@ class Delivery:
             bundle.decoder.answered(outcome.failed)
         self._post(partial(self._deliver_batch, bundle, outcome))
 
-    def post_looks(self, perception: Perception, outcome: LookOutcome) -> None:
-        """A batch of looks is done. On perception's thread."""
-        self._post(partial(self._deliver_looks, perception, outcome))
+    def post_pictures(self, perception: Perception, outcome: PerceptionOutcome) -> None:
+        """A batch of pictures is done. On perception's thread."""
+        self._post(partial(self._deliver_pictures, perception, outcome))
 
     def _post(self, deliver: Callable[[], None]) -> None:
         self._outcomes.append(deliver)
@@ -62,7 +62,7 @@ class Delivery:
 
     def refuse(self, step: Step, error: ServiceError) -> None:
         """What a step should have seen cannot be decoded. On a decoder's thread."""
-        if isinstance(step, PersonStep | Look):
+        if isinstance(step, PersonStep | PictureStep):
             self._call_on_loop(lambda: step.refused(error, self._clock()))
 
     def _call_on_loop(self, call: Callable[[], None]) -> None:
@@ -84,31 +84,21 @@ class Delivery:
             except Exception:  # a defect in one stream's path: it ends, the rest of the batch is delivered
                 log.exception("a result could not be delivered: its stream is closed")
                 _end_stream(step)
-        for step in outcome.failed:
-            try:
-                step.failed(now_s)
-            except Exception:  # as above
-                log.exception("a failure could not be delivered: its stream is closed")
-                _end_stream(step)
+        _fail(outcome.failed, now_s)
         if self._observer is not None:
             self._report(self._observer, bundle, outcome, now_s)
 
-    def _deliver_looks(self, perception: Perception, outcome: LookOutcome) -> None:
+    def _deliver_pictures(self, perception: Perception, outcome: PerceptionOutcome) -> None:
         now_s = self._clock()
-        for look in outcome.seen:
+        for picture in outcome.seen:
             try:
-                look.seen(now_s)
+                picture.seen(now_s)
             except Exception:  # a defect in one stream's path: it ends, the others of the batch go on
                 log.exception("people could not be delivered: their stream is closed")
-                _end_stream(look)
-        for look in outcome.failed:
-            try:
-                look.failed(now_s)
-            except Exception:  # as above
-                log.exception("a failure could not be delivered: its stream is closed")
-                _end_stream(look)
+                _end_stream(picture)
+        _fail(outcome.failed, now_s)
         if self._observer is not None:
-            self._observer.looked(perception.model.name, outcome.runs, outcome.queue_s, len(outcome.failed))
+            self._observer.perceived(perception.model.name, outcome.runs, outcome.queue_s, len(outcome.failed))
             self._observer.decoded(perception.model.name, perception.take_decode_seconds())
 
     @staticmethod
@@ -121,8 +111,17 @@ class Delivery:
             observer.decoded(name, bundle.decoder.take_seconds())
 
 
+def _fail(steps: Sequence[Step], now_s: float) -> None:
+    for step in steps:
+        try:
+            step.failed(now_s)
+        except Exception:  # a defect in one stream's path: it ends, the others are told
+            log.exception("a failure could not be delivered: its stream is closed")
+            _end_stream(step)
+
+
 def _end_stream(step: Step) -> None:
-    looks = step.wanted if isinstance(step, SharedLook) else [step]
-    for step in looks:
-        if isinstance(step, PersonStep | FrameLook):
+    pictures = step.wanted if isinstance(step, SharedPictureStep) else [step]
+    for step in pictures:
+        if isinstance(step, PersonStep | FramePerception):
             step.frame.session.fail(Internal("the server failed; the operator finds the cause in its log"))

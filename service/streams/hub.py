@@ -28,12 +28,12 @@ from inkling.service.engine.onnx_engine import Device
 from inkling.service.inputs.decode_pool import DecodePool
 from inkling.service.inputs.frame_mapper import ImageLimits
 from inkling.service.memory_account import MemoryAccount, default_limit
-from inkling.service.perception.look_options import LookOptions
 from inkling.service.perception.people_model import PeopleModel
-from inkling.service.perception.perceiver import LookOutcome
+from inkling.service.perception.perceiver import PerceptionOutcome
 from inkling.service.perception.perception import Perception
-from inkling.service.perception.shared_eyes import SharedEyes
-from inkling.service.perception.stream_eyes import StreamEyes
+from inkling.service.perception.perception_options import PerceptionOptions
+from inkling.service.perception.shared_perception import SharedPerception
+from inkling.service.perception.stream_perception import StreamPerception
 from inkling.service.protocol.codec import Start
 from inkling.service.protocol.errors import Draining, OverCapacity, UnknownStream, UnsupportedInput
 from inkling.service.streams.admitted_stream import AdmittedStream
@@ -49,7 +49,7 @@ from inkling.service.streams.tracks import PeopleQuota
 
 log = logging.getLogger(__name__)
 
-NO_EYES = "to have people found in pictures, load a people bundle (setting people_bundle)"
+NO_PERCEPTION = "to have people found in pictures, load a people bundle (setting people_bundle)"
 _STOP_S = 5.0
 """How long `stop` waits for an engine that is in the middle of a batch."""
 
@@ -106,16 +106,16 @@ class Hub:
         if self._loop is not None:
             loaded.start(self._loop)
 
-    def load_people(self, model: PeopleModel, options: LookOptions | None = None, max_batch: int = 8) -> None:
+    def load_people(self, model: PeopleModel, options: PerceptionOptions | None = None, max_batch: int = 8) -> None:
         """From now on find people in images. Once, before `start`. max_batch: pictures in one run."""
         limits = ImageLimits(self.limits.max_pixels, self.limits.max_decode_s)
         delivery = self._delivery
 
-        def post(outcome: LookOutcome) -> None:
-            delivery.post_looks(perception, outcome)
+        def post(outcome: PerceptionOutcome) -> None:
+            delivery.post_pictures(perception, outcome)
 
         self.perception = perception = Perception(
-            model, options or LookOptions(), limits, self._decoders, post, delivery.refuse, self._clock, max_batch
+            model, options or PerceptionOptions(), limits, self._decoders, post, delivery.refuse, self._clock, max_batch
         )
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -137,13 +137,13 @@ class Hub:
         stream: str | None = None,
         write: Callable[[str | bytes], None] | None = None,
         quota: PeopleQuota | None = None,
-        looks: LookOptions | SharedEyes | None = None,
+        options: PerceptionOptions | SharedPerception | None = None,
     ) -> AdmittedStream:
         """Admit a stream; sends `Ready` through `outbox` before it returns. stream: its id, of a source that has one.
 
         write: gets predictions as they go over the wire, in place of `outbox`. quota: of the people of this stream and
-        of others, all together. looks: how people are looked for in its images; None: as the settings say. `share_eyes`
-        gives those of several streams of one camera.
+        of others, all together. options: how people are found in its images; None: as the settings say.
+        `share_perception` gives those of several streams of one camera.
 
         Raises Draining, OverCapacity, UnknownBundle (version None: the newest loaded), UnsupportedInput,
         UnknownErrorRate.
@@ -153,14 +153,15 @@ class Hub:
         if len(self._streams) >= self.limits.max_streams:
             raise OverCapacity(f"all {self.limits.max_streams} streams are in use: try again later")
         bundle = self._bundles.find(start.bundle, start.version)
-        eyes = self._eyes(bundle, start, looks)
+        perception = self._stream_perception(bundle, start, options)
         stream = stream or secrets.token_urlsafe(9)
         if stream in self._streams:
             raise ValueError(f"stream {stream} is open already")
         broadcast = Broadcast(bundle.spec.labels, start, outbox, self._follower_places, write)
         session = Session(
-            stream, bundle.spec, start, self.limits, bundle.mapper(start, eyes), bundle.pool, bundle.queue, broadcast,
-            self._clock(), quota, self.memory.share("images") if start.input == "frame" else None, eyes,
+            stream, bundle.spec, start, self.limits, bundle.mapper(start, perception), bundle.pool, bundle.queue,
+            broadcast, self._clock(), quota, self.memory.share("images") if start.input == "frame" else None,
+            perception,
         )  # fmt: skip
         bundle.sessions[stream] = session
         self._broadcasts[stream] = broadcast
@@ -174,8 +175,8 @@ class Hub:
         session.on_close.append(forget)
         return opened
 
-    def share_eyes(self, bundles: Sequence[str], looks: LookOptions | None) -> SharedEyes:
-        """Eyes for several streams of one camera, on these bundles; each picture is looked at once.
+    def share_perception(self, bundles: Sequence[str], options: PerceptionOptions | None) -> SharedPerception:
+        """Perception for several streams of one camera, on these bundles; each picture is perceived once.
 
         Raises UnknownBundle, UnsupportedInput for a bundle that takes pictures as they are, or when nothing finds
         people.
@@ -185,19 +186,21 @@ class Hub:
             if isinstance(spec.input, FrameInput):
                 raise UnsupportedInput(f"bundle {spec.name} takes pictures as they are: give it a source of its own")
         if self.perception is None:
-            raise UnsupportedInput(f"bundle {specs[0].name} takes input 'pose', not 'frame'; {NO_EYES}")
+            raise UnsupportedInput(f"bundle {specs[0].name} takes input 'pose', not 'frame'; {NO_PERCEPTION}")
         lost_s = max(spec.gaps.max_gap_s for spec in specs)
-        return SharedEyes(self.perception.open(looks, self.limits.max_people, lost_s))
+        return SharedPerception(self.perception.open(options, self.limits.max_people, lost_s))
 
-    def _eyes(self, bundle: LoadedBundle, start: Start, looks: LookOptions | SharedEyes | None) -> StreamEyes | None:
-        """Those of a stream of images on a bundle that takes poses. Raises UnsupportedInput when nothing has any."""
+    def _stream_perception(
+        self, bundle: LoadedBundle, start: Start, options: PerceptionOptions | SharedPerception | None
+    ) -> StreamPerception | None:
+        """That of a stream of images on a bundle that takes poses. Raises UnsupportedInput when nothing has any."""
         if start.input != "frame" or bundle.images is not None:
             return None
         if self.perception is None:
-            raise UnsupportedInput(f"bundle {bundle.spec.name} takes input 'pose', not 'frame'; {NO_EYES}")
-        if isinstance(looks, SharedEyes):
-            return looks.member()
-        return self.perception.open(looks, self.limits.max_people, bundle.spec.gaps.max_gap_s)
+            raise UnsupportedInput(f"bundle {bundle.spec.name} takes input 'pose', not 'frame'; {NO_PERCEPTION}")
+        if isinstance(options, SharedPerception):
+            return options.member()
+        return self.perception.open(options, self.limits.max_people, bundle.spec.gaps.max_gap_s)
 
     def follow(self, stream: str, limit: int, choice: FollowerChoice = EVERYTHING) -> Follower:
         """Listen to an open stream from now on; `limit` messages may wait. Close the follower in the end.

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 from inkling.models.people.tracker import TrackedPeople
 from inkling.service.engine.scheduler import Lane, Step
 from inkling.service.perception.camera import Camera
-from inkling.service.perception.look import Look
+from inkling.service.perception.picture_step import PictureStep
 from inkling.service.protocol.errors import ServiceError
 from inkling.service.streams.event_detector import DetectedEvent
 from inkling.service.streams.tracks import Track
@@ -19,8 +19,8 @@ class FrameOwner(Protocol):
     def step_done(self, step: PersonStep, now_s: float, /) -> None:
         """A step came back: with probabilities, with an error of the frame, or with neither when the engine failed."""
 
-    def looked(self, look: FrameLook, now_s: float, /) -> None:
-        """A look came back: with people, still, with an error of the frame, or with neither when perception failed."""
+    def perceived(self, picture: FramePerception, now_s: float, /) -> None:
+        """A picture came back: with people, still, with an error of the frame, or with none when perception failed."""
 
     def fail(self, error: ServiceError, /) -> None:
         """The stream cannot go on."""
@@ -64,11 +64,11 @@ class PersonStep(Step):
         self.frame.session.step_done(self, now_s)
 
 
-class FrameLook(Look):
-    """The look that a frame waits for, before anything is known of its people.
+class FramePerception(PictureStep):
+    """The picture that a frame waits for, before anything is known of its people.
 
-    number: of the stream's looks. clock_s: the frame's time on the camera's clock. reason: of the camera's last reset.
-    error: the frame cannot be decoded.
+    number: of the stream's pictures. clock_s: the frame's time on the camera's clock. reason: of the camera's last
+    reset. error: the frame cannot be decoded.
     """
 
     __slots__ = ("clock_s", "error", "frame", "number", "reason")
@@ -93,27 +93,27 @@ class FrameLook(Look):
         self.error: ServiceError | None = None
 
     def seen(self, now_s: float) -> None:
-        self.frame.session.looked(self, now_s)
+        self.frame.session.perceived(self, now_s)
 
     def failed(self, now_s: float) -> None:
-        self.frame.session.looked(self, now_s)
+        self.frame.session.perceived(self, now_s)
 
     def refused(self, error: ServiceError, now_s: float) -> None:
-        """What there is to look at cannot be decoded. On the event loop."""
+        """The picture cannot be decoded. On the event loop."""
         self.error = error
-        self.frame.session.looked(self, now_s)
+        self.frame.session.perceived(self, now_s)
 
 
 class FrameInFlight:
-    """A frame that is not settled, or waits for those before it. left: people without an answer, or 1 for its look.
+    """A frame that is not settled, or waits for those before it. left: people without an answer, or 1 for perception.
 
-    look: what it waits for, while its people are not known. people: those in it, where the client is told of them.
+    picture: what it waits for, while its people are not known. people: those in it, where the client is told of them.
     refused: why the frame, or somebody in it, was left out. One without steps stands for `frames` in a row that need
     none.
     """
 
     __slots__ = (
-        "ended", "frames", "left", "look", "people", "pts_s", "received_s", "refused", "seq", "session", "steps",
+        "ended", "frames", "left", "people", "picture", "pts_s", "received_s", "refused", "seq", "session", "steps",
     )  # fmt: skip
 
     def __init__(self, session: FrameOwner, seq: int, pts_s: float, received_s: float) -> None:
@@ -124,7 +124,7 @@ class FrameInFlight:
         self.left = 0
         self.frames = 1
         self.refused: ServiceError | None = None
-        self.look: FrameLook | None = None
+        self.picture: FramePerception | None = None
         self.people: TrackedPeople | None = None
         self.steps: list[PersonStep] = []
         self.ended: list[tuple[Track, DetectedEvent]] | None = None  # of tracks that gave their slot back at this frame

@@ -18,7 +18,7 @@ from inkling.service.inputs.decode_pool import DecodePool, Decoder
 from inkling.service.inputs.frame_mapper import FrameMapper, ImageLimits
 from inkling.service.inputs.pose_doubts import StreamPoses
 from inkling.service.inputs.pose_mapper import PoseMapper
-from inkling.service.perception.stream_eyes import StreamEyes
+from inkling.service.perception.stream_perception import StreamPerception
 from inkling.service.protocol.codec import Start
 from inkling.service.protocol.errors import ServiceError
 from inkling.service.streams.limits import Limits
@@ -64,16 +64,18 @@ class LoadedBundle:
         """Start the engine. Streams submit on the loop's thread, decoders on theirs."""
         self.batcher.start(loop.call_soon if self.decoder is None else None)
 
-    def mapper(self, start: Start, eyes: StreamEyes | None = None) -> StreamPoses | FrameMapper | PoseMapper:
+    def mapper(
+        self, start: Start, perception: StreamPerception | None = None
+    ) -> StreamPoses | FrameMapper | PoseMapper:
         """That of one stream. Streams of a skeleton share a `PoseMapper`: the batcher prepares its rows in one call.
 
-        eyes: of one whose people are to be found in its images.
+        perception: of one whose people are to be found in its images.
         """
-        if eyes is not None:
-            if eyes.skeleton not in self.mappers:
-                found = Start(bundle=start.bundle, skeleton=eyes.skeleton)
-                self.mappers[eyes.skeleton] = PoseMapper(self.spec, found)
-            return self.mappers[eyes.skeleton]
+        if perception is not None:
+            if perception.skeleton not in self.mappers:
+                found = Start(bundle=start.bundle, skeleton=perception.skeleton)
+                self.mappers[perception.skeleton] = PoseMapper(self.spec, found)
+            return self.mappers[perception.skeleton]
         if self.images is not None and start.input == "frame":
             return self.images
         mapper = self.mappers.get(start.skeleton)

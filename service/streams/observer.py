@@ -27,7 +27,7 @@ class Observer(Protocol):
 
     def batch(self, report: BatchReport) -> None: ...
 
-    def looked(self, people: str, runs: Sequence[tuple[int, float]], queue_s: Sequence[float], failed: int) -> None:
+    def perceived(self, people: str, runs: Sequence[tuple[int, float]], queue_s: Sequence[float], failed: int) -> None:
         """People were looked for: pictures and seconds of each run that went well. people: the bundle's full name.
 
         queue_s: of each picture, from received to taken, still ones included. failed: pictures of runs that did not."""

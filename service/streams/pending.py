@@ -21,19 +21,30 @@ MARKERS = 1000
 
 
 class PendingFrames:
-    """At most `limit` frames whose steps wait, by policy; steps go to `queue`, looks to `eyes`.
+    """At most `limit` frames whose steps wait, by policy; steps go to `queue`, pictures to `perception`.
 
-    waiting: frames with steps that are not answered, or with a look that is not done.
+    waiting: frames with steps that are not answered, or with a picture that is not perceived.
     """
 
-    __slots__ = ("_bytes", "_entries", "_eyes", "_held", "_largest", "_markers", "_memory", "_queue", "drop_oldest",
-        "limit", "waiting")  # fmt: skip
+    __slots__ = (
+        "_bytes",
+        "_entries",
+        "_held",
+        "_largest",
+        "_markers",
+        "_memory",
+        "_perception",
+        "_queue",
+        "drop_oldest",
+        "limit",
+        "waiting",
+    )  # fmt: skip
 
     def __init__(
         self,
         limit: int,
         queue: StepQueue,
-        eyes: StepQueue | None = None,
+        perception: StepQueue | None = None,
         *,
         drop_oldest: bool,
         memory: Share | None = None,
@@ -44,7 +55,7 @@ class PendingFrames:
         """
         self.limit = limit
         self._queue = queue
-        self._eyes = eyes
+        self._perception = perception
         self.drop_oldest = drop_oldest
         self._entries: deque[FrameInFlight | FlushMarker] = deque()
         self._markers = 0  # among the pending
@@ -81,17 +92,17 @@ class PendingFrames:
         self._largest = max(self._largest, count)
 
     def submit(self, frame: FrameInFlight) -> bool:
-        """Take a frame with steps, or with a look. True: one was dropped for want of room, the oldest that has not
+        """Take a frame with steps, or with a picture. True: one was dropped for want of room, the oldest that has not
         begun or, when all have, the new one itself."""
         dropped = self.drop_oldest and self.waiting >= self.limit
         if dropped and not self._drop_one():
             self.give_up(frame)
             return True
-        if frame.look is not None and self._eyes is not None:
+        if frame.picture is not None and self._perception is not None:
             frame.left = 1
             self.waiting += 1
             self._entries.append(frame)
-            self._eyes.submit([frame.look])
+            self._perception.submit([frame.picture])
             return dropped
         steps = frame.steps
         frame.left = len(steps)
@@ -105,7 +116,7 @@ class PendingFrames:
     def give_up(self, frame: FrameInFlight) -> None:
         """Drop a frame that has not been submitted."""
         frame.steps.clear()
-        frame.look = None
+        frame.picture = None
         self._release(frame)
         self.append_silent(frame)
 
@@ -113,7 +124,7 @@ class PendingFrames:
         """Put a frame without steps in its place. While the engine is slow there may be any number: they merge, but for
         those at which an action ended, which says when."""
         last = self._entries[-1] if self._entries else None
-        if isinstance(last, FrameInFlight) and not (last.steps or last.look or last.speaks or frame.speaks):
+        if isinstance(last, FrameInFlight) and not (last.steps or last.picture or last.speaks or frame.speaks):
             last.seq, last.pts_s = frame.seq, frame.pts_s
             last.frames += 1
         else:
@@ -126,9 +137,9 @@ class PendingFrames:
         self._markers += 1
         self._entries.append(FlushMarker(flush_id))
 
-    def looked(self, frame: FrameInFlight) -> bool:
+    def perceived(self, frame: FrameInFlight) -> bool:
         """The frame's people are known, and its steps go on. True: it has none, and that frees the first place."""
-        frame.look = None
+        frame.picture = None
         if self._held:
             self._release(frame)
         frame.left = len(frame.steps)
@@ -160,8 +171,8 @@ class PendingFrames:
             yield entry
 
     def clear(self) -> int:
-        """Forget everything; returns how many frames with steps or with a look were there."""
-        lost = sum(isinstance(entry, FrameInFlight) and bool(entry.steps or entry.look) for entry in self._entries)
+        """Forget everything; returns how many frames with steps or with a picture were there."""
+        lost = sum(isinstance(entry, FrameInFlight) and bool(entry.steps or entry.picture) for entry in self._entries)
         self._entries.clear()
         self._markers = self.waiting = self._bytes = 0
         self._held.clear()
@@ -182,7 +193,7 @@ class PendingFrames:
                 for step in entry.steps:
                     step.track.waiting -= 1
                 entry.steps.clear()
-                entry.look = None
+                entry.picture = None
                 entry.left = 0
                 self._release(entry)
                 self.waiting -= 1
@@ -192,6 +203,6 @@ class PendingFrames:
         return False
 
     def _cancel(self, frame: FrameInFlight) -> bool:
-        if frame.look is not None:
-            return self._eyes is not None and self._eyes.cancel([frame.look])
+        if frame.picture is not None:
+            return self._perception is not None and self._perception.cancel([frame.picture])
         return self._queue.cancel(frame.steps)

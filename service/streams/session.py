@@ -16,7 +16,7 @@ from inkling.service.engine.scheduler import StepQueue
 from inkling.service.engine.state_pool import StatePool
 from inkling.service.inputs.picture_fit import Fit
 from inkling.service.memory_account import Share
-from inkling.service.perception.stream_eyes import StreamEyes
+from inkling.service.perception.stream_perception import StreamPerception
 from inkling.service.protocol.codec import End, Flush, PackedPose, Reset, Start, Token
 from inkling.service.protocol.errors import (
     Draining,
@@ -29,7 +29,7 @@ from inkling.service.protocol.errors import (
 from inkling.service.protocol.image_binary import EncodedImage, ImageFrame
 from inkling.service.streams.camera_intake import CameraIntake
 from inkling.service.streams.early_decision import early_decision_terms
-from inkling.service.streams.in_flight import FrameInFlight, FrameLook, PersonStep
+from inkling.service.streams.in_flight import FrameInFlight, FramePerception, PersonStep
 from inkling.service.streams.intake import FrameIntake, FrameMessage, Intake, Mapper
 from inkling.service.streams.limits import Limits
 from inkling.service.streams.pending import PendingFrames
@@ -60,10 +60,10 @@ class Session:
         now_s: float,
         quota: PeopleQuota | None = None,
         memory: Share | None = None,
-        eyes: StreamEyes | None = None,
+        perception: StreamPerception | None = None,
     ) -> None:
-        """Sends `Ready`. quota: of the people of several streams. memory: for images that wait. eyes: of a stream of
-        images whose people are to be found.
+        """Sends `Ready`. quota: of the people of several streams. memory: for images that wait. perception: of a stream
+        of images whose people are to be found.
 
         Raises UnknownErrorRate.
         """
@@ -78,18 +78,18 @@ class Session:
             mapper.prepare,
             queue.close,
             limits.max_people,
-            limits.track_timeout_s if eyes is None else eyes.lost_s,
+            limits.track_timeout_s if perception is None else perception.lost_s,
             early_decision_terms(spec, start.error_rate),
             quota,
         )
         self.closed = False
         self.wake: Callable[[], None] | None = None
         self.on_close: list[Callable[[], None]] = []
-        self._eyes = eyes
+        self._perception = perception
         self._pending = PendingFrames(
             limits.inbox,
             queue,
-            None if eyes is None else eyes.queue,
+            None if perception is None else perception.queue,
             drop_oldest=start.policy == "drop_oldest",
             memory=memory,
         )
@@ -97,7 +97,7 @@ class Session:
         time_watch = TimeWatch(spec.rate_hz, spec.gaps.max_gap_s)
         self._camera: CameraIntake | None = None
         self._intake: Intake
-        if eyes is None:
+        if perception is None:
             people = PeopleSteps(self.tracks, self.counts, self._responder, time_watch)
             self._intake = FrameIntake(
                 self, mapper, limits, people, self._pending, self._responder, self.counts, time_watch
@@ -105,7 +105,7 @@ class Session:
         else:
             people = PeopleSteps(self.tracks, self.counts, self._responder, None)
             self._intake = self._camera = CameraIntake(
-                self, spec, eyes, people, self._pending, self._responder, self.counts, time_watch
+                self, spec, perception, people, self._pending, self._responder, self.counts, time_watch
             )
         self._silent = 0  # frames settled since the client last heard of it
         self._last = (0, 0.0)  # seq and pts_s of the frame settled last
@@ -114,7 +114,7 @@ class Session:
         self._poses = start.input == "pose"
         self._patience = max(1, limits.inbox // 2)  # silent frames after which the client hears of them
         # Who is told of people's places gets them in the pixels that were sent, so nothing is said of smaller ones.
-        seen_size = (eyes.side, eyes.side) if eyes is not None and not start.people else None
+        seen_size = (perception.side, perception.side) if perception is not None and not start.people else None
         self._responder.ready(stream, limits.inbox, seen_size)
 
     @property
@@ -130,8 +130,8 @@ class Session:
     @property
     def picture_size(self) -> tuple[int, int, Fit]:
         """Height and width of what is seen of a picture, and how it is fitted. Raises UnsupportedInput."""
-        if self._eyes is not None:
-            size = self._eyes.mapper.size
+        if self._perception is not None:
+            size = self._perception.mapper.size
             return size.height, size.width, "within"
         given = self.spec.input
         if not isinstance(given, FrameInput):
@@ -202,8 +202,8 @@ class Session:
         if self.closed:
             return
         self.closed = True
-        if self._eyes is not None:
-            self._eyes.close()
+        if self._perception is not None:
+            self._perception.close()
         self.tracks.close()
         for _ in range(self._pending.clear()):
             self._responder.drop("closed")
@@ -219,12 +219,12 @@ class Session:
         return self.counts
 
     # -- out --------------------------------------------------------------------------------------------------------
-    def looked(self, look: FrameLook, now_s: float) -> None:
-        """A look came back (`FrameOwner`). Ignored when the stream was closed meanwhile."""
+    def perceived(self, picture: FramePerception, now_s: float) -> None:
+        """A picture came back (`FrameOwner`). Ignored when the stream was closed meanwhile."""
         if self.closed or self._camera is None:
             return
-        self._camera.looked(look, now_s)
-        if self._pending.looked(look.frame):
+        self._camera.perceived(picture, now_s)
+        if self._pending.perceived(picture.frame):
             self._send_settled(now_s)
 
     def step_done(self, step: PersonStep, now_s: float) -> None:

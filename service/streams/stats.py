@@ -20,8 +20,9 @@ class Counts:
     (that all images together may take), `failed` (the engine, or perception), `no_slot`, `closed` (the stream was,
     before the answer). resets: by reason. errors: sent, by code.
 
-    Of frames whose people were to be found, looked: those in which they were looked for. still: those that were passed
-    over, because nothing moved and nobody was tracked; they are `skipped` too. found: people in the ones looked at.
+    Of frames whose people were to be found, perceived: those in which they were looked for. gated: those that the
+    motion gate passed over, because nothing moved and nobody was tracked; they are `skipped` too. found: people in the
+    others.
     """
 
     received: int = 0
@@ -31,8 +32,8 @@ class Counts:
     dropped: dict[str, int] = field(default_factory=lambda: dict.fromkeys(DROPS, 0))
     resets: dict[str, int] = field(default_factory=lambda: dict.fromkeys(RESETS, 0))
     errors: dict[str, int] = field(default_factory=dict)
-    looked: int = 0
-    still: int = 0
+    perceived: int = 0
+    gated: int = 0
     found: int = 0
     tracks: int = 0
     """Tracks ever seen."""
@@ -47,8 +48,8 @@ class Counts:
         self.stepped += other.stepped
         self.skipped += other.skipped
         self.refused += other.refused
-        self.looked += other.looked
-        self.still += other.still
+        self.perceived += other.perceived
+        self.gated += other.gated
         self.found += other.found
         self.tracks += other.tracks
         for mine, others in ((self.dropped, other.dropped), (self.resets, other.resets), (self.errors, other.errors)):

@@ -67,7 +67,7 @@ class Film:
     """(T, 48, 64)"""
 
 
-class Eyes:
+class Poses:
     """Films as a people bundle sees them, kept in `cache`."""
 
     def __init__(self, directory: Path, cache: Path | None, least: float) -> None:
@@ -126,7 +126,7 @@ def small_grey(picture: NDArray[np.uint8]) -> Grey:
 def follow(seen: Film, config: TrackerConfig, gate: MotionGate | None = None) -> Seen:
     tracker, said = PersonTracker(config), list[tuple[float, TrackedPeople | None]]()
     for pts_s, found, grey in zip(seen.pts_s.tolist(), seen.found, seen.greys, strict=True):
-        looked = gate is None or gate.sees(grey, pts_s, tracker.alive > 0).look
+        looked = gate is None or gate.decide(grey, pts_s, tracker.alive > 0).open
         said.append((pts_s, tracker.update(found, pts_s) if looked else None))
     return said
 
@@ -262,7 +262,7 @@ def still_rooms(films: dict[str, Film]) -> dict[str, Any]:
                 picture = seen.greys[0] * light(step / 10) + rng.normal(0, noise, seen.greys[0].shape)
                 grey = np.clip(np.rint(picture), 0, 255).astype(np.uint8)
                 began = time.perf_counter()
-                looked += gate.sees(grey, step / 10, tracked=False).look
+                looked += gate.decide(grey, step / 10, tracked=False).open
                 took.append(time.perf_counter() - began)
             shares.append(looked / 600)
         rows[name] = round(float(np.mean(shares)), 4)
@@ -301,9 +301,9 @@ def paths(data: Path) -> Iterator[Path]:
     yield data / PEDESTRIANS
 
 
-def measure(data: Path, eyes: Eyes) -> dict[str, Any]:
+def measure(data: Path, poses: Poses) -> dict[str, Any]:
     labels = fall_labels(data / "urfall")
-    films = {path.stem: eyes.film(path) for path in paths(data)}
+    films = {path.stem: poses.film(path) for path in paths(data)}
     config = TrackerConfig()
     figures: dict[str, Any] = {"falls": {}, "films": {}}
     chosen = (config.begin_score, config.keep_score)
@@ -333,7 +333,7 @@ def main() -> None:
     data = os.environ.get("INKLING_TEST_DATA")
     if not data:
         parser.error("set INKLING_TEST_DATA to the directory with urfall/ and video_samples/")
-    figures = measure(Path(data), Eyes(arguments.bundle, arguments.cache, arguments.least))
+    figures = measure(Path(data), Poses(arguments.bundle, arguments.cache, arguments.least))
     for name, rows in figures.items():
         print(name, *(f"  {row}: {value}" for row, value in rows.items()), sep="\n")
     print(json.dumps(figures))

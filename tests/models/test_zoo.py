@@ -59,7 +59,7 @@ def test_an_embedded_bundle_verifies_is_small_and_says_where_it_comes_from(path:
     assert re.search(rb"/(home|root|work|tmp|usr)/", b"".join(f.read_bytes() for f in path.iterdir())) is None
 
 
-def test_the_embedded_eyes_verify_are_small_and_say_whose_they_are() -> None:
+def test_the_embedded_people_bundle_verifies_is_small_and_says_whose_it_is() -> None:
     path = Registry([zoo_directory()]).get("people", kind="people")
     bundle = load_people(path)
     verify_people(bundle, OrtGraph(bundle.graph))
@@ -73,7 +73,7 @@ def test_the_embedded_eyes_verify_are_small_and_say_whose_they_are() -> None:
     assert any("MIT License" in text for text in notices)
 
 
-def test_the_embedded_eyes_see_nobody_in_noise() -> None:
+def test_the_embedded_people_bundle_sees_nobody_in_noise() -> None:
     bundle = load_people(Registry([zoo_directory()]).get("people", kind="people"))
     graph = OrtGraph(bundle.graph)
     eyes = PeopleEstimator(bundle.spec, lambda images: graph.run({bundle.spec.input.name: images}))

@@ -10,11 +10,11 @@ from inkling.service.engine.scheduler import Step
 from inkling.service.inputs.decode_pool import DecodePool
 from inkling.service.inputs.frame_mapper import ImageLimits
 from inkling.service.inputs.pose_mapper import PoseMapper
-from inkling.service.perception.look import Look
-from inkling.service.perception.look_options import LookOptions
-from inkling.service.perception.perceiver import LookOutcome
+from inkling.service.perception.perceiver import PerceptionOutcome
 from inkling.service.perception.perception import Perception
-from inkling.service.perception.stream_eyes import StreamEyes
+from inkling.service.perception.perception_options import PerceptionOptions
+from inkling.service.perception.picture_step import PictureStep
+from inkling.service.perception.stream_perception import StreamPerception
 from inkling.service.protocol.codec import Outgoing, PeopleMessage, Prediction, Start
 from inkling.service.protocol.errors import ServiceError
 from inkling.service.protocol.image_binary import ImageFrame, Pixels
@@ -31,72 +31,72 @@ class CameraRig(Rig):
     def __init__(self, bundle: Bundle, limits: Limits | None = None, max_batch: int = 8, **options: Any) -> None:
         super().__init__(bundle, limits)
         self.graph = FaultyGraph()
-        self.eyes: Callable[[], StreamEyes] = self._own_eyes
+        self.next_perception: Callable[[], StreamPerception] = self._own_perception
         """Those of the next stream."""
         self.decoders = DecodePool(1)
-        self.looked: list[LookOutcome] = []
-        self.refused: list[tuple[Look, ServiceError]] = []
+        self.perceived: list[PerceptionOutcome] = []
+        self.refused: list[tuple[PictureStep, ServiceError]] = []
         self.perception = Perception(
             coloured_people(self.graph),
-            LookOptions(**({"motion_gate": False} | options)),
+            PerceptionOptions(**({"motion_gate": False} | options)),
             ImageLimits(20_000, 0.25),
             self.decoders,
-            self.looked.append,
+            self.perceived.append,
             self._refuse,
             lambda: self.now_s,
             max_batch,
         )
 
-    def _own_eyes(self) -> StreamEyes:
+    def _own_perception(self) -> StreamPerception:
         return self.perception.open(None, self.limits.max_people, self.spec.gaps.max_gap_s)
 
     def open(self, send: Callable[[Outgoing], None], **start: Any) -> Session:
         message = Start(bundle=self.spec.name, input="frame", **start)
         self.opened += 1
-        eyes = self.eyes()
+        perception = self.next_perception()
         return Session(
             f"camera{self.opened}",
             self.spec,
             message,
             self.limits,
-            PoseMapper(self.spec, Start(bundle=self.spec.name, skeleton=eyes.skeleton)),
+            PoseMapper(self.spec, Start(bundle=self.spec.name, skeleton=perception.skeleton)),
             self.pool,
             self.batcher,
             Broadcast(self.spec.labels, message, send, FollowerPlaces(0)),
             self.now_s,
-            eyes=eyes,
+            perception=perception,
         )
 
-    def look(self, batches: int | None = None) -> int:
+    def perceive(self, batches: int | None = None) -> int:
         """Decode what may be decoded, look at `batches` (None: all that there are) and deliver; returns how many."""
-        looked = 0
-        while batches is None or looked < batches:
+        perceived = 0
+        while batches is None or perceived < batches:
             while self.decoders.run_once():
                 pass
-            for look, error in self.refused:
-                look.refused(error, self.now_s)
+            for picture, error in self.refused:
+                picture.refused(error, self.now_s)
             self.refused.clear()
             if not self.perception.run_once():
                 break
-            looked += 1
-            self.deliver_looks()
-        return looked
+            perceived += 1
+            self.deliver_pictures()
+        return perceived
 
-    def deliver_looks(self) -> None:
-        while self.looked:
-            outcome = self.looked.pop(0)
-            for look in outcome.seen:
-                look.seen(self.now_s)
-            for look in outcome.failed:
-                look.failed(self.now_s)
+    def deliver_pictures(self) -> None:
+        while self.perceived:
+            outcome = self.perceived.pop(0)
+            for picture in outcome.seen:
+                picture.seen(self.now_s)
+            for picture in outcome.failed:
+                picture.failed(self.now_s)
 
     def work(self) -> None:
         """Look, step and deliver until there is nothing to do."""
-        while self.look() or self.run():
+        while self.perceive() or self.run():
             pass
 
     def _refuse(self, step: Step, error: ServiceError) -> None:
-        assert isinstance(step, Look)
+        assert isinstance(step, PictureStep)
         self.refused.append((step, error))
 
 

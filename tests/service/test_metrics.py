@@ -32,7 +32,7 @@ def scrape(metrics: Metrics) -> dict[tuple[str, ...], float]:
 def stats(tmp_path: Path) -> BundleStats:
     counts = Counts(
         received=100, stepped=50, skipped=30, refused=2, dropped={"overflow": 7}, resets={"gap": 3},
-        errors={"bad_pose": 2}, tracks=9, looked=20, still=25, found=31,
+        errors={"bad_pose": 2}, tracks=9, perceived=20, gated=25, found=31,
     )  # fmt: skip
     return BundleStats(load(make_bundle(tmp_path)).spec, 4, 5, 6, 10, counts)
 
@@ -46,7 +46,7 @@ def test_a_scrape_shows_what_the_hub_says_at_that_moment(stats: BundleStats) -> 
         ("streams", "tiny/1"): 4, ("tracks", "tiny/1"): 5, ("slots_used", "tiny/1"): 6, ("slots_free", "tiny/1"): 10,
         ("frames_received_total", "tiny/1"): 100, ("frames_stepped_total", "tiny/1"): 50,
         ("frames_skipped_total", "tiny/1"): 30, ("frames_refused_total", "tiny/1"): 2,
-        ("frames_looked_total", "tiny/1"): 20, ("frames_still_total", "tiny/1"): 25,
+        ("frames_perceived_total", "tiny/1"): 20, ("frames_gated_total", "tiny/1"): 25,
         ("people_found_total", "tiny/1"): 31, ("frames_dropped_total", "tiny/1", "overflow"): 7,
         ("resets_total", "tiny/1", "gap"): 3,
         ("clip_frames_damaged_total", "lost"): 0, ("clip_frames_damaged_total", "broken"): 0,
@@ -72,7 +72,7 @@ def test_errors_of_streams_and_of_the_shells_are_one_counter(stats: BundleStats)
 
 def test_looks_are_told_by_the_people_bundle_that_made_them() -> None:
     metrics = Metrics("1")
-    metrics.looked("people/1", [(3, 0.06), (1, 0.02)], [0.1, 0.1, 0.1, 0.1, 0.001], 2)
+    metrics.perceived("people/1", [(3, 0.06), (1, 0.02)], [0.1, 0.1, 0.1, 0.1, 0.001], 2)
     samples = scrape(metrics)
     assert samples["people_failed_total", "people/1"] == 2
     assert samples["people_seconds_count", "people/1"] == samples["people_batch_size_count", "people/1"] == 2

@@ -14,7 +14,7 @@ from inkling.training.cli.progress import shown_progress
 
 if TYPE_CHECKING:
     from inkling.training.prepare.decode import Plan
-    from inkling.training.prepare.film_people import Eyes
+    from inkling.training.prepare.film_people import PeopleFinder
 
 
 def add_verbs(verbs: Verbs) -> None:
@@ -42,7 +42,7 @@ def add_verbs(verbs: Verbs) -> None:
         kind.add_argument("--fit", default="letterbox", choices=("letterbox", "stretch", "crop"), help="(letterbox)")
         kind.add_argument("--workers", type=int, help="processes (default one per core)")
     for kind in (people, falls):
-        kind.add_argument("--eyes", type=Path, help="a people bundle NAME/VERSION (default: the embedded one)")
+        kind.add_argument("--bundle", type=Path, help="a people bundle NAME/VERSION (default: the embedded one)")
         kind.add_argument("--rate", type=float, default=15.0, help="frames a second to look at (default 15)")
         kind.add_argument("--longer-side", type=int, help="of what is looked at, in pixels: more finds smaller people")
         kind.add_argument("--workers", type=int, help="processes (default one per core)")
@@ -129,17 +129,17 @@ def _people(arguments: argparse.Namespace, console: Console) -> None:
     from inkling.training.prepare import people
     from inkling.training.prepare.starter import pose_recipe, recipe_name
 
-    eyes = _eyes(arguments)
+    finder = _finder(arguments)
     with shown_progress(console) as bar:
         done = people.prepare(
-            people.Films.of(arguments.source, arguments.split), arguments.out, eyes,
+            people.Films.of(arguments.source, arguments.split), arguments.out, finder,
             who=arguments.people, least_s=arguments.least, broken=arguments.broken, workers=arguments.workers,
             test_share=_share(arguments.test_share), progress=bar.video_done,
         )  # fmt: skip
     console.print(people.summary(done, arguments.out), markup=False)
     _say_split(done.split, console)
     folder = arguments.out.resolve().name
-    _begin_with(pose_recipe(recipe_name(folder), folder, done.rows, eyes.rate_hz), arguments.out, console)
+    _begin_with(pose_recipe(recipe_name(folder), folder, done.rows, finder.rate_hz), arguments.out, console)
 
 
 def _urfall_people(arguments: argparse.Namespace, console: Console) -> None:
@@ -147,20 +147,20 @@ def _urfall_people(arguments: argparse.Namespace, console: Console) -> None:
 
     with shown_progress(console) as bar:
         for folder, done in urfall_people.prepare(
-            arguments.source, arguments.out, _eyes(arguments), workers=arguments.workers, progress=bar.video_done
+            arguments.source, arguments.out, _finder(arguments), workers=arguments.workers, progress=bar.video_done
         ):
             console.print(people.summary(done, folder), markup=False)
 
 
-def _eyes(arguments: argparse.Namespace) -> Eyes:
+def _finder(arguments: argparse.Namespace) -> PeopleFinder:
     """What is to look at the videos."""
     from inkling.models.bundle import zoo_directory
     from inkling.training.errors import ConfigError
-    from inkling.training.prepare.film_people import EMBEDDED, Eyes
+    from inkling.training.prepare.film_people import EMBEDDED, PeopleFinder
 
     if not arguments.rate > 0 or (arguments.longer_side is not None and arguments.longer_side < 32):
         raise ConfigError("--rate is above 0, --longer-side at least 32")
-    return Eyes.of(arguments.eyes or zoo_directory() / EMBEDDED, arguments.rate, arguments.longer_side)
+    return PeopleFinder.of(arguments.bundle or zoo_directory() / EMBEDDED, arguments.rate, arguments.longer_side)
 
 
 def _plan(arguments: argparse.Namespace) -> Plan:

@@ -4,11 +4,10 @@ a worker that only decodes starts in a fraction of a second.
 
 from __future__ import annotations
 
-import hashlib
-import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +16,7 @@ from inkling.models.clock import Resampler
 from inkling.models.errors import VideoError
 from inkling.models.resize import PIXELS_VERSION, FitPolicy, Image, fit_image
 from inkling.models.video import VideoReader, to_rgb
+from inkling.training.prepare.content_cache import BrokenVideo, cached
 
 BATCH = 32
 """Frames that an extractor sees at once."""
@@ -41,10 +41,6 @@ class Plan:
         return f"{size}-{self.extractor}" if self.extractor else size
 
 
-class BrokenVideo(Exception):
-    """A video that cannot be decoded; its text says why."""
-
-
 def decoded(path: Path, plan: Plan) -> Iterator[Image]:
     """The frames of a video that the model would step on, fitted. Raises BrokenVideo."""
     resampler = Resampler(plan.rate_hz, "hold", float("inf"))
@@ -65,22 +61,13 @@ def decoded(path: Path, plan: Plan) -> Iterator[Image]:
 
 def prepare_one(video: Path, arrays: Path, plan: Plan) -> tuple[str, int]:
     """Prepare a recording unless that is done: (name of its array, frames kept now). Raises BrokenVideo."""
-    try:
-        with video.open("rb") as file:
-            content = hashlib.file_digest(file, "sha256")
-    except OSError as error:
-        raise BrokenVideo(error.strerror or "cannot be read") from error
-    content.update(plan.key.encode())
-    name = f"{video.stem}-{content.hexdigest()[:24]}.npy"
-    if (arrays / name).exists():
-        return name, 0
-    images = list(decoded(video, plan))
-    array = _extract(images, plan) if plan.extractor else np.stack(images)
-    scratch = arrays / f"{name}.{os.getpid()}.partial"
-    with scratch.open("wb") as out:
-        np.save(out, array, allow_pickle=False)
-    scratch.replace(arrays / name)
-    return name, len(images)
+
+    def write(out: IO[bytes]) -> int:
+        images = list(decoded(video, plan))
+        np.save(out, _extract(images, plan) if plan.extractor else np.stack(images), allow_pickle=False)
+        return len(images)
+
+    return cached(video, arrays, plan.key, ".npy", write)
 
 
 Extract = Callable[[NDArray[np.uint8]], NDArray[np.float32]]

@@ -1,15 +1,15 @@
 """What a worker of `inkling train prepare people` does with one film: it finds the people in its frames.
 
-Who is who is not asked here. So films need not be looked at again when another tracker is to follow them.
+Who is who is not asked here. So films need not be read again when another tracker is to follow them.
 """
 
 from __future__ import annotations
 
 import hashlib
-import os
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 
@@ -23,7 +23,7 @@ from inkling.models.people.estimator import PeopleEstimator
 from inkling.models.people.input_fit import PreparedPicture
 from inkling.models.video import VideoReader, to_rgb
 from inkling.training.evaluate.onnx_graph import OnnxGraph
-from inkling.training.prepare.decode import BrokenVideo
+from inkling.training.prepare.content_cache import BrokenVideo, cached
 from inkling.training.prepare.tracks import FilmPeople
 
 EMBEDDED = "people/1"
@@ -34,9 +34,9 @@ ARRAYS = ("pts_s", "frames", "boxes", "scores", "keypoints")
 
 
 @dataclass(frozen=True, slots=True)
-class Eyes:
+class PeopleFinder:
     """What finds people. bundle: the directory of a people bundle, digest: of its `bundle.json`, which has the hash of
-    every file. rate_hz: frames a second that are looked at. longer_side: of the input; None: the bundle's own."""
+    every file. rate_hz: frames a second that are perceived. longer_side: of the input; None: the bundle's own."""
 
     bundle: Path
     digest: str
@@ -44,8 +44,8 @@ class Eyes:
     longer_side: int | None = None
 
     @classmethod
-    def of(cls, bundle: Path, rate_hz: float, longer_side: int | None = None) -> Eyes:
-        """Eyes with the people bundle of that directory. Raises BundleError where it is broken."""
+    def of(cls, bundle: Path, rate_hz: float, longer_side: int | None = None) -> PeopleFinder:
+        """One with the people bundle of that directory. Raises BundleError where it is broken."""
         verify_people(found := load_people(bundle), OnnxGraph(found.graph))
         return cls(found.path, hashlib.sha256((found.path / SPEC_FILE).read_bytes()).hexdigest(), rate_hz, longer_side)
 
@@ -60,33 +60,25 @@ class Eyes:
         return f"{self.digest}-{self.rate_hz!r}-{self.longer_side or ''}"
 
 
-def find_people(film: Path, out: Path, eyes: Eyes) -> tuple[str, int]:
-    """Find the people in a film unless that is done: (name of the file in `out`, frames looked at now).
+def find_people(film: Path, out: Path, finder: PeopleFinder) -> tuple[str, int]:
+    """Find the people in a film unless that is done: (name of the file in `out`, frames perceived now).
 
     Raises BrokenVideo.
     """
-    try:
-        with film.open("rb") as file:
-            content = hashlib.file_digest(file, "sha256")
-    except OSError as error:
-        raise BrokenVideo(error.strerror or "cannot be read") from error
-    content.update(eyes.key.encode())
-    name = f"{film.stem}-{content.hexdigest()[:24]}.npz"
-    if (out / name).exists():
-        return name, 0
-    found = _look_at(film, eyes)
-    scratch = out / f"{name}.{os.getpid()}.partial"
-    with scratch.open("wb") as file:
+
+    def write(out: IO[bytes]) -> int:
+        found = _found_in(film, finder)
         counts = [len(people.scores) for people in found.found]
         np.savez_compressed(
-            file,
+            out,
             allow_pickle=False,
             pts_s=found.pts_s,
             frames=np.repeat(np.arange(len(counts)), counts),
             **{field: np.concatenate([getattr(people, field) for people in found.found]) for field in ARRAYS[2:]},
         )
-    scratch.replace(out / name)
-    return name, len(found.pts_s)
+        return len(found.pts_s)
+
+    return cached(film, out, finder.key, ".npz", write)
 
 
 def read_people(path: Path) -> FilmPeople:
@@ -100,10 +92,10 @@ def read_people(path: Path) -> FilmPeople:
     return FilmPeople(pts_s, found)
 
 
-def _look_at(film: Path, eyes: Eyes) -> FilmPeople:
+def _found_in(film: Path, finder: PeopleFinder) -> FilmPeople:
     """The people of the frames that a model of this rate would step on. Raises BrokenVideo."""
-    estimator = _estimator(eyes)
-    clock = Resampler(eyes.rate_hz, "hold", float("inf"))
+    estimator = _estimator(finder)
+    clock = Resampler(finder.rate_hz, "hold", float("inf"))
     times: list[float] = []
     found: list[Detections] = []
     waiting: list[PreparedPicture] = []
@@ -112,7 +104,7 @@ def _look_at(film: Path, eyes: Eyes) -> FilmPeople:
             for pts_s, frame in video:
                 if not clock.push(pts_s).steps:
                     continue
-                picture = estimator.prepare(to_rgb(frame), eyes.longer_side)
+                picture = estimator.prepare(to_rgb(frame), finder.longer_side)
                 if len(waiting) == BATCH or (waiting and waiting[0].shape != picture.shape):
                     found += estimator.estimate(waiting)
                     waiting = []
@@ -126,10 +118,12 @@ def _look_at(film: Path, eyes: Eyes) -> FilmPeople:
 _built: dict[str, PeopleEstimator] = {}
 
 
-def _estimator(eyes: Eyes) -> PeopleEstimator:
+def _estimator(finder: PeopleFinder) -> PeopleEstimator:
     """Built once in each process, for one core: there is a process for each."""
-    if eyes.key not in _built:
-        bundle = load_people(eyes.bundle)
+    if finder.key not in _built:
+        bundle = load_people(finder.bundle)
         graph = OnnxGraph(bundle.graph, threads=1)
-        _built[eyes.key] = PeopleEstimator(bundle.spec, lambda pictures: graph.run({bundle.spec.input.name: pictures}))
-    return _built[eyes.key]
+        _built[finder.key] = PeopleEstimator(
+            bundle.spec, lambda pictures: graph.run({bundle.spec.input.name: pictures})
+        )
+    return _built[finder.key]

@@ -24,7 +24,7 @@ from inkling.training.data.pose_dataset import CLIPS_FILE, DatasetFile
 from inkling.training.data.spans import SPANS_FILE, Span, read_spans
 from inkling.training.errors import DataError, Problem
 from inkling.training.labels import NOT
-from inkling.training.prepare.film_people import Eyes, find_people, read_people
+from inkling.training.prepare.film_people import PeopleFinder, find_people, read_people
 from inkling.training.prepare.source_rows import VIDEO_ENDINGS, find_rows
 from inkling.training.prepare.splits import TEST_SHARE, group_of, with_test_split
 from inkling.training.prepare.tracks import LEAST_S, FilmPeople, Track, main_track, tracks_of
@@ -91,7 +91,7 @@ class PreparedPeople:
 def prepare(
     films: Films,
     out: Path | str,
-    eyes: Eyes,
+    finder: PeopleFinder,
     *,
     who: Who = "main",
     labels: Callable[[Row, Track], Labels] | None = None,
@@ -115,9 +115,9 @@ def prepare(
         raise DataError([Problem(out / CLIPS_FILE, None, "exists already; choose another folder or remove it")])
     folder = kept or out / KEPT
     paths = sorted({row.path for row in films.rows})
-    done = make_all(find_people, films.source, paths, folder, eyes, broken=broken, workers=workers, progress=progress)
+    done = make_all(find_people, films.source, paths, folder, finder, broken=broken, workers=workers, progress=progress)
     split = with_test_split([row for row in films.rows if row.path in done.names], test_share)
-    spec = eyes.spec
+    spec = finder.spec
     config = tracker_config(spec)
     written: list[tuple[Row, NewClip]] = []
     empty: list[str] = []
@@ -130,7 +130,7 @@ def prepare(
         raise DataError([Problem(films.source, None, "nobody was tracked in any film")])
     told = f"Poses found in films by {spec.full_name}."
     about = f"{about} {told}" if about else told
-    description = DatasetFile(skeleton=spec.skeleton.name, fps=eyes.rate_hz, about=about, terms=terms)
+    description = DatasetFile(skeleton=spec.skeleton.name, fps=finder.rate_hz, about=about, terms=terms)
     count = write(out, description, (clip for _, clip in written))
     rows = tuple(row for row, _ in written)
     return PreparedPeople(done, count, tuple(empty), rows, split.sentence)
@@ -138,9 +138,7 @@ def prepare(
 
 def tracker_config(spec: PeopleSpec) -> TrackerConfig:
     """How the people of a bundle are followed: as the service does it where no setting says otherwise."""
-    begin, keep = spec.thresholds.begin, spec.thresholds.keep
-    sure = max(TrackerConfig().sure_score, begin)
-    return TrackerConfig(skeleton=spec.skeleton.name, begin_score=begin, sure_score=sure, keep_score=keep)
+    return TrackerConfig.of(spec.skeleton.name, spec.thresholds.begin, spec.thresholds.keep)
 
 
 def within(spans: Sequence[Span], track: Track) -> tuple[Span, ...]:

@@ -16,7 +16,7 @@ from inkling.training.data.spans import Span
 from inkling.training.errors import DataError, Problem
 from inkling.training.labels import NOT
 from inkling.training.prepare import people, urfall
-from inkling.training.prepare.film_people import Eyes
+from inkling.training.prepare.film_people import PeopleFinder
 from inkling.training.prepare.people import Films, Labels, PreparedPeople, within
 from inkling.training.prepare.tracks import Track
 from inkling.training.prepare.workers import VideoDone
@@ -75,7 +75,7 @@ def spans_of(times: tuple[float, float] | None, begins_s: float) -> tuple[Span, 
 def prepare(
     source: Path,
     out: Path,
-    eyes: Eyes,
+    finder: PeopleFinder,
     *,
     workers: int | None = None,
     progress: VideoDone = lambda done, total, what: None,
@@ -94,7 +94,7 @@ def prepare(
         yield (
             folder,
             people.prepare(
-                found, folder, eyes,
+                found, folder, finder,
                 who="all", labels=labels, workers=workers, test_share=0, kept=out / NAME / people.KEPT,
                 about=urfall.ABOUT, terms=urfall.TERMS, progress=progress,
             ),

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Literal, TypeVar
 
 from inkling.training.errors import DataError, Problem
-from inkling.training.prepare.decode import BrokenVideo
+from inkling.training.prepare.content_cache import BrokenVideo
 
 Broken = Literal["fail", "skip"]
 VideoDone = Callable[[int, int, str], None]

@@ -45,7 +45,7 @@ def watch(gate: MotionGate, pictures: list[np.ndarray], begin_s: float = 0.0, no
     """What the gate says of these pictures, if nobody is ever tracked."""
     rng = np.random.default_rng(1)
     return [
-        gate.sees(shot(picture, rng, noise), begin_s + i / RATE_HZ, tracked=False).reason
+        gate.decide(shot(picture, rng, noise), begin_s + i / RATE_HZ, tracked=False).reason
         for i, picture in enumerate(pictures)
     ]
 
@@ -114,7 +114,7 @@ def test_a_room_with_a_screen_is_still_again_once_its_flicker_is_known() -> None
 def test_the_gate_is_open_while_somebody_is_tracked_and_a_while_after() -> None:
     gate = MotionGate(CONFIG)
     rng = np.random.default_rng(3)
-    said = [gate.sees(shot(room(), rng), i / RATE_HZ, tracked=50 <= i < 250).reason for i in range(400)]
+    said = [gate.decide(shot(room(), rng), i / RATE_HZ, tracked=50 <= i < 250).reason for i in range(400)]
     assert set(said[50:250]) == {Reason.TRACKED}
     assert set(said[250:279]) == {Reason.LINGER}
     assert said[281] == Reason.STILL
@@ -124,7 +124,7 @@ def test_the_gate_is_open_while_somebody_is_tracked_and_a_while_after() -> None:
 def test_there_is_a_look_at_least_so_often() -> None:
     said = watch(MotionGate(CONFIG), [room()] * 500)
     at = [i for i, reason in enumerate(said) if reason is not Reason.STILL]
-    assert max(np.diff(at)) <= CONFIG.look_every_s * RATE_HZ
+    assert max(np.diff(at)) <= CONFIG.perceive_every_s * RATE_HZ
     assert Counter(said)[Reason.DUE] >= 4
 
 
@@ -133,7 +133,7 @@ def test_a_jump_in_time_another_size_and_a_reset_are_a_new_camera() -> None:
     rng = np.random.default_rng(4)
 
     def first(pts_s: float, picture: np.ndarray) -> bool:
-        return gate.sees(shot(picture, rng), pts_s, tracked=False).reason is Reason.FIRST
+        return gate.decide(shot(picture, rng), pts_s, tracked=False).reason is Reason.FIRST
 
     assert first(0, room())
     assert not first(0.1, room())
@@ -151,9 +151,9 @@ def test_what_is_no_picture_is_refused() -> None:
     gate = MotionGate(CONFIG)
     for picture in (np.zeros((0, 0), np.uint8), np.zeros((4, 4, 3), np.uint8)):
         with pytest.raises(ValueError, match="shape"):
-            gate.sees(picture, 0, tracked=False)
+            gate.decide(picture, 0, tracked=False)
     with pytest.raises(ValueError, match="finite"):
-        gate.sees(np.zeros((4, 4), np.uint8), float("inf"), tracked=False)
+        gate.decide(np.zeros((4, 4), np.uint8), float("inf"), tracked=False)
     with pytest.raises(ValueError, match="positive"):
         MotionConfig(noise_s=0)
 
@@ -172,9 +172,9 @@ def test_whatever_comes_it_never_closes_on_somebody_nor_for_too_long(
     for passed_s, tracked, level in steps:
         pts_s += passed_s
         picture = rng.integers(0, 256, shape) if level is None else np.full(shape, level)
-        glance = gate.sees(picture.astype(np.uint8), pts_s, tracked)
+        glance = gate.decide(picture.astype(np.uint8), pts_s, tracked)
         tracked_s = pts_s if tracked else -np.inf if passed_s < 0 else tracked_s
-        assert glance.look or not tracked
-        assert glance.look or pts_s - tracked_s > CONFIG.linger_s
-        assert glance.look or 0 <= pts_s - looked_s < CONFIG.look_every_s
-        looked_s = pts_s if glance.look else looked_s
+        assert glance.open or not tracked
+        assert glance.open or pts_s - tracked_s > CONFIG.linger_s
+        assert glance.open or 0 <= pts_s - looked_s < CONFIG.perceive_every_s
+        looked_s = pts_s if glance.open else looked_s

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from inkling.models.errors import SkeletonError
 from inkling.models.people.detections import Detections
 from inkling.models.people.tracker import PersonTracker, TrackedPeople, TrackerConfig
-from tests.models.people.walkers import Eyes, Scene, Walker, crowd, film, idf1
+from tests.models.people.walkers import Errors, Scene, Walker, crowd, film, idf1
 
 CONFIG = TrackerConfig()
-SHARP = Eyes(missed=0, made_up=0)
+SHARP = Errors(missed=0, made_up=0)
 
 
 def times(seconds: float, rate_hz: float = 15.0) -> list[float]:
@@ -32,8 +32,8 @@ def ids(people: list[TrackedPeople]) -> list[list[int]]:
     return [seen.tracks.tolist() for seen in people]
 
 
-def walk(pts_s: list[float], *walkers: Walker, eyes: Eyes = SHARP, seed: int = 0) -> Scene:
-    return film(walkers, pts_s, np.random.default_rng(seed), eyes)
+def walk(pts_s: list[float], *walkers: Walker, errors: Errors = SHARP, seed: int = 0) -> Scene:
+    return film(walkers, pts_s, np.random.default_rng(seed), errors)
 
 
 ONE = Walker(x=100, y=400, speed=80, height=160)
@@ -96,11 +96,11 @@ def test_a_crowd_keeps_most_of_its_tracks_through_noise_and_people_who_are_not_t
 
 def test_who_lies_down_and_is_hardly_seen_keeps_the_track() -> None:
     faller = replace(ONE, lies_from_s=2)
-    weak = Eyes(missed=0.1, made_up=0, lying=(0.07, 0.14))
-    said = ids(follow(walk(times(8), faller, eyes=weak, seed=1)))
+    weak = Errors(missed=0.1, made_up=0, lying=(0.07, 0.14))
+    said = ids(follow(walk(times(8), faller, errors=weak, seed=1)))
     assert {track for frame in said for track in frame} == {1}
     assert sum(map(len, said)) > 0.85 * 8 * 15
-    strict = ids(follow(walk(times(8), faller, eyes=weak, seed=1), replace(CONFIG, keep_score=0.15)))
+    strict = ids(follow(walk(times(8), faller, errors=weak, seed=1), replace(CONFIG, keep_score=0.15)))
     assert sum(map(len, strict)) < 0.4 * 8 * 15, "else the scores of this test are not weak"
 
 
@@ -171,7 +171,7 @@ def test_the_same_person_found_twice_has_one_track() -> None:
 
 def test_beyond_the_most_tracks_nobody_new_gets_one() -> None:
     people = [Walker(x=40 + 60 * (i % 10), y=60 + 40 * (i // 10), speed=0, height=36) for i in range(200)]
-    scene = walk(times(1), *people, eyes=replace(SHARP, hidden_from=2))
+    scene = walk(times(1), *people, errors=replace(SHARP, hidden_from=2))
     assert {len(found.scores) for found in scene.found} == {200}
     config = replace(CONFIG, most=20)
     tracker = PersonTracker(config)
@@ -241,7 +241,7 @@ def test_everything_twice_as_slow_is_the_same(factor: float) -> None:
 @settings(max_examples=25, deadline=None)
 def test_the_order_in_which_people_are_found_changes_nothing(seed: int, people: int) -> None:
     rng = np.random.default_rng(seed)
-    scene = film(crowd(people, rng), times(2, 8), rng, Eyes(made_up=0.5))
+    scene = film(crowd(people, rng), times(2, 8), rng, Errors(made_up=0.5))
     mixed = [found.take(rng.permutation(len(found.scores))) for found in scene.found]
     for one, other in zip(follow(scene), follow(replace(scene, found=mixed)), strict=True):
         assert np.array_equal(one.tracks, other.tracks)

@@ -19,7 +19,7 @@ Floats = NDArray[np.float64]
 # A standing body of height 1, coco17: x to its own left, y down from the top.
 _BODY = np.array(
     [
-        *([0, 0.06], [0.02, 0.04], [-0.02, 0.04], [0.04, 0.05], [-0.04, 0.05]),  # nose, eyes, ears
+        *([0, 0.06], [0.02, 0.04], [-0.02, 0.04], [0.04, 0.05], [-0.04, 0.05]),  # nose, errors, ears
         *([0.1, 0.18], [-0.1, 0.18], [0.13, 0.33], [-0.13, 0.33], [0.14, 0.47], [-0.14, 0.47]),  # arms
         *([0.07, 0.5], [-0.07, 0.5], [0.07, 0.72], [-0.07, 0.72], [0.07, 0.95], [-0.07, 0.95]),  # legs
     ]
@@ -57,7 +57,7 @@ class Walker:
 
 
 @dataclass(frozen=True, slots=True)
-class Eyes:
+class Errors:
     """How badly people are seen."""
 
     noise: float = 0.02
@@ -84,16 +84,21 @@ class Scene:
     found: list[Detections]
 
 
-def film(walkers: Sequence[Walker], pts_s: Sequence[float], rng: np.random.Generator, eyes: Eyes = Eyes()) -> Scene:
+def film(
+    walkers: Sequence[Walker],
+    pts_s: Sequence[float],
+    rng: np.random.Generator,
+    errors: Errors = Errors(),
+) -> Scene:
     """What is found of the walkers at these times, in a picture of 640 x 480."""
     scene = Scene(list(pts_s), [], [], [])
     for at_s in pts_s:
         boxes = np.array([walker.box(at_s) for walker in walkers]).reshape(-1, 4)
         inside = (boxes[:, 2] > 0) & (boxes[:, 0] < 640)
         present = np.flatnonzero(inside).tolist()
-        seen = [i for i in present if not _hidden(i, present, walkers, boxes, eyes.hidden_from)]
-        found = [_seen(walkers[i], at_s, rng, eyes) for i in seen if rng.random() >= eyes.missed] + [
-            _made_up(rng) for _ in range(rng.poisson(eyes.made_up))
+        seen = [i for i in present if not _hidden(i, present, walkers, boxes, errors.hidden_from)]
+        found = [_seen(walkers[i], at_s, rng, errors) for i in seen if rng.random() >= errors.missed] + [
+            _made_up(rng) for _ in range(rng.poisson(errors.made_up))
         ]
         scene.present.append(present)
         scene.boxes.append(boxes[present])
@@ -111,11 +116,11 @@ def _hidden(who: int, present: list[int], walkers: Sequence[Walker], boxes: Floa
     return False
 
 
-def _seen(walker: Walker, at_s: float, rng: np.random.Generator, eyes: Eyes) -> tuple[Floats, float, Floats]:
-    noise = eyes.noise * walker.height
+def _seen(walker: Walker, at_s: float, rng: np.random.Generator, errors: Errors) -> tuple[Floats, float, Floats]:
+    noise = errors.noise * walker.height
     joints = walker.joints(at_s) + rng.normal(0, noise, (17, 2))
     box = walker.box(at_s) + rng.normal(0, noise, 4)
-    score = rng.uniform(*(eyes.lying if at_s > walker.lies_from_s + 0.5 else eyes.scores))
+    score = rng.uniform(*(errors.lying if at_s > walker.lies_from_s + 0.5 else errors.scores))
     return box, score, np.column_stack([joints, rng.uniform(0.2, 0.9, 17)])
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from inkling.service.annotate.film_record import Body, PersonNow
-from inkling.service.annotate.overlay import COLOURS, Look, Places, Unit, blur_face, colour_of, draw
+from inkling.service.annotate.overlay import COLOURS, Places, Style, Unit, blur_face, colour_of, draw
 from inkling.service.demo.figure import pose
 from tests.service.annotate.test_film_record import happened
 
@@ -67,14 +67,14 @@ def test_skeletons_may_be_left_out() -> None:
     centre = body.keypoints[[5, 11], :2].mean(0).astype(int)  # on the body, away from the box
     around = np.s_[centre[1] - 3 : centre[1] + 4, centre[0] - 6 : centre[0] + 7]
     assert near(draw(grey(360, 640), [person], [], 0)[around], COLOURS[0]).any()
-    assert (draw(grey(360, 640), [person], [], 0, Look(skeletons=False))[around] == 128).all()
+    assert (draw(grey(360, 640), [person], [], 0, Style(skeletons=False))[around] == 128).all()
 
 
 def test_on_black_nothing_of_the_picture_is_left() -> None:
     noise = np.random.default_rng(0).integers(1, 255, (240, 320, 3), np.uint8)
     person = figure(240, 320)
     np.testing.assert_array_equal(
-        draw(noise, [person], [], 0, Look(black=True)), draw(grey(240, 320), [person], [], 0, Look(black=True))
+        draw(noise, [person], [], 0, Style(black=True)), draw(grey(240, 320), [person], [], 0, Style(black=True))
     )
 
 
@@ -109,7 +109,7 @@ def test_events_are_written_at_the_lower_left_the_latest_lowest() -> None:
 
 def test_panels_of_people_who_stand_close_do_not_hide_each_other() -> None:
     people = [figure(720, 1280, track, 0.4 + track / 30) for track in (1, 2, 3)]
-    image = draw(grey(720, 1280), people, [], 0, Look(skeletons=False))
+    image = draw(grey(720, 1280), people, [], 0, Style(skeletons=False))
     for track in (1, 2, 3):  # a panel's head is a filled bar of its colour
         rows = near(image, COLOURS[track - 1], 2).sum(axis=1)
         assert (rows > 60).sum() >= Unit.of(image).letter
@@ -136,6 +136,6 @@ def test_a_panel_stays_in_its_place_while_another_is_hardly_better() -> None:
 def test_anything_anywhere_can_be_drawn(height: int, width: int, box: list[float], label: str) -> None:
     joints = np.tile(np.array([[box[0], box[1], 0.9]], np.float32), (17, 1))
     person = PersonNow(5, Body(np.array(box, np.float32), joints), [(label, 1.0)], (label, 0.0))
-    for look in (Look(), Look(blur=True), Look(black=True)):
-        image = draw(grey(height, width), [person, replace(person, body=None)], [], 0.0, look)
+    for style in (Style(), Style(blur=True), Style(black=True)):
+        image = draw(grey(height, width), [person, replace(person, body=None)], [], 0.0, style)
         assert image.shape == (height, width, 3)

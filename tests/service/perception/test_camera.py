@@ -61,7 +61,7 @@ def test_a_picture_that_could_not_be_looked_at_makes_the_next_one_worth_it() -> 
     watched = camera()
     looks(watched, [STILL] * 60)
     assert watched.still(STILL, 60 * STEP_S, 0)
-    watched.not_looked()
+    watched.not_perceived()
     assert not watched.still(STILL, 61 * STEP_S, 0)
 
 

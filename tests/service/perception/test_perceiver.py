@@ -10,8 +10,8 @@ from inkling.models.people.detections import Detections
 from inkling.models.people.tracker import PersonTracker, TrackerConfig
 from inkling.service.engine.scheduler import Lane
 from inkling.service.perception.camera import Camera
-from inkling.service.perception.look import CameraPicture, Look
-from inkling.service.perception.perceiver import LookOutcome, Perceiver, in_camera_pixels
+from inkling.service.perception.perceiver import Perceiver, PerceptionOutcome, in_camera_pixels
+from inkling.service.perception.picture_step import CameraPicture, PictureStep
 from tests.coloured_people import RED, FaultyGraph, coloured_people, room
 from tests.people_bundle import Box
 
@@ -24,55 +24,57 @@ class Stand:
     def __init__(self, max_batch: int = 4) -> None:
         self.graph = FaultyGraph()
         self.estimator = coloured_people(self.graph).estimator
-        self.outcomes: list[LookOutcome] = []
+        self.outcomes: list[PerceptionOutcome] = []
         self.perceiver = Perceiver("colours/1", self.estimator, self.outcomes.append, max_batch, lambda: 5.0)
         self.cameras: dict[int, tuple[Lane, Camera]] = {}
 
-    def look(self, camera: int, pts_s: float = 0.0, box: Box = BOX, scale: float = 1.0, height: int = 96) -> Look:
+    def picture(
+        self, camera: int, pts_s: float = 0.0, box: Box = BOX, scale: float = 1.0, height: int = 96
+    ) -> PictureStep:
         if camera not in self.cameras:
             tracker = PersonTracker(TrackerConfig())
             self.cameras[camera] = Lane(0, 0, lambda rows: rows), Camera(tracker, None, 4)
         prepared = self.estimator.prepare(room({RED: box}, height))
         lane, watched = self.cameras[camera]
-        look = Look(lane, CameraPicture(prepared, None, (scale, scale)), 0, 3.0, watched, pts_s)
-        self.perceiver.submit([look])
-        return look
+        picture = PictureStep(lane, CameraPicture(prepared, None, (scale, scale)), 0, 3.0, watched, pts_s)
+        self.perceiver.submit([picture])
+        return picture
 
 
 def test_one_batch_has_a_picture_of_each_camera_and_of_none_two() -> None:
     stand = Stand()
-    looks = [stand.look(camera, pts_s) for camera in (1, 2, 3) for pts_s in (0.0, 0.1)]
+    pictures = [stand.picture(camera, pts_s) for camera in (1, 2, 3) for pts_s in (0.0, 0.1)]
     while stand.perceiver.run_once():
         pass
     assert stand.graph.batches == [3, 3]
     assert [outcome.runs[0][0] for outcome in stand.outcomes] == [3, 3]
-    assert stand.outcomes[0].seen == [looks[0], looks[2], looks[4]]
+    assert stand.outcomes[0].seen == [pictures[0], pictures[2], pictures[4]]
     assert stand.outcomes[0].queue_s == [2.0, 2.0, 2.0]
-    for look in looks:
-        assert look.people is not None
-        assert look.people.tracks.tolist() == [1]
-        assert look.people.boxes[0].tolist() == list(BOX)
-        assert look.x is None, "the picture is let go"
+    for picture in pictures:
+        assert picture.people is not None
+        assert picture.people.tracks.tolist() == [1]
+        assert picture.people.boxes[0].tolist() == list(BOX)
+        assert picture.x is None, "the picture is let go"
 
 
 def test_people_are_in_pixels_of_the_camera() -> None:
     stand = Stand()
-    look = stand.look(1, scale=2.5)
+    picture = stand.picture(1, scale=2.5)
     stand.perceiver.run_once()
-    assert look.people is not None
-    assert look.people.boxes[0].tolist() == [2.5 * side for side in BOX]
+    assert picture.people is not None
+    assert picture.people.boxes[0].tolist() == [2.5 * side for side in BOX]
 
 
 def test_a_run_that_fails_fails_its_own_pictures_and_the_next_one_is_fine() -> None:
     stand = Stand()
-    stand.look(1)
+    stand.picture(1)
     stand.perceiver.run_once()
     stand.graph.failing = True
-    failed = stand.look(1, 0.1)
+    failed = stand.picture(1, 0.1)
     stand.perceiver.run_once()
     assert (stand.outcomes[1].failed, stand.outcomes[1].seen, failed.people) == ([failed], [], None)
     stand.graph.failing = False
-    again = stand.look(1, 0.2)
+    again = stand.picture(1, 0.2)
     stand.perceiver.run_once()
     assert again.people is not None
     assert again.people.tracks.tolist() == [1], "still the same person"
@@ -80,7 +82,7 @@ def test_a_run_that_fails_fails_its_own_pictures_and_the_next_one_is_fine() -> N
 
 def test_a_defect_of_one_camera_is_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     stand = Stand()
-    bad, good = stand.look(1), stand.look(2)
+    bad, good = stand.picture(1), stand.picture(2)
 
     def broken(*_: Any) -> Any:
         raise ZeroDivisionError
@@ -96,9 +98,9 @@ ORIGINAL = Camera.track
 def test_an_estimator_that_forgets_a_picture_has_failed() -> None:
     stand = Stand()
     stand.estimator.estimate = lambda pictures: []  # type: ignore[method-assign]
-    look = stand.look(1)
+    picture = stand.picture(1)
     stand.perceiver.run_once()
-    assert stand.outcomes[0].failed == [look]
+    assert stand.outcomes[0].failed == [picture]
 
 
 def test_the_thread_looks_at_what_is_submitted_and_ends() -> None:
@@ -106,10 +108,10 @@ def test_the_thread_looks_at_what_is_submitted_and_ends() -> None:
     perceiver = Perceiver("r/1", stand.estimator, lambda outcome: done.set(), 4)
     stand.perceiver = perceiver
     perceiver.start()
-    look = stand.look(1)
+    picture = stand.picture(1)
     assert done.wait(20)
     assert perceiver.stop(20)
-    assert look.people is not None
+    assert picture.people is not None
 
 
 def test_scaling_leaves_scores_and_confidences_alone() -> None:

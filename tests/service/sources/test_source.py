@@ -45,7 +45,7 @@ class Watch:
 
     def source(self, url: str, timing: SourceTiming = QUICK, **options: Any) -> Source:
         def open_stream(start: Start, id: str, definition: SourceDefinition) -> AdmittedStream:
-            return self.hub.open(start, self.messages.append, id, looks=definition.looks)
+            return self.hub.open(start, self.messages.append, id, options=definition.perception)
 
         wanted = SourceDefinition(**{"url": url, "bundle": "tiny-frames"} | options)
         return Source(

@@ -66,7 +66,7 @@ def test_people_in_pictures_are_stepped_as_if_they_had_come_as_poses(rig: Camera
             assert isinstance(prediction.track, int)
             wanted = plain[prediction.track].step(pose_of(boxes[prediction.track]), 0)
             assert prediction.probabilities == pytest.approx(wanted, abs=ERROR)
-    assert camera.session.counts.looked == 12
+    assert camera.session.counts.perceived == 12
     assert camera.session.counts.found == 24
     assert camera.settled
 
@@ -95,9 +95,9 @@ def test_whoever_comes_at_any_frame_is_stepped_at_each_look(rig: CameraRig, firs
     for seq in range(50):  # 25 Hz: some ticks are 40 ms apart, some 80
         camera.show(seq, seq / 25, room({RED: moved(LEFT, seq)} if seq >= first else {}))
         rig.work()
-    looks = camera.session.counts.looked
-    unseen = looks - len(camera.predictions)
-    assert 29 <= looks <= 31
+    pictures = camera.session.counts.perceived
+    unseen = pictures - len(camera.predictions)
+    assert 29 <= pictures <= 31
     assert unseen <= 4, "only the looks before they came gave nothing"
     assert all(p.epoch == 0 for p in camera.predictions)
 
@@ -109,10 +109,10 @@ def test_frames_are_answered_in_order_though_looking_is_slow(rig: CameraRig) -> 
     camera.receive(Flush(id=5))
     assert camera.predictions == []
     assert camera.of(Flushed) == []
-    rig.look(1)  # of one camera one picture at a time
+    rig.perceive(1)  # of one camera one picture at a time
     rig.run()
     assert [p.seq for p in camera.predictions] == [0]
-    rig.look()  # the other three, before a step is run
+    rig.perceive()  # the other three, before a step is run
     assert [p.seq for p in camera.predictions] == [0]
     rig.work()
     assert [p.seq for p in camera.predictions] == [0, 1, 2, 3]
@@ -150,7 +150,7 @@ def test_a_stream_that_blocks_drops_nothing(rig: CameraRig) -> None:
         while not camera.session.full and seq < 20:
             camera.show(seq, seq * STEP_S, room({RED: moved(LEFT, seq)}))
             seq += 1
-        rig.look(1)
+        rig.perceive(1)
         rig.run(1)
     rig.work()
     assert [p.seq for p in camera.predictions] == list(range(20))
@@ -304,7 +304,7 @@ def test_a_clock_that_jumps_back_is_another_recording(rig: CameraRig) -> None:
     camera = Watched(rig)
     for seq in range(4):
         camera.show(seq, 100 + seq * STEP_S, room({RED: LEFT}))
-        rig.look(seq // 2)  # the last of them are not looked at when the clock jumps
+        rig.perceive(seq // 2)  # the last of them are not looked at when the clock jumps
         rig.run()
     for seq in range(4, 8):
         camera.show(seq, (seq - 4) * STEP_S, room({RED: LEFT}))
@@ -329,18 +329,18 @@ def test_a_still_room_is_not_looked_at_until_something_moves(bundle: Bundle) -> 
         camera.show(seq, seq * STEP_S, empty)
         rig.work()
     counts = camera.session.counts
-    assert counts.still > 40
-    assert counts.looked == 60 - counts.still == sum(rig.graph.batches)
+    assert counts.gated > 40
+    assert counts.perceived == 60 - counts.gated == sum(rig.graph.batches)
     assert counts.skipped == 60, "frames without anybody are skipped, looked at or not"
     for seq in range(60, 90):
         camera.show(seq, seq * STEP_S, room({RED: moved(LEFT, seq - 60)}))
         rig.work()
     assert camera.predictions[0].seq == 60, "the very first frame in which somebody is"
-    still = counts.still
+    still = counts.gated
     for seq in range(90, 110):
         camera.show(seq, seq * STEP_S, room({RED: moved(LEFT, 29)}))  # stands still, and is tracked
         rig.work()
-    assert counts.still == still
+    assert counts.gated == still
     assert [p.seq for p in camera.predictions] == list(range(60, 110))
     assert camera.settled
 
@@ -413,7 +413,7 @@ def test_drain_answers_what_was_sent_before_it(rig: CameraRig) -> None:
 
 ACTS = st.lists(
     st.tuples(
-        st.sampled_from(("show", "show", "show", "empty", "broken", "look", "step", "fail", "reset", "one", "flush")),
+        st.sampled_from(("show",) * 3 + ("empty", "broken", "perceive", "step", "fail", "reset", "one", "flush")),
         st.integers(0, 3),
     ),
     max_size=60,
@@ -439,13 +439,13 @@ def test_whatever_comes_in_whatever_order_every_frame_is_settled_once_and_in_tur
             picture = broken if act == "broken" else room({} if act == "empty" else {number % 3: moved(LEFT, seq)})
             camera.show(seq, seq * STEP_S * (1 + number), picture)
             seq += 1
-        elif act == "look":
-            rig.look(number)
+        elif act == "perceive":
+            rig.perceive(number)
         elif act == "step":
             rig.run(number)
         elif act == "fail":
             rig.graph.failing = True
-            rig.look(1)
+            rig.perceive(1)
             rig.graph.failing = False
         elif act in ("reset", "one"):
             camera.receive(Reset(track=None if act == "reset" else number))

@@ -75,7 +75,7 @@ class Reports:
     def decoded(self, bundle: str, seconds: Any) -> None:
         raise AssertionError("this bundle takes no images")
 
-    def looked(self, *looks: Any) -> None:
+    def perceived(self, *pictures: Any) -> None:
         raise AssertionError("nobody is looked for")
 
 

@@ -13,7 +13,7 @@ from inkling.service.engine.scheduler import Lane, Scheduler, Step
 from inkling.service.memory_account import MemoryAccount
 from inkling.service.protocol.errors import BadMessage, OverCapacity, ServiceError
 from inkling.service.streams.event_detector import DetectedEvent, EventDetector
-from inkling.service.streams.in_flight import FlushMarker, FrameInFlight, FrameLook, PersonStep
+from inkling.service.streams.in_flight import FlushMarker, FrameInFlight, FramePerception, PersonStep
 from inkling.service.streams.pending import FREE, MARKERS, PendingFrames
 from inkling.service.streams.tracks import Track
 
@@ -31,8 +31,8 @@ class Stage:
     def step_done(self, step: PersonStep, now_s: float) -> None:
         self.pending.step_done(step.frame)
 
-    def looked(self, look: FrameLook, now_s: float) -> None:
-        self.pending.looked(look.frame)
+    def perceived(self, picture: FramePerception, now_s: float) -> None:
+        self.pending.perceived(picture.frame)
 
     def fail(self, error: ServiceError) -> None:
         raise AssertionError(error)

@@ -235,17 +235,18 @@ def test_a_film_that_the_server_fetches_gives_what_its_stream_gives(server: Runn
     assert {message.type for message in of_events[1:-1]} <= {"event", "decision"}
 
 
-def test_a_source_may_have_eyes_of_its_own(server: Running, films: Path) -> None:
+def test_a_source_may_have_perception_of_its_own(server: Running, films: Path) -> None:
     make_film(films / "own.mkv", scene(10), RATE_HZ)
-    wanted = {"url": "file:own.mkv", "bundle": "tiny", "pace": "fast", "looks": {"max_people": 1, "motion_gate": False}}
+    own = {"max_people": 1, "motion_gate": False}
+    wanted = {"url": "file:own.mkv", "bundle": "tiny", "pace": "fast", "perception": own}
     before = counts_of(server)
     id = httpx.post(f"{server.url}/v1/sources", json=wanted).json()["id"]
     wait_until(lambda: httpx.get(f"{server.url}/v1/sources/{id}").json()["state"] == "ended")
     server.wait_idle()
     counts = counts_of(server)
-    assert counts.looked - before.looked == 10
+    assert counts.perceived - before.perceived == 10
     httpx.delete(f"{server.url}/v1/sources/{id}")
-    bad = httpx.post(f"{server.url}/v1/sources", json=wanted | {"looks": {"sharpness": 3}})
+    bad = httpx.post(f"{server.url}/v1/sources", json=wanted | {"perception": {"sharpness": 3}})
     assert bad.status_code == 422
 
 
@@ -255,9 +256,9 @@ def test_perception_is_in_the_metrics(server: Running) -> None:
         finish(socket)
     text = httpx.get(f"{server.url}/metrics").text
     lines = dict(line.rsplit(" ", 1) for line in text.splitlines() if not line.startswith("#"))
-    assert float(lines['inkling_frames_looked_total{bundle="tiny/1"}']) >= 5
+    assert float(lines['inkling_frames_perceived_total{bundle="tiny/1"}']) >= 5
     assert float(lines['inkling_people_found_total{bundle="tiny/1"}']) >= 5
-    assert 'inkling_frames_still_total{bundle="tiny/1"}' in lines
+    assert 'inkling_frames_gated_total{bundle="tiny/1"}' in lines
     assert float(lines['inkling_people_seconds_count{bundle="colours/1"}']) >= 5
     assert float(lines['inkling_people_queue_seconds_count{bundle="colours/1"}']) >= 5
     assert float(lines['inkling_decode_seconds_count{bundle="colours/1"}']) >= 5
@@ -387,7 +388,8 @@ def test_several_bundles_on_one_camera_look_at_each_picture_once(server: Running
             alone[bundle] = of(Prediction, send_all(socket, pictures))
     assert len(alone["slower"]) < len(alone["tiny"]), "it steps half as often"
     looks = looked(server)
-    wanted = {"url": "file:both.mkv", "bundles": ["tiny", "slower"], "pace": "real", "looks": {"motion_gate": False}}
+    always = {"motion_gate": False}
+    wanted = {"url": "file:both.mkv", "bundles": ["tiny", "slower"], "pace": "real", "perception": always}
     answer = httpx.post(f"{server.url}/v1/sources", json=wanted)
     assert answer.status_code == 201, answer.text
     id = answer.json()["id"]

@@ -9,7 +9,7 @@ import pytest
 from inkling.training.data.pose_dataset import read
 from inkling.training.errors import DataError
 from inkling.training.prepare import urfall
-from inkling.training.prepare.film_people import Eyes
+from inkling.training.prepare.film_people import PeopleFinder
 from inkling.training.prepare.urfall_people import films, prepare, spans_of
 from tests.people_bundle import make_people_bundle
 from tests.training.prepare.films_of_people import walkers_film
@@ -48,8 +48,8 @@ def test_in_daily_life_all_that_is_known_is_that_nobody_falls() -> None:
 
 
 def test_all_is_written_to_train_on_and_each_event_is_tested_in_one_fold(source: Path, tmp_path: Path) -> None:
-    eyes = Eyes.of(make_people_bundle(tmp_path), 15.0)
-    written = list(prepare(source, tmp_path / "out", eyes, workers=1))
+    finder = PeopleFinder.of(make_people_bundle(tmp_path), 15.0)
+    written = list(prepare(source, tmp_path / "out", finder, workers=1))
     assert [folder.relative_to(tmp_path / "out").as_posix() for folder, _ in written] == [
         "urfall-people",
         *(f"urfall-people-folds/{k}/urfall-people" for k in range(1, 6)),

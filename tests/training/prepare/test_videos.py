@@ -12,7 +12,8 @@ from inkling.models.video import VideoReader, to_rgb
 from inkling.training.data.frame_dataset import read
 from inkling.training.errors import DataError
 from inkling.training.prepare import urfall
-from inkling.training.prepare.decode import BrokenVideo, Plan, decoded
+from inkling.training.prepare.content_cache import BrokenVideo
+from inkling.training.prepare.decode import Plan, decoded
 from inkling.training.prepare.videos import plan_of, prepare
 from tests.training.videos import write_drops, write_video
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from inkling.training.errors import DataError
-from inkling.training.prepare.decode import BrokenVideo
+from inkling.training.prepare.content_cache import BrokenVideo
 from inkling.training.prepare.workers import make_all
 
 

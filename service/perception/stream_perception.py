@@ -1,4 +1,4 @@
-"""What one stream has of perception: its camera, and where its looks go."""
+"""What one stream has of perception: its camera, and where its pictures go."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from inkling.service.perception.picture_mapper import PictureMapper
 
 
 @dataclass(frozen=True, slots=True)
-class StreamEyes:
+class StreamPerception:
     """One stream's part of perception. Its pictures follow each other in `lane`, which is closed with the stream.
 
     skeleton: of the people who are found. lost_s: seconds for which somebody may be lost and still be who they were.

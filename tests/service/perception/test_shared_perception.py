@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from inkling.models.bundle import Bundle
-from inkling.service.perception.shared_eyes import SharedEyes
+from inkling.service.perception.shared_perception import SharedPerception
 from inkling.service.protocol.codec import End, ErrorMessage, Reset
 from inkling.service.protocol.errors import BadImage
 from inkling.service.protocol.image_binary import ImageFrame
@@ -27,8 +27,8 @@ class Pair:
 
     def __init__(self, bundle: Bundle, **start: str) -> None:
         self.rig = CameraRig(bundle, Limits(slots=8, max_people=4, inbox=3, max_batch=8))
-        self.shared = SharedEyes(self.rig.perception.open(None, 4, 1.0))
-        self.rig.eyes = self.shared.member
+        self.shared = SharedPerception(self.rig.perception.open(None, 4, 1.0))
+        self.rig.next_perception = self.shared.member
         self.streams = [Watched(self.rig, **start) for _ in range(2)]
 
     def show(self, seq: int, to: tuple[int, ...] = (0, 1)) -> None:
@@ -112,8 +112,8 @@ def test_one_may_end_before_the_other(bundle: Bundle) -> None:
     pair.rig.work()
     assert pair.streams[0].predictions == []
     assert [p.seq for p in pair.streams[1].predictions] == [0, 1]
-    closed = [pair.shared.eyes.lane.closed]
+    closed = [pair.shared.perception.lane.closed]
     pair.streams[1].receive(End())
-    closed.append(pair.shared.eyes.lane.closed)
+    closed.append(pair.shared.perception.lane.closed)
     assert closed == [False, True], "the last of them closed it"
     assert pair.rig.pool.used == 0

@@ -11,7 +11,7 @@ Share = Annotated[float, Field(ge=0, le=1)]
 
 
 @dataclass(frozen=True, slots=True, config=ConfigDict(extra="forbid"))
-class LookOptions:
+class PerceptionOptions:
     """How the people of a stream are looked for. None: as the people bundle says."""
 
     longer_side: Annotated[int, Field(ge=32, le=2048)] | None = Field(

@@ -1,4 +1,4 @@
-"""One look at a camera's picture, and what it finds. No threads, no clocks."""
+"""One camera's picture on its way through perception, and who is found in it. No threads, no clocks."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ class CameraPicture:
     scale: tuple[float, float]
 
 
-class Look(Step):
+class PictureStep(Step):
     """A frame of one camera whose people are not known yet, and then its people.
 
-    x: the image as it came, and once it is decoded a `CameraPicture`. epoch: counts the resets of the camera; a look of
-    another one than the look before it starts with nobody tracked. people: those who are tracked in the frame, in its
-    camera's pixels; None while they are not known, and after a look that was not worth it (`still`).
+    x: the image as it came, and once it is decoded a `CameraPicture`. epoch: counts the resets of the camera; a picture
+    of another one than the picture before it starts with nobody tracked. people: those who are tracked in the frame,
+    in its camera's pixels; None while they are not known, and where the motion gate passed over it (`still`).
     """
 
     __slots__ = ("camera", "people", "pts_s", "still")
@@ -57,5 +57,5 @@ class Look(Step):
         raise NotImplementedError
 
     def refused(self, error: ServiceError, now_s: float) -> None:
-        """What there is to look at cannot be decoded. On the event loop."""
+        """The picture cannot be decoded. On the event loop."""
         raise NotImplementedError
