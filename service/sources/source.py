@@ -24,7 +24,7 @@ from inkling.service.sources.lifecycle import Action, Cause, SourceLifecycle, So
 from inkling.service.sources.pipe import Damaged, Ended, Failed, FetchedFrame, Fetching, Looped, Opened, WorkerMessage
 from inkling.service.sources.policy import SourcePolicy
 from inkling.service.sources.timestamps import SourceClock
-from inkling.service.sources.video_memory import FIRST, MOST, PROCESS, video_bytes
+from inkling.service.sources.video_memory import VideoMemory
 from inkling.service.streams.admitted_stream import AdmittedStream
 from inkling.service.streams.stream_group import StreamGroup
 
@@ -96,9 +96,7 @@ class Source:
         self.tally = SourceCounts()
         self._max_pixels = max_pixels
         self._spool = spool
-        self._memory = memory
-        self._video_bytes = FIRST  # of `memory`, for the pictures
-        self._factor = 1
+        self._memory = VideoMemory(memory)
         self._policy = policy
         self._timing = timing
         self._open = open_stream
@@ -163,7 +161,7 @@ class Source:
 
     def reserve(self) -> None:
         """Take the memory that fetching takes, unless it has it. Raises OverCapacity."""
-        self._memory.change(PROCESS + self._video_bytes)
+        self._memory.reserve()
 
     def start(self) -> None:
         """Begin to work."""
@@ -268,9 +266,8 @@ class Source:
                 self.warnings = message.warnings or self.warnings
                 self.lifecycle.finish(now_s)
             case Failed():
-                if message.cause is Cause.MEMORY and self._video_bytes < MOST:
-                    self._factor *= 2
-                    self._video_bytes = min(2 * self._video_bytes, MOST)
+                if message.cause is Cause.MEMORY:
+                    self._memory.was_too_little()
                 self._lost(message.cause, self.address.scrub(message.message))
         self._arm()
 
@@ -304,16 +301,13 @@ class Source:
 
     def _grant(self, opened: Opened) -> None:
         """Give the connection what pictures of this size take, if there is as much."""
-        had = self._video_bytes
-        self._video_bytes = max(video_bytes(opened.width, opened.height, self._factor), had)
         try:
-            self.reserve()
+            more = self._memory.fit(opened.width, opened.height)
         except OverCapacity as error:
-            self._memory.close()
             self._lost(Cause.CAPACITY, str(error))
         else:
             if self._connection is not None:
-                self._connection.give_memory(self._video_bytes - had)
+                self._connection.give_memory(more)
 
     def _lost(self, cause: Cause, message: str) -> None:
         self.lifecycle.lost(cause, message, self._clock(), self._chance())
@@ -391,7 +385,7 @@ class Source:
             open_s=timing.open_s + GRACE_S,
             read_s=timing.read_s + GRACE_S,
             max_pixels=self._max_pixels,
-            memory_bytes=self._video_bytes,
+            memory_bytes=self._memory.video_bytes,
             policy=self._policy,
             interval_s=wanted.interval_s,
             spool=self._spool,
