@@ -57,9 +57,10 @@ def serve(settings: Settings, announce: Callable[[str], None] = log.info) -> Non
         gc.collect()
         gc.freeze()  # what is loaded stays: the garbage collector need not look through it while streams wait
         names = ", ".join(spec.full_name for spec in core.hub.bundles())
+        finds = "" if core.hub.perception is None else f"; {core.hub.perception.model.name} finds people in pictures"
         url = address(listener, secure=core.access.certificate is not None) + settings.sockets.root_path
         both = " (IPv6 and IPv4)" if takes_both(listener) else ""
-        Server(core, lambda: announce(f"Inkling is ready on {url}{both} with {names}")).run([listener])
+        Server(core, lambda: announce(f"Inkling is ready on {url}{both} with {names}{finds}")).run([listener])
         if threading.current_thread() is threading.main_thread():
             for number in HANDLED_SIGNALS:  # the work is done: another signal must not spoil the exit code
                 signal.signal(number, signal.SIG_IGN)

@@ -60,6 +60,12 @@ def draw() -> str:
     parts.append(svg.text(last - 8, middle + 20, "state pool:", 12, "#444", "end"))
     parts.append(svg.text(last - 8, middle + 36, "one row a person", 12, "#444", "end"))
     parts.append(svg.text(last - 8, middle + 52, "for each model", 12, "#444", "end"))
+    seen = columns[3] - 34
+    parts += room(seen, middle - 2, "perception", "finds people, says|who is who", GREEN)
+    under, beside = top + ROOM_HEIGHT, columns[2] + ROOM_WIDTH / 2
+    parts.append(svg.line([(seen + ROOM_WIDTH / 2, under), (seen + ROOM_WIDTH / 2, middle - 2)], arrow=True))
+    parts.append(svg.line([(seen, middle - 2 + half), (beside, middle - 2 + half), (beside, under)], arrow=True))
+    parts.append(svg.text(beside - 8, middle + 20, "people of images", 12, "#444", "end"))
     parts.append(svg.line([(columns[4], bottom + half), (columns[2] + ROOM_WIDTH, bottom + half)], arrow=True))
     for x, following in ((columns[2], columns[1]), (columns[1], columns[0])):
         parts.append(svg.line([(x, bottom + half), (following + ROOM_WIDTH, bottom + half)], arrow=True))
