@@ -15,6 +15,7 @@ import argparse
 import asyncio
 import itertools
 import json
+import sys
 import tempfile
 import time
 from collections import Counter
@@ -155,6 +156,7 @@ def fuzz(messages: int, seed: int, solo: Mapping[int, NDArray[np.float32]]) -> d
             books["deaths"] += not target.alive()
         books["wrong"] += seen.wrong + bool(seen.failure)
         books["tracebacks"] += len(target.log.tracebacks)
+        sys.stderr.writelines(f"{line}\n" for line in [*target.log.tracebacks, *target.log.foreign])
         books["foreign_lines"] += len(target.log.foreign)
         books["peak_mb"] = max(books["peak_mb"], round(target.memory.peak_mib))
     books["no_answer"] = got[HANGS]
