@@ -27,6 +27,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from inkling.service.clips.pose_arrays import PoseClip, TrackedClip
 from inkling.service.protocol.errors import BadClip, ServiceError, TooLarge
+from inkling.service.protocol.messages import PictureSide
 from inkling.service.protocol.pose_message import MAX_PEOPLE
 from inkling.service.protocol.track_id import TrackId, read_track
 
@@ -50,8 +51,8 @@ class _Person(BaseModel):
 class _Said(BaseModel):
     model_config = ConfigDict(strict=True)
     skeleton: _Text | None
-    width: Annotated[int, Field(gt=0)] | None
-    height: Annotated[int, Field(gt=0)] | None
+    width: PictureSide | None
+    height: PictureSide | None
     warnings: Annotated[list[_Text], Field(max_length=100)]
 
 

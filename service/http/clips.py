@@ -22,6 +22,7 @@ from inkling.service.memory_account import Share
 from inkling.service.patience import patience
 from inkling.service.protocol.codec import Start
 from inkling.service.protocol.errors import BadMessage, Cancelled, IdleTimeout, TooLarge, UnsupportedInput
+from inkling.service.protocol.messages import PictureSide
 from inkling.service.streams.early_decision import early_decision_terms
 from inkling.service.streams.hub import NO_PERCEPTION
 
@@ -57,11 +58,14 @@ def clip_router(core: Callable[[], Core]) -> APIRouter:
         bundle: str,
         version: str | None = None,
         skeleton: Annotated[str | None, Query(description="of poses; else the clip's own, else the bundle's")] = None,
-        width: Annotated[int | None, Query(description="of the picture in pixels, for poses from 0 to 1", gt=0)] = None,
-        height: Annotated[int | None, Query(description="likewise", gt=0)] = None,
+        width: Annotated[
+            PictureSide | None, Query(description="of the picture in pixels, for poses from 0 to 1")
+        ] = None,
+        height: Annotated[PictureSide | None, Query(description="likewise")] = None,
         fps: Annotated[float | None, Query(description="else the clip's own times", gt=0, le=1e4)] = None,
         error_rate: Annotated[
-            float | None, Query(description="decide, and be wrong at most so often: one that the bundle promises")
+            float | None,
+            Query(description="decide, and be wrong at most so often: one that the bundle promises", gt=0, lt=1),
         ] = None,
         wait: Annotated[bool, Query(description="false: answer at once, see GET; videos only")] = True,
     ) -> Response:

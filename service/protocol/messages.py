@@ -12,6 +12,9 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from inkling.service.protocol.track_id import MAX_TRACK, MAX_TRACK_TEXT, UNTRACKED, TrackId
 
 Seq = Annotated[int, Field(ge=0, lt=2**53)]
+PictureSide = Annotated[int, Field(gt=0, lt=2**31)]
+"""Of the picture that keypoints are of, in pixels."""
+TopK = Annotated[int, Field(gt=0, lt=2**31)]
 Track = (
     Annotated[int, Field(ge=UNTRACKED, lt=MAX_TRACK)] | Annotated[str, Field(min_length=1, max_length=MAX_TRACK_TEXT)]
 )
@@ -43,9 +46,9 @@ class Start(Message):
     version: str | None = None
     input: Literal["pose", "frame"] = "pose"
     skeleton: str | None = None
-    width: Annotated[int, Field(gt=0)] | None = None
-    height: Annotated[int, Field(gt=0)] | None = None
-    top_k: Annotated[int, Field(gt=0)] | None = None
+    width: PictureSide | None = None
+    height: PictureSide | None = None
+    top_k: TopK | None = None
     policy: Literal["drop_oldest", "block"] = "drop_oldest"
     error_rate: Annotated[float, Field(gt=0, lt=1)] | None = None
     results: Literal["json", "packed"] = "json"
@@ -86,7 +89,7 @@ class Flush(Message):
     """Ask for `flushed` after everything sent before it has been answered."""
 
     type: Literal["flush"] = "flush"
-    id: int
+    id: Annotated[int, Field(ge=-(2**63), lt=2**64)]
 
 
 class End(Message):

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from inkling.service.perception.perception_options import PerceptionOptions
 from inkling.service.protocol.errors import BadSource
+from inkling.service.protocol.messages import TopK
 from inkling.service.sources.address import MAX_LENGTH, Address
 
 
@@ -35,7 +36,7 @@ class SourceDefinition(BaseModel):
     fps: Annotated[float, Field(ge=1, le=1000)] | None = None
     aspect: Annotated[float, Field(ge=0.25, le=4)] | None = None
     interval_s: Annotated[float, Field(ge=0.1, le=60)] | None = None
-    top_k: Annotated[int, Field(gt=0)] | None = None
+    top_k: TopK | None = None
     perception: PerceptionOptions | None = None
     bundles: Annotated[tuple[Annotated[str, Field(max_length=100)], ...], Field(max_length=8)] = ()
     error_rate: Annotated[float, Field(gt=0, lt=1)] | None = None

@@ -18,6 +18,7 @@ from inkling.service.clips.formats.frames import Bounds, PersonFrames
 from inkling.service.clips.formats.json_reader import Body, JsonReader
 from inkling.service.clips.pose_arrays import PoseClip
 from inkling.service.protocol.errors import BadClip, TooLarge
+from inkling.service.protocol.messages import PictureSide
 from inkling.service.protocol.pose_message import MAX_PEOPLE
 from inkling.service.protocol.track_id import TrackId, read_track
 
@@ -27,8 +28,8 @@ _EXTRA = "Extra inputs are not permitted"
 class _Fields(BaseModel):
     skeleton: Annotated[str, Field(max_length=100)] | None = None
     fps: float | None = None
-    width: Annotated[int, Field(gt=0)] | None = None
-    height: Annotated[int, Field(gt=0)] | None = None
+    width: PictureSide | None = None
+    height: PictureSide | None = None
 
 
 def read(body: Body, bounds: Bounds) -> PoseClip:

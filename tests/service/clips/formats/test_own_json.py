@@ -39,6 +39,7 @@ def test_nulls_are_missing_joints_and_people_who_are_not_there() -> None:
         ({"people": [ANNA, {"track": 1, "keypoints": [FRAME]}]}, "equally many"),
         ({"people": [ANNA], "pts_s": 3}, "pts_s"),
         ({"people": [ANNA], "width": 0}, "width"),
+        ({"people": [ANNA], "height": 10**400}, "height"),
         ({"people": [ANNA], "colour": "red"}, "colour"),
         ({"people": [ANNA | {"track": -2}]}, "a track is"),
     ],
