@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from inkling.models.video import VideoReader, to_rgb
+from inkling.service.annotate.figure import Figure
 from inkling.service.annotate.film_record import FilmRecord
 from inkling.service.client.blocking import Client
 from inkling.service.client.errors import RemoteError
@@ -23,7 +24,7 @@ MOST_WARNINGS = 20
 class WatchedFilm:
     """A film and what was said of it. size: width and height of its pictures, upright. rate: frames a second.
 
-    warnings: what was wrong with the file, or refused by the server.
+    figure: what keypoints are. warnings: what was wrong with the file, or refused by the server.
     """
 
     record: FilmRecord
@@ -31,6 +32,7 @@ class WatchedFilm:
     frames: int
     rate: float
     bundle: str
+    figure: Figure
     warnings: list[str]
 
 
@@ -78,4 +80,4 @@ def watch_film(
             progress(pts_s, reader.duration_s)
     rate = (frames - 1) / (pts_s - first_s) if frames > 1 else 1.0
     name = f"{stream.ready.bundle} {stream.ready.version}"
-    return WatchedFilm(record, size, frames, rate, name, [*reader.warnings, *refused])
+    return WatchedFilm(record, size, frames, rate, name, Figure.of(stream.skeleton), [*reader.warnings, *refused])

@@ -43,8 +43,10 @@ def run_annotate(args: argparse.Namespace) -> int:
 
     _check_names(args.file, args.out)
     check_name(args.out)
-    style = Style(skeletons=not args.no_skeletons, black=args.skeleton_only, blur=args.blur_faces)
     watched = _watch(args)
+    style = Style(
+        skeletons=not args.no_skeletons, black=args.skeleton_only, blur=args.blur_faces, figure=watched.figure
+    )
     record, rate = watched.record, Fraction(max(watched.rate, 1.0)).limit_denominator(1001)
     places: Places = {}
     with VideoReader(args.file) as reader, FilmWriter(args.out, rate) as writer:
@@ -64,7 +66,7 @@ def run_poses(args: argparse.Namespace) -> int:
         raise ClientError(f"{args.out}: poses are written as .npz; choose such a name")
     _check_names(args.file, args.out)
     watched = _watch(args)
-    arrays = pose_arrays(watched.record, watched.size)
+    arrays = pose_arrays(watched.record, watched.size, watched.figure.name)
     files = {args.out: arrays}
     if args.each:
         files = {args.out.with_stem(f"{args.out.stem}-{track}"): rows for track, rows in by_track(arrays).items()}

@@ -115,7 +115,7 @@ class Session:
         self._patience = max(1, limits.inbox // 2)  # silent frames after which the client hears of them
         # Who is told of people's places gets them in the pixels that were sent, so nothing is said of smaller ones.
         seen_size = (perception.side, perception.side) if perception is not None and not start.people else None
-        self._responder.ready(stream, limits.inbox, seen_size)
+        self._responder.ready(stream, limits.inbox, seen_size, None if perception is None else perception.skeleton)
 
     @property
     def waiting(self) -> int:
