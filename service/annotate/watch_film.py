@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from inkling.models.resize import Turn, turned
 from inkling.models.video import VideoReader, to_rgb
 from inkling.service.annotate.figure import Figure
 from inkling.service.annotate.film_record import FilmRecord
@@ -42,9 +43,12 @@ def watch_film(
     bundle: str = BUNDLE,
     *,
     error_rate: float | None = None,
+    rotate: Turn = 0,
     progress: Callable[[float, float | None], None] = lambda pts_s, duration_s: None,
 ) -> WatchedFilm:
-    """Send the film and collect the answers. progress: called with each frame's time and the film's length, if known.
+    """Send the film and collect the answers. rotate: by so much each picture is turned first.
+
+    progress: called with each frame's time and the film's length, if known.
 
     Raises VideoError, Unreachable, RemoteError, ClientError.
     """
@@ -72,7 +76,7 @@ def watch_film(
     ):
         record.labels = stream.labels
         for pts_s, frame in reader:
-            picture = to_rgb(frame)
+            picture = turned(to_rgb(frame), rotate)
             size = picture.shape[1], picture.shape[0]
             first_s = first_s if frames else pts_s
             frames += 1

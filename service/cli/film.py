@@ -14,6 +14,7 @@ from rich.live import Live
 from rich.style import Style
 from rich.text import Text
 
+from inkling.models.resize import Turn
 from inkling.service.annotate.figure import COCO17, Figure
 from inkling.service.annotate.film_record import Body
 from inkling.service.annotate.overlay import colour_of, draw_skeleton
@@ -71,6 +72,7 @@ def show_video(
     *,
     fast: bool = False,
     seconds: float | None = None,
+    rotate: Turn = 0,
 ) -> None:
     """Play a film on a terminal, its picture beside a row for each person in it.
 
@@ -101,7 +103,7 @@ def show_video(
             latest[:] = [image]
             draw()  # where nobody is in view there are no predictions
 
-        for prediction in play_video(stream, capture, fast=fast, seconds=seconds, shown=seen):
+        for prediction in play_video(stream, capture, fast=fast, seconds=seconds, rotate=rotate, shown=seen):
             board.predicted(prediction)
             board.latency_s = stream.latency_s
             draw()

@@ -382,6 +382,7 @@ class Source:
             loop=wanted.loop,
             fps=wanted.fps,
             aspect=wanted.aspect,
+            rotate=wanted.rotate,
             open_s=timing.open_s + GRACE_S,
             read_s=timing.read_s + GRACE_S,
             max_pixels=self._max_pixels,
