@@ -124,6 +124,9 @@ class CameraIntake:
         counts.gated += picture.still
         counts.perceived += not picture.still
         counts.found += len(tracks)
+        counts.tracks_begun += picture.changes.begun
+        counts.tracks_lost += picture.changes.lost
+        counts.tracks_renewed += picture.changes.renewed
         if self._responder.wants_people:
             frame.people = found
         if without_slot and not frame.steps:

@@ -249,6 +249,8 @@ def test_who_comes_back_after_the_gap_limit_is_somebody_new_and_their_event_has_
     begins = [event for event in camera.of(Event) if event.track == 1 and event.phase == "begin"]
     assert len(ends) == len(begins) > 0
     assert 24 <= ends[-1].seq <= 27, "a second after they were seen last"
+    counts = camera.session.counts
+    assert (counts.tracks_begun, counts.tracks_lost, counts.tracks_renewed) == (2, 1, 1)
     assert len(camera.session.tracks) == 1
     camera.receive(End())
     assert rig.pool.used == 0
