@@ -26,12 +26,14 @@ _ALIKE = 2.0
 class Changes(NamedTuple):
     """What became of tracks in one frame. begun: new ones. lost: those given up, for they were not seen for too long.
 
-    renewed: of `begun`, those that are likely the second track of somebody who was lost.
+    renewed: of `begun`, those that are likely the second track of somebody who was lost. unwatched: people of the
+    frame who are tracked and not watched, for there are too many.
     """
 
     begun: int = 0
     lost: int = 0
     renewed: int = 0
+    unwatched: int = 0
 
 
 class _Last(NamedTuple):

@@ -53,7 +53,7 @@ class Camera:
             return people, changes
         kept = slice(self._most)
         first = TrackedPeople(people.tracks[kept], people.boxes[kept], people.scores[kept], people.keypoints[kept])
-        return first, changes
+        return first, changes._replace(unwatched=len(people.tracks) - self._most)
 
     def not_perceived(self) -> None:
         """The picture could not be perceived: the next one must be, whatever moved."""

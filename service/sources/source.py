@@ -92,7 +92,7 @@ class Source:
         self.lifecycle = SourceLifecycle(timing, clock(), local=self.address.scheme == "file", loops=definition.loop)
         self.opened: Opened | None = None
         self.warnings: tuple[str, ...] = ()
-        self.stream_warning: str | None = None  # what its stream was told of its times last
+        self.stream_warning: str | None = None  # what its stream was told last, of times or of a crowd
         self.tally = SourceCounts()
         self._max_pixels = max_pixels
         self._spool = spool
@@ -125,8 +125,8 @@ class Source:
         """What is wrong with the camera's clock now, while frames are timed by their arrival."""
         return self._times.warning
 
-    def time_warnings(self) -> tuple[str, ...]:
-        """What is wrong with its times, in sentences."""
+    def frame_warnings(self) -> tuple[str, ...]:
+        """What is wrong with its times, or more than can be watched in its pictures, in sentences."""
         return tuple(said for said in (self.clock_warning, self.stream_warning) if said is not None)
 
     def since_s(self) -> float:

@@ -384,7 +384,14 @@ def test_no_more_people_are_watched_than_the_server_allows(bundle: Bundle) -> No
         camera.show(seq, seq * STEP_S, room({RED: LEFT, GREEN: (50, 10, 70, 80), BLUE: RIGHT}))
         rig.work()
     assert {p.track for p in camera.predictions} == {1, 2}
-    assert camera.of(ErrorMessage) == []
+    (warning,) = camera.of(ErrorMessage)
+    assert (warning.code, warning.seq) == ("too_many_people", None), "said once, and nothing is refused"
+    assert "3 people" in warning.message
+    rig.now_s += 61
+    camera.show(3, 3 * STEP_S, room({RED: LEFT, GREEN: (50, 10, 70, 80), BLUE: RIGHT}))
+    rig.work()
+    assert len(camera.of(ErrorMessage)) == 2, "and again after a minute"
+    assert camera.settled
 
 
 def test_end_waits_for_looks_and_closing_forgets_them(rig: CameraRig) -> None:
