@@ -256,6 +256,36 @@ def test_who_comes_back_after_the_gap_limit_is_somebody_new_and_their_event_has_
     assert rig.pool.used == 0
 
 
+def test_when_the_camera_is_gone_everybody_leaves_as_soon_as_what_waits_is_answered(rig: CameraRig) -> None:
+    camera = Watched(rig)
+    for seq in range(6):
+        camera.show(seq, seq * STEP_S, room({RED: LEFT}))
+        rig.work()
+    assert camera.of(Event)[-1].phase == "begin"
+    camera.show(6, 6 * STEP_S, room({RED: LEFT}))
+    camera.session.absent()
+    assert rig.pool.used == 1, "a frame is on its way"
+    rig.work()
+    assert rig.pool.used == 0
+    assert (camera.of(Event)[-1].phase, camera.of(Event)[-1].seq) == ("end", 6)
+    told = len(camera.messages)
+    camera.session.absent()
+    assert len(camera.messages) == told, "nobody is left"
+    camera.show(7, 60.0, room({RED: LEFT}))
+    rig.work()
+    assert (camera.predictions[-1].seq, camera.predictions[-1].track) == (7, 2)
+
+
+def test_a_frame_that_comes_after_all_keeps_everybody(rig: CameraRig) -> None:
+    camera = Watched(rig)
+    camera.show(0, 0.0, room({RED: LEFT}))
+    camera.session.absent()
+    camera.show(1, STEP_S, room({RED: LEFT}))
+    rig.work()
+    assert [(p.seq, p.track, p.epoch) for p in camera.predictions] == [(0, 1, 0), (1, 1, 0)]
+    assert rig.pool.used == 1
+
+
 def test_a_reset_makes_everybody_new_after_the_frames_before_it(rig: CameraRig) -> None:
     camera = Watched(rig)
     camera.show(0, 0.0, room({RED: LEFT}))
