@@ -64,3 +64,13 @@ def _cropped(image: NDArray[Any], height: int, width: int) -> NDArray[Any]:
     part_width = max(1, min(image_width, round(width * scale)))
     top, left = (image_height - part_height) // 2, (image_width - part_width) // 2
     return image[top : top + part_height, left : left + part_width]
+
+
+Turn = Literal[0, 90, 180, 270]
+"""Degrees clockwise by which a picture is turned, so that people in it stand upright."""
+_TURNS = {90: cv2.ROTATE_90_CLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_COUNTERCLOCKWISE}
+
+
+def turned(image: Image, degrees: Turn) -> Image:
+    """A picture (h, w, 3) uint8 of a camera that does not hang upright, as it should be seen."""
+    return image if degrees == 0 else np.asarray(cv2.rotate(image, _TURNS[degrees]), np.uint8)

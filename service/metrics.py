@@ -174,9 +174,22 @@ class Metrics(Collector):
         resets = {(s.spec.full_name, reason): float(n) for s in stats for reason, n in s.counts.resets.items()}
         text = "States set to their initial value, by reason."
         yield _family(CounterMetricFamily, "resets", text, ["bundle", "reason"], resets.items())
-        found = {stat.spec.full_name: float(stat.counts.found) for stat in stats}
-        text = "People who were found in frames, each counted in each."
-        yield _family(CounterMetricFamily, "people_found", text, ["bundle"], found.items())
+        for name, field, text in (
+            ("people_found", "found", "People who were found in frames, each counted in each."),
+            ("people_tracks_begun", "tracks_begun", "Tracks that began, of people who were found."),
+            (
+                "people_tracks_lost",
+                "tracks_lost",
+                "Tracks that ended: somebody was not seen for longer than the gap limit.",
+            ),
+            (
+                "people_id_changes",
+                "tracks_renewed",
+                "Tracks that began where one was lost less than three seconds before: most likely the same person.",
+            ),
+        ):
+            values = {stat.spec.full_name: float(getattr(stat.counts, field)) for stat in stats}
+            yield _family(CounterMetricFamily, name, text, ["bundle"], values.items())
         seen = {stat.spec.full_name: float(stat.counts.tracks) for stat in stats}
         yield _family(CounterMetricFamily, "tracks_seen", "People ever watched.", ["bundle"], seen.items())
         errors = self.errors.copy()  # a sum of counters would lose those at 0, from which a rate is told

@@ -40,17 +40,26 @@ def picture(height: int, width: int, people: Mapping[int, Box]) -> NDArray[np.ui
     return image
 
 
-def graph(name: str = "colours", version: str = "1", opset: int = 20, side: tuple[int, int] | None = None) -> bytes:
-    """An ONNX file of the contract `detections`. side: the only height and width that it takes; None: any."""
+def graph(
+    name: str = "colours",
+    version: str = "1",
+    opset: int = 20,
+    side: tuple[int, int] | None = None,
+    joints: int = len(PLACES),
+) -> bytes:
+    """An ONNX file of the contract `detections`. side: the only height and width that it takes; None: any.
+
+    joints: so many of `PLACES`, the first of them.
+    """
     constants = {
         "far": np.float32(100),
         "one": np.int64(1),
         "rows": np.array([2], np.int64),
         "columns": np.array([3], np.int64),
         "both": np.array([2, 3], np.int64),
-        "places": PLACES,
+        "places": PLACES[:joints],
         "score": np.float32(SCORE),
-        "confidence": np.full((1, 1, 17, 1), CONFIDENCE, np.float32),
+        "confidence": np.full((1, 1, joints, 1), CONFIDENCE, np.float32),
     }
     node = helper.make_node
     nodes = [
@@ -85,7 +94,7 @@ def graph(name: str = "colours", version: str = "1", opset: int = 20, side: tupl
         node("Unsqueeze", ["size", "rows"], ["size_of_each"]),
         node("Unsqueeze", ["low", "rows"], ["low_of_each"]),
         node("Mul", ["size_of_each", "places"], ["inside"]),
-        node("Add", ["inside", "low_of_each"], ["points"]),  # (B, 3, 17, 2)
+        node("Add", ["inside", "low_of_each"], ["points"]),  # (B, 3, joints, 2)
         node("Unsqueeze", ["present", "both"], ["present_of_each"]),
         node("Mul", ["present_of_each", "confidence"], ["sure"]),
         node("Concat", ["points", "sure"], ["keypoints"], axis=3),
@@ -98,7 +107,7 @@ def graph(name: str = "colours", version: str = "1", opset: int = 20, side: tupl
         [
             helper.make_tensor_value_info("scores", TensorProto.FLOAT, ["batch", 3]),
             helper.make_tensor_value_info("boxes", TensorProto.FLOAT, ["batch", 3, 4]),
-            helper.make_tensor_value_info("keypoints", TensorProto.FLOAT, ["batch", 3, 17, 3]),
+            helper.make_tensor_value_info("keypoints", TensorProto.FLOAT, ["batch", 3, joints, 3]),
         ],
         [numpy_helper.from_array(np.asarray(value), key) for key, value in constants.items()],
     )
@@ -112,14 +121,15 @@ def make_people_bundle(root: Path, name: str = "colours", version: str = "1", **
     """Write the bundle of `graph` to `root/name/version`; returns that path. spec: further fields of bundle.json."""
     given = {"height": 96, "width": 128, "multiple_of": 32} | spec.pop("input", {})
     fixed = (given["height"], given["width"]) if given.get("fixed") else None
-    model = graph(name, version, side=fixed)
+    skeleton = spec.pop("skeleton", COCO17)
+    model = graph(name, version, side=fixed, joints=len(skeleton.joints))
     people = {0: (10, 8, 40, 60)}, {1: (60, 20, 90, 64), 2: (4, 2, 20, 30)}
     height, width = fixed or (64, 96)
     images = np.stack([picture(height, width, each) for each in people])
     fields: dict[str, Any] = {
         "name": name,
         "version": version,
-        "skeleton": COCO17,
+        "skeleton": skeleton,
         "input": given,
         "decoder": {"kind": "detections"},
         "quality": {},

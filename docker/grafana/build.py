@@ -79,6 +79,9 @@ PANELS = [
     Panel("Looking for people", "One run of the people bundle.", "s", quantiles("inkling_people_seconds"), 8),
     Panel("People found", "In all pictures, each person in each of them.", "ops",
           [(per_second("inkling_people_found_total"), "{{bundle}}")], 8),
+    Panel("Tracks", "Of the people found. id changes: begun where one was just lost, likely the same person.", "ops",
+          [(per_second(f"inkling_people_{what}_total"), f"{legend} {{{{bundle}}}}")
+           for what, legend in (("tracks_begun", "begun"), ("tracks_lost", "lost"), ("id_changes", "id changes"))], 8),
     Panel("Pictures that perception lost", "Of runs of the people bundle that failed.", "ops",
           [(per_second("inkling_people_failed_total"), "{{bundle}}")], 8),
     Panel("Pictures in one run", "Of the people bundle.", "short", quantiles("inkling_people_batch_size"), 8),

@@ -28,9 +28,13 @@ Run = Callable[[NDArray[np.uint8]], Mapping[str, Array]]
 class PeopleEstimator:
     """Finds the people in pictures. `prepare` may be called from any thread, `estimate` from where `run` may."""
 
-    def __init__(self, spec: PeopleSpec, run: Run) -> None:
+    def __init__(self, spec: PeopleSpec, run: Run, most: int | None = None) -> None:
+        """most: people given for one picture; None: the bundle's `max_people`. Whoever tracks them wants more than are
+        watched in the end: of a crowd the surest are others in each picture.
+        """
         self.spec = spec
         self._run = run
+        self._most = spec.max_people if most is None else most
         given = spec.input
         self._size = InputSize(given.height, given.width, given.multiple_of, given.fixed)
         # A joint that is this far outside of the picture is no rounding: a cell of the maps, a pixel or so of others.
@@ -52,7 +56,7 @@ class PeopleEstimator:
         return list(dict.fromkeys(size.of_picture(120 * height, 120 * width) for height, width in formats))
 
     def estimate(self, pictures: Sequence[PreparedPicture]) -> list[Detections]:
-        """The people of each picture, in pixels of what was prepared, the surest first; at most `max_people`.
+        """The people of each picture, in pixels of what was prepared, the surest first; at most `most`.
 
         Only people with a score of `thresholds.keep` or more; joints below `thresholds.joint` are missing. pictures:
         all of one `shape`. Raises ValueError when the graph's numbers are not finite, and what `run` raises.
@@ -69,7 +73,7 @@ class PeopleEstimator:
         spec, wanted = self.spec, self.spec.thresholds
         found = self._decoded(outputs, row)
         found = found.take(found.scores >= wanted.keep)
-        found = one_of_each(found, spec.skeleton.joints, spec.max_people)
+        found = one_of_each(found, spec.skeleton.joints, self._most)
         found.keypoints[found.keypoints[..., 2] < wanted.joint] = 0
         return picture.geometry.in_picture(found, self._slack)
 
@@ -78,6 +82,6 @@ class PeopleEstimator:
         if isinstance(decoder, MultiposeHeads):
             heads = multipose.Heads(*(outputs[name][row] for name in decoder.names))
             # A peak is at least its person's score; twice as many, for some are the same person twice.
-            return multipose.decode(heads, decoder.stride, 2 * spec.max_people, spec.thresholds.keep)
+            return multipose.decode(heads, decoder.stride, 2 * self._most, spec.thresholds.keep)
         scores, boxes, keypoints = (outputs[name][row] for name in decoder.names)
         return Detections(boxes, scores, keypoints)

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from inkling.models.skeletons import get
+from inkling.service.annotate.figure import COCO17, Figure
 from inkling.service.annotate.film_record import Body, PersonNow
 from inkling.service.annotate.lettering import lettering, write
 from inkling.service.protocol.codec import Event
@@ -32,7 +32,6 @@ COLOURS: tuple[Colour, ...] = (
     (0, 114, 178),
 )
 """RGB, by Okabe and Ito (2008)."""
-COCO17 = get("coco17")
 SURE = 0.1
 """Joints of less confidence are not drawn: they are mostly guesses."""
 DARK, LIGHT = (16, 16, 16), (245, 245, 245)
@@ -52,11 +51,15 @@ Places = dict[TrackId, int]
 
 @dataclass(frozen=True, slots=True)
 class Style:
-    """What is drawn. black: on black in place of the picture. blur: faces are made unrecognisable."""
+    """What is drawn. black: on black in place of the picture. blur: faces are made unrecognisable.
+
+    figure: what the keypoints are.
+    """
 
     skeletons: bool = True
     black: bool = False
     blur: bool = False
+    figure: Figure = COCO17
 
 
 def colour_of(track: TrackId) -> Colour:
@@ -83,11 +86,11 @@ def draw(
     bodies = [(person, person.body) for person in people if person.body is not None]
     if style.blur and not style.black:
         for _, body in bodies:
-            blur_face(image, body)
+            blur_face(image, body, style.figure)
     for person, body in bodies:
         colour = colour_of(person.track)
         if style.skeletons:
-            draw_skeleton(image, body, colour, unit.line)
+            draw_skeleton(image, body, style.figure, colour, unit.line)
         _draw_box(image, body, colour, unit.line * (2 if person.active else 1))
     lines = _event_lines(image, events, pts_s)
     taken = [_lower_left(image, lines, unit)]
@@ -98,25 +101,25 @@ def draw(
     return image
 
 
-def draw_skeleton(image: Pixels, body: Body, colour: Colour, line: int, *, rim: bool = True) -> None:
+def draw_skeleton(image: Pixels, body: Body, figure: Figure, colour: Colour, line: int, *, rim: bool = True) -> None:
     """Bones and joints into RGB, in place; rim: a dark one, so that they show on any ground."""
     joints = body.keypoints
-    bones = COCO17.bones if len(joints) == len(COCO17.joints) else ()
-    drawn = [(a, b) for a, b in bones if joints[a, 2] >= SURE and joints[b, 2] >= SURE]
+    sure = joints[:, 2] >= SURE
+    drawn = [(a, b) for a, b in figure.bones if max(a, b) < len(joints) and sure[a] and sure[b]]
     strokes = [(line * 2 + 1 if line > 1 else 3, DARK)] if rim else []
     for thick, shade in [*strokes, (line, colour)]:
         for a, b in drawn:
             cv2.line(image, _point(joints[a]), _point(joints[b]), shade, thick, cv2.LINE_AA, _SHIFT)
-    for joint in joints[joints[:, 2] >= SURE] if rim else ():
+    for joint in joints[sure] if rim else ():
         cv2.circle(image, _point(joint), round((line + 0.5) * 2**_SHIFT), DARK, -1, cv2.LINE_AA, _SHIFT)
         cv2.circle(image, _point(joint), round(line * 2**_SHIFT), colour, -1, cv2.LINE_AA, _SHIFT)
 
 
-def blur_face(image: Pixels, body: Body) -> None:
+def blur_face(image: Pixels, body: Body, figure: Figure = COCO17) -> None:
     """Make the head of a body a few large squares, in place; where no joint of it is known, the top of the box."""
     height, width = image.shape[:2]
     left, top, right, bottom = body.box.tolist()
-    head = body.keypoints[:5] if len(body.keypoints) == len(COCO17.joints) else body.keypoints[:0]
+    head = body.keypoints[[joint for joint in figure.head if joint < len(body.keypoints)]]
     head = head[head[:, 2] > 0]
     if len(head):
         x, y = head[:, :2].mean(0).tolist()

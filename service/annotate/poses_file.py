@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from inkling.models.errors import InklingError
 from inkling.service.annotate.film_record import FilmRecord
 
-SKELETON = "coco17"
 Arrays = Mapping[str, NDArray[Any]]
 
 
@@ -24,8 +23,11 @@ class NobodySeen(InklingError):
     """There is nobody in the film whose poses could be written."""
 
 
-def pose_arrays(record: FilmRecord, size: tuple[int, int]) -> Arrays:
-    """The arrays of the file, of all tracks. size: width and height of the film. Raises NobodySeen."""
+def pose_arrays(record: FilmRecord, size: tuple[int, int], skeleton: str) -> Arrays:
+    """The arrays of the file, of all tracks. size: width and height of the film. skeleton: of the keypoints, its name.
+
+    Raises NobodySeen.
+    """
     found = {track: poses for track in record.tracks if len((poses := record.poses(track))[0])}
     if not found:
         raise NobodySeen("nobody was seen in the film, so there are no poses to write")
@@ -33,7 +35,8 @@ def pose_arrays(record: FilmRecord, size: tuple[int, int]) -> Arrays:
     keypoints = np.concatenate([rows for _, rows in found.values()])
     tracks = np.concatenate([np.full(len(times), track, np.int64) for track, (times, _) in found.items()])
     order = np.lexsort((tracks, pts_s))
-    return _about(size) | {"keypoints": keypoints[order], "pts_s": pts_s[order], "tracks": tracks[order]}
+    about = {"skeleton": np.array(skeleton), "width": np.array(size[0]), "height": np.array(size[1])}
+    return about | {"keypoints": keypoints[order], "pts_s": pts_s[order], "tracks": tracks[order]}
 
 
 def by_track(arrays: Arrays) -> dict[int, Arrays]:
@@ -50,7 +53,3 @@ def save(path: Path, arrays: Arrays) -> None:
     """Write them. Raises OSError."""
     with path.open("wb") as file:
         np.savez_compressed(file, **dict[str, Any](arrays))
-
-
-def _about(size: tuple[int, int]) -> dict[str, NDArray[Any]]:
-    return {"skeleton": np.array(SKELETON), "width": np.array(size[0]), "height": np.array(size[1])}

@@ -10,7 +10,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from inkling.models.resize import Turn, turned
 from inkling.models.video import VideoReader, to_rgb
+from inkling.service.annotate.figure import Figure
 from inkling.service.annotate.film_record import FilmRecord
 from inkling.service.client.blocking import Client
 from inkling.service.client.errors import RemoteError
@@ -23,7 +25,7 @@ MOST_WARNINGS = 20
 class WatchedFilm:
     """A film and what was said of it. size: width and height of its pictures, upright. rate: frames a second.
 
-    warnings: what was wrong with the file, or refused by the server.
+    figure: what keypoints are. warnings: what was wrong with the file, or refused by the server.
     """
 
     record: FilmRecord
@@ -31,6 +33,7 @@ class WatchedFilm:
     frames: int
     rate: float
     bundle: str
+    figure: Figure
     warnings: list[str]
 
 
@@ -40,9 +43,12 @@ def watch_film(
     bundle: str = BUNDLE,
     *,
     error_rate: float | None = None,
+    rotate: Turn = 0,
     progress: Callable[[float, float | None], None] = lambda pts_s, duration_s: None,
 ) -> WatchedFilm:
-    """Send the film and collect the answers. progress: called with each frame's time and the film's length, if known.
+    """Send the film and collect the answers. rotate: by so much each picture is turned first.
+
+    progress: called with each frame's time and the film's length, if known.
 
     Raises VideoError, Unreachable, RemoteError, ClientError.
     """
@@ -70,7 +76,7 @@ def watch_film(
     ):
         record.labels = stream.labels
         for pts_s, frame in reader:
-            picture = to_rgb(frame)
+            picture = turned(to_rgb(frame), rotate)
             size = picture.shape[1], picture.shape[0]
             first_s = first_s if frames else pts_s
             frames += 1
@@ -78,4 +84,4 @@ def watch_film(
             progress(pts_s, reader.duration_s)
     rate = (frames - 1) / (pts_s - first_s) if frames > 1 else 1.0
     name = f"{stream.ready.bundle} {stream.ready.version}"
-    return WatchedFilm(record, size, frames, rate, name, [*reader.warnings, *refused])
+    return WatchedFilm(record, size, frames, rate, name, Figure.of(stream.skeleton), [*reader.warnings, *refused])

@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from inkling.client import Client, ClientError, RemoteError, Stream, Timeline, TimelineEntry
+from inkling.client import ClientError, RemoteError, Stream, Timeline, TimelineEntry
 from inkling.service.cli.people_board import PeopleBoard
+from inkling.service.cli.reach import add_rotate, add_server, client
 from inkling.service.client.people import Frame
 from inkling.service.client.pose_files import guess_skeleton, read_frames
-from inkling.service.client.target import BUNDLE, DEFAULT_URL
+from inkling.service.client.target import BUNDLE
 from inkling.service.demo.clip import FPS, TURN_S, clip, save
 from inkling.service.demo.figure import ACTIONS
 from inkling.service.protocol.codec import DecisionMessage, Event, PeopleMessage, Prediction, encode
@@ -36,6 +37,7 @@ def register(verbs: argparse._SubParsersAction[Any]) -> None:
     stream.add_argument("--video", metavar="SOURCE", help="a video file, a camera's number, or its address (rtsp://…)")
     stream.add_argument("--people", action="store_true", help="also print who is in each frame of the video, and where")
     stream.add_argument("--seconds", type=float, help="of the video; default: all of it")
+    add_rotate(stream)
     stream.add_argument("--plain", action="store_true", help="print lines, as it does when the output is no terminal")
     _add_server(stream)
     _add_poses(stream)
@@ -55,6 +57,7 @@ def register(verbs: argparse._SubParsersAction[Any]) -> None:
     demo = verbs.add_parser("demo", help="let a figure exercise before a running server, and watch it being recognised")
     _add_server(demo)
     demo.add_argument("--video", metavar="FILE", help="play a film instead of the figure")
+    add_rotate(demo)
     demo.add_argument("--action", choices=("cycle", *ACTIONS), default="cycle", help="default: all of them in turn")
     demo.add_argument("--seconds", type=float, help="end after so many seconds; default: until Ctrl-C")
     demo.add_argument("--plain", action="store_true", help="print lines, as it does when the output is no terminal")
@@ -75,7 +78,7 @@ def run_stream(args: argparse.Namespace) -> int:
     skeleton = args.skeleton or guess_skeleton(args.file, fps)
     frames = _paced(read_frames(args.file, fps), fast=args.fast)
     policy: Literal["block", "drop_oldest"] = "block" if args.fast else "drop_oldest"
-    with Client(args.url).stream(
+    with client(args).stream(
         args.bundle,
         skeleton=skeleton,
         policy=policy,
@@ -101,7 +104,7 @@ def _stream_video(args: argparse.Namespace) -> int:
     with open_capture(args.video) as capture:
         policy: Literal["block", "drop_oldest"] = "block" if args.fast and not capture.live else "drop_oldest"
         with (
-            Client(args.url).stream(
+            client(args).stream(
                 args.bundle,
                 input="frame",
                 policy=policy,
@@ -116,9 +119,18 @@ def _stream_video(args: argparse.Namespace) -> int:
             if console is not None:
                 from inkling.service.cli.film import show_video
 
-                show_video(stream, board, capture, _name(args.video), console, fast=args.fast, seconds=args.seconds)
+                show_video(
+                    stream,
+                    board,
+                    capture,
+                    _name(args.video),
+                    console,
+                    fast=args.fast,
+                    seconds=args.seconds,
+                    rotate=args.rotate,
+                )
             else:
-                for prediction in play_video(stream, capture, fast=args.fast, seconds=args.seconds):
+                for prediction in play_video(stream, capture, fast=args.fast, seconds=args.seconds, rotate=args.rotate):
                     _write(encode(prediction) if args.json else _line(prediction))
         _sum_up(stream, args.json)
     return 0
@@ -149,7 +161,7 @@ def run_score(args: argparse.Namespace) -> int:
     """Score a clip; what happened when goes to stdout, warnings to stderr."""
     skeleton = args.skeleton or (guess_skeleton(args.file) if args.file.suffix.lower() == ".npz" else None)
     options = {"skeleton": skeleton, "fps": args.fps, "error_rate": args.error_rate}
-    timeline = Client(args.url).score(args.file, args.bundle, **options)
+    timeline = client(args).score(args.file, args.bundle, **options)
     for warning in timeline.warnings:
         _write(f"inkling: {warning}", sys.stderr)
     if args.json:
@@ -182,7 +194,7 @@ def run_demo(args: argparse.Namespace) -> int:
 
     feed = Feed()
     with (
-        Client(args.url).stream(
+        client(args).stream(
             args.bundle,
             skeleton="coco17",
             on_event=feed.event,
@@ -197,7 +209,7 @@ def run_demo(args: argparse.Namespace) -> int:
 
 
 def _add_server(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--url", default=DEFAULT_URL, help=f"the server; default {DEFAULT_URL}")
+    add_server(parser)
     parser.add_argument("--bundle", default=BUNDLE, help=f"default {BUNDLE}")
     parser.add_argument(
         "--error-rate", type=float, metavar="SHARE", help="decide early, wrong at most so often: 0.1, if promised"

@@ -14,6 +14,8 @@ from rich.live import Live
 from rich.style import Style
 from rich.text import Text
 
+from inkling.models.resize import Turn
+from inkling.service.annotate.figure import COCO17, Figure
 from inkling.service.annotate.film_record import Body
 from inkling.service.annotate.overlay import colour_of, draw_skeleton
 from inkling.service.cli.live import DRAW_EVERY_S
@@ -30,10 +32,12 @@ _SHADES = 6
 """Levels of each colour are rounded to so many grey levels: neighbours merge into one span, and terminals keep up."""
 
 
-def draw_picture(image: Pixels, columns: int, rows: int, bodies: Mapping[TrackId, Body] | None = None) -> Text:
+def draw_picture(
+    image: Pixels, columns: int, rows: int, bodies: Mapping[TrackId, Body] | None = None, figure: Figure = COCO17
+) -> Text:
     """RGB (height, width, 3) as large as fits into `columns` x `rows` characters, in the middle.
 
-    bodies: who is in it, in its pixels; drawn over it.
+    bodies: who is in it, in its pixels; drawn over it. figure: what their keypoints are.
     """
     height, width = image.shape[:2]
     scale = min(columns / width, 2 * rows / height)
@@ -41,7 +45,7 @@ def draw_picture(image: Pixels, columns: int, rows: int, bodies: Mapping[TrackId
     small = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
     for track, body in (bodies or {}).items():
         joints = body.keypoints * np.array([size[0] / width, size[1] / height, 1], np.float32)
-        draw_skeleton(small, Body(body.box, joints), colour_of(track), 1, rim=False)
+        draw_skeleton(small, Body(body.box, joints), figure, colour_of(track), 1, rim=False)
     small = small // _SHADES * _SHADES
     canvas = np.zeros((2 * rows, columns, 3), np.uint8)
     top, left = (2 * rows - size[1]) // 2, (columns - size[0]) // 2
@@ -68,18 +72,20 @@ def show_video(
     *,
     fast: bool = False,
     seconds: float | None = None,
+    rotate: Turn = 0,
 ) -> None:
     """Play a film on a terminal, its picture beside a row for each person in it.
 
     board: what the stream's callbacks are methods of.
     """
-    board.labels = stream.labels
+    board.labels, board.figure = stream.labels, Figure.of(stream.skeleton)
     bundle = f"{stream.ready.bundle} {stream.ready.version}"
     latest: list[Pixels] = []
 
     def drawn() -> RenderableType:
         layout = Layout.of(console.width, console.height)
-        picture = draw_picture(latest[0], layout.figure(board.size), layout.rows, board.bodies) if latest else None
+        columns = layout.figure(board.size)
+        picture = draw_picture(latest[0], columns, layout.rows, board.bodies, board.figure) if latest else None
         return people_view(board, bundle, name, picture, layout)
 
     drawn_s = 0.0
@@ -97,7 +103,7 @@ def show_video(
             latest[:] = [image]
             draw()  # where nobody is in view there are no predictions
 
-        for prediction in play_video(stream, capture, fast=fast, seconds=seconds, shown=seen):
+        for prediction in play_video(stream, capture, fast=fast, seconds=seconds, rotate=rotate, shown=seen):
             board.predicted(prediction)
             board.latency_s = stream.latency_s
             draw()

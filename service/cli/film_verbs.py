@@ -8,8 +8,9 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from inkling.client import Client, ClientError
-from inkling.service.client.target import BUNDLE, DEFAULT_URL
+from inkling.client import ClientError
+from inkling.service.cli.reach import add_rotate, add_server, client
+from inkling.service.client.target import BUNDLE
 
 if TYPE_CHECKING:
     from inkling.service.annotate.watch_film import WatchedFilm
@@ -37,20 +38,23 @@ def register(verbs: argparse._SubParsersAction[Any]) -> None:
 
 def run_annotate(args: argparse.Namespace) -> int:
     """Have the film watched, then draw and write it."""
+    from inkling.models.resize import turned
     from inkling.models.video import VideoReader, to_rgb
     from inkling.service.annotate.film_writer import FilmWriter, check_name
     from inkling.service.annotate.overlay import EVENTS_S, Places, Style, draw
 
     _check_names(args.file, args.out)
     check_name(args.out)
-    style = Style(skeletons=not args.no_skeletons, black=args.skeleton_only, blur=args.blur_faces)
     watched = _watch(args)
+    style = Style(
+        skeletons=not args.no_skeletons, black=args.skeleton_only, blur=args.blur_faces, figure=watched.figure
+    )
     record, rate = watched.record, Fraction(max(watched.rate, 1.0)).limit_denominator(1001)
     places: Places = {}
     with VideoReader(args.file) as reader, FilmWriter(args.out, rate) as writer:
         for pts_s, frame in reader:
             people, events = record.people_at(pts_s), record.events_at(pts_s, EVENTS_S)
-            writer.add(draw(to_rgb(frame), people, events, pts_s, style, places), pts_s)
+            writer.add(draw(turned(to_rgb(frame), args.rotate), people, events, pts_s, style, places), pts_s)
     seen = f"{len(record.tracks)} tracks, {sum(event.phase == 'begin' for event in record.events)} events"
     print(f"{args.out}: {writer.pictures} frames, {seen}, by {watched.bundle}")
     return 0
@@ -64,7 +68,7 @@ def run_poses(args: argparse.Namespace) -> int:
         raise ClientError(f"{args.out}: poses are written as .npz; choose such a name")
     _check_names(args.file, args.out)
     watched = _watch(args)
-    arrays = pose_arrays(watched.record, watched.size)
+    arrays = pose_arrays(watched.record, watched.size, watched.figure.name)
     files = {args.out: arrays}
     if args.each:
         files = {args.out.with_stem(f"{args.out.stem}-{track}"): rows for track, rows in by_track(arrays).items()}
@@ -81,7 +85,7 @@ def run_poses(args: argparse.Namespace) -> int:
 def _watch(args: argparse.Namespace) -> WatchedFilm:
     from inkling.service.annotate.watch_film import watch_film
 
-    watched = watch_film(Client(args.url), args.file, args.bundle, progress=_Progress(args.file.name))
+    watched = watch_film(client(args), args.file, args.bundle, rotate=args.rotate, progress=_Progress(args.file.name))
     for warning in watched.warnings:
         print(f"inkling: {warning}", file=sys.stderr)
     return watched
@@ -112,5 +116,6 @@ def _check_names(film: Path, out: Path) -> None:
 
 
 def _add_server(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--url", default=DEFAULT_URL, help=f"the server; default {DEFAULT_URL}")
+    add_server(parser)
     parser.add_argument("--bundle", default=BUNDLE, help=f"one that takes poses; default {BUNDLE}")
+    add_rotate(parser)

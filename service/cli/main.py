@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from inkling.models.errors import BundleError, InklingError
 from inkling.models.extras import EXTRAS, missing
-from inkling.service.cli import client_verbs, film_verbs, tokens
+from inkling.service.cli import client_verbs, film_verbs, reach, tokens
 from inkling.service.version import described
 
 if TYPE_CHECKING:
@@ -43,6 +43,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         code: int = args.run(args)
     except InklingError as error:
         print(f"inkling: {error}", file=sys.stderr)
+        if (advice := reach.advice(error)) is not None:
+            print(f"inkling: {advice}", file=sys.stderr)
         return 1
     except ModuleNotFoundError as error:
         if (text := missing(error.name, f"inkling {argv[0]}")) is None:

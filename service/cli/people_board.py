@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from inkling.service.annotate.figure import COCO17, Figure
 from inkling.service.annotate.film_record import Body
 from inkling.service.protocol.codec import DecisionMessage, Event, PeopleMessage, Prediction
 from inkling.service.protocol.track_id import TrackId
@@ -42,6 +43,8 @@ class PeopleBoard:
     told: deque[str] = field(default_factory=lambda: deque(maxlen=EVENTS_KEPT))
     bodies: dict[TrackId, Body] = field(default_factory=dict)
     """Of the latest frame that was looked at."""
+    figure: Figure = COCO17
+    """What their keypoints are."""
     size: tuple[int, int] = (0, 0)
     latency_s: float | None = None
     now_s: float = 0.0

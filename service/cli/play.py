@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 
+from inkling.models.resize import Turn, turned
 from inkling.service.client.blocking import Stream
 from inkling.service.client.capture import Capture
 from inkling.service.protocol.codec import Prediction
@@ -17,12 +18,13 @@ def play_video(
     *,
     fast: bool = False,
     seconds: float | None = None,
+    rotate: Turn = 0,
     shown: Callable[[float, Pixels], None] = lambda pts_s, image: None,
 ) -> Iterator[Prediction]:
     """Send what is captured, in real time unless `fast`, and yield what comes back; then end the stream.
 
-    In real time a frame for which the server has no credit is left out here, before it is made a JPEG. shown: called
-    with each frame that is sent.
+    In real time a frame for which the server has no credit is left out here, before it is made a JPEG. rotate: by so
+    much each picture is turned first. shown: called with each frame that is sent.
     """
     began_s = time.monotonic()
     for pts_s, image in capture:
@@ -31,7 +33,7 @@ def play_video(
         wait_s = 0.0 if fast or capture.live else began_s + pts_s - time.monotonic()
         yield from stream.received(max(wait_s, 0.0))
         if fast or stream.room:
-            pixels = image()
+            pixels = turned(image(), rotate)
             stream.send_image(pixels, pts_s)
             shown(pts_s, pixels)
     yield from stream.finish()

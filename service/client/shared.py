@@ -9,7 +9,15 @@ from inkling.service.client.errors import BadArgument, ClientError, RemoteError
 from inkling.service.client.reconnect import Backoff, Reconnect, Reconnection
 from inkling.service.client.stream_state import Callbacks, ClientStream
 from inkling.service.client.target import Options, Target, start_message
-from inkling.service.protocol.codec import DecisionMessage, Event, PeopleMessage, Prediction, Ready, Summary
+from inkling.service.protocol.codec import (
+    DecisionMessage,
+    Event,
+    PeopleMessage,
+    PeopleSkeleton,
+    Prediction,
+    Ready,
+    Summary,
+)
 
 
 def new_stream(
@@ -59,6 +67,11 @@ class OpenStream:
     def labels(self) -> tuple[str, ...]:
         """What `probabilities` are of."""
         return self.ready.labels
+
+    @property
+    def skeleton(self) -> PeopleSkeleton | None:
+        """What the keypoints of `on_people` are, with the names and bones to draw them; None without `on_people`."""
+        return self.ready.skeleton
 
     @property
     def summary(self) -> Summary | None:

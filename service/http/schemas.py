@@ -60,7 +60,8 @@ class FrameCounts(BaseModel):
     """Frames and resets of a stream so far; dropped by cause, resets by reason, errors that were sent by code.
 
     perceived: frames in which people were looked for; gated: those that the motion gate passed over, because nothing
-    moved and nobody was tracked; found: people in the others. All 0 in streams that bring their people.
+    moved and nobody was tracked; found: people in the others. tracks_begun, tracks_lost: of those people;
+    tracks_renewed: of those begun, likely somebody who had just been lost. All 0 in streams that bring their people.
     """
 
     model_config = ConfigDict(from_attributes=True)
@@ -72,6 +73,9 @@ class FrameCounts(BaseModel):
     perceived: int
     gated: int
     found: int
+    tracks_begun: int
+    tracks_lost: int
+    tracks_renewed: int
     dropped: dict[str, int]
     resets: dict[str, int]
     errors: dict[str, int]

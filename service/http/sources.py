@@ -134,6 +134,6 @@ def _row(sources: SourceManager, source: Source) -> SourceRow:
         width=opened.width if opened else None,
         height=opened.height if opened else None,
         format=opened.format if opened else None,
-        warnings=(*source.warnings, *source.time_warnings()),
+        warnings=(*source.warnings, *source.frame_warnings()),
         kept=sources.store.path is not None,
     )

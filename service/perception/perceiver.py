@@ -85,7 +85,8 @@ class Perceiver(BatchThread[PerceptionOutcome]):
         outcome.runs.append((len(pictures), self._clock() - began_s))
         for picture, people in zip(pictures, found, strict=True):
             try:
-                picture.people = picture.camera.track(in_camera_pixels(people, picture.x.scale), picture.pts_s)
+                seen = in_camera_pixels(people, picture.x.scale)
+                picture.people, picture.changes = picture.camera.track(seen, picture.pts_s)
             except Exception:  # a defect met by one camera must not end the thread
                 log.exception("the people of one picture could not be tracked")
                 picture.camera.not_perceived()

@@ -66,7 +66,7 @@ class Perception:
         gate = MotionGate(MotionConfig()) if options.motion_gate else None
         camera = Camera(PersonTracker(model.tracker(options, lost_s)), gate, min(model.most(options), most))
         lane = Lane(0, 0, lambda rows: rows)
-        return StreamPerception(mapper, decoder, lane, camera, model.spec.skeleton.name, lost_s)
+        return StreamPerception(mapper, decoder, lane, camera, model.spec.skeleton, lost_s)
 
     def start(self) -> None:
         """Begin to perceive what is submitted. Once."""

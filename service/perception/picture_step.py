@@ -10,10 +10,13 @@ from numpy.typing import NDArray
 
 from inkling.models.people.detections import Detections
 from inkling.models.people.input_fit import PreparedPicture
+from inkling.models.people.track_changes import Changes
 from inkling.models.people.tracker import TrackedPeople
 from inkling.service.engine.scheduler import Lane, Step
 from inkling.service.perception.camera import Camera
 from inkling.service.protocol.errors import ServiceError
+
+NO_CHANGES = Changes()
 
 
 class Estimator(Protocol):
@@ -41,9 +44,10 @@ class PictureStep(Step):
     x: the image as it came, and once it is decoded a `CameraPicture`. epoch: counts the resets of the camera; a picture
     of another one than the picture before it starts with nobody tracked. people: those who are tracked in the frame,
     in its camera's pixels; None while they are not known, and where the motion gate passed over it (`still`).
+    changes: what became of tracks in it.
     """
 
-    __slots__ = ("camera", "people", "pts_s", "still")
+    __slots__ = ("camera", "changes", "people", "pts_s", "still")
 
     def __init__(self, lane: Lane, x: Any, epoch: int, submitted_s: float, camera: Camera, pts_s: float) -> None:
         super().__init__(lane, x, epoch, 0, submitted_s)
@@ -51,6 +55,7 @@ class PictureStep(Step):
         self.pts_s = pts_s
         self.people: TrackedPeople | None = None
         self.still = False
+        self.changes = NO_CHANGES
 
     def seen(self, now_s: float) -> None:
         """`people` are known, or `still` is true. On the event loop."""

@@ -29,7 +29,7 @@ class SharedPictureStep(PictureStep):
 
     def seen(self, now_s: float) -> None:
         for picture in self.owner.settled(self):
-            picture.people, picture.still = self.people, self.still
+            picture.people, picture.still, picture.changes = self.people, self.still, self.changes
             picture.seen(now_s)
 
     def failed(self, now_s: float) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from inkling.models.skeletons import Skeleton
 from inkling.service.engine.scheduler import Lane, StepQueue
 from inkling.service.inputs.frame_mapper import IncomingImage
 from inkling.service.perception.camera import Camera
@@ -21,7 +22,7 @@ class StreamPerception:
     queue: StepQueue
     lane: Lane
     camera: Camera
-    skeleton: str
+    skeleton: Skeleton
     lost_s: float
 
     def accept(self, frame: IncomingImage) -> IncomingImage:

@@ -112,10 +112,22 @@ Incoming = Annotated[Start | Pose | Reset | Flush | End | Token, Field(discrimin
 
 
 # -- from the server ----------------------------------------------------------------------------------------------
+class PeopleSkeleton(Message):
+    """What the keypoints of `people` messages are, enough to draw them.
+
+    joints: their names, in the order of the keypoints. bones: pairs of joints, by their places in `joints`.
+    """
+
+    name: str
+    joints: tuple[str, ...]
+    bones: tuple[tuple[int, int], ...]
+
+
 class Ready(Message):
     """The stream is admitted. `credits`: frames that may be unanswered at a time.
 
     image_size: width and height of what the model sees of an image; sending much more than that is a waste.
+    skeleton: of the keypoints in `people` messages, where they come.
     """
 
     type: Literal["ready"] = "ready"
@@ -126,6 +138,7 @@ class Ready(Message):
     rate_hz: float
     credits: int
     image_size: tuple[int, int] | None = None
+    skeleton: PeopleSkeleton | None = None
 
 
 class Prediction(Message):
@@ -154,7 +167,7 @@ class Prediction(Message):
 class SeenPerson(Message):
     """box: left, top, right, bottom. score: how sure it is that this is somebody, in [0, 1].
 
-    keypoints: x, y and confidence of each joint of `coco17`, in its order, or of the people bundle's own skeleton.
+    keypoints: x, y and confidence of each joint, in the order of `ready.skeleton`; [0, 0, 0]: it was not found.
     """
 
     track: int

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 from inkling.models.clean_decoding import Damage
-from inkling.models.resize import Image
+from inkling.models.resize import Image, turned
 from inkling.service.inputs.frame_mapper import reduction, upright
 from inkling.service.inputs.image_decoder import decode_image
 from inkling.service.inputs.picture_fit import kept
@@ -102,10 +102,12 @@ class CameraPictures:
         fit = "letterbox" if wanted.fit == "within" else wanted.fit
         factor = reduction(height, width, wanted.height, wanted.width, fit) if "jpeg" in facts.coding else 1
         image = upright(decode_image(memoryview(file.data), facts, factor), facts.orientation)
-        image = _square(image, wanted.aspect)
+        image = turned(_square(image, wanted.aspect), wanted.rotate)
         size = (height, width) if facts.orientation in (5, 6, 7, 8) else (width, height)
+        size = _square_size(*size, wanted.aspect)
+        size = size[::-1] if wanted.rotate in (90, 270) else size
         image = kept(image, wanted.height, wanted.width, wanted.fit)
-        return facts, FetchedFrame(file.media_s, file.arrived_s, image, _square_size(*size, wanted.aspect))
+        return facts, FetchedFrame(file.media_s, file.arrived_s, image, size)
 
 
 def streamed(body: ResponseBody) -> Iterator[CameraFile]:

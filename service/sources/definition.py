@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from inkling.models.resize import Turn
 from inkling.service.perception.perception_options import PerceptionOptions
 from inkling.service.protocol.errors import BadSource
 from inkling.service.protocol.messages import TopK
@@ -19,9 +20,11 @@ class SourceDefinition(BaseModel):
     needed. interval_s: seconds from one picture to the next, where the address gives one and is to be asked again.
     transport: of RTSP. pace, loop: of files; `fast` plays as fast as the model goes and drops nothing. fps: of files
     without times (raw .h264, .mjpeg), or with wrong ones. aspect: width by height of a pixel, where a recorder does not
-    say it (704 x 576 for 4:3: 1.09). top_k and error_rate: as in a stream's `start`. perception: how people are found,
-    where the bundle takes poses and the settings do not suit this camera. bundles: in place of `bundle`, several that
-    take poses: people are found once for all of them, and each has a stream, `ID` of the first, then `ID.NAME`.
+    say it (704 x 576 for 4:3: 1.09). rotate: degrees clockwise by which pictures are turned first, of a camera that
+    hangs upside down or on its side; places of people are in pixels of the turned picture. top_k and error_rate: as in
+    a stream's `start`. perception: how people are found, where the bundle takes poses and the settings do not suit this
+    camera. bundles: in place of `bundle`, several that take poses: people are found once for all of them, and each has
+    a stream, `ID` of the first, then `ID.NAME`.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -35,6 +38,7 @@ class SourceDefinition(BaseModel):
     loop: bool = False
     fps: Annotated[float, Field(ge=1, le=1000)] | None = None
     aspect: Annotated[float, Field(ge=0.25, le=4)] | None = None
+    rotate: Turn = 0
     interval_s: Annotated[float, Field(ge=0.1, le=60)] | None = None
     top_k: TopK | None = None
     perception: PerceptionOptions | None = None

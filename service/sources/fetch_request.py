@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
+from inkling.models.resize import Turn
 from inkling.service.inputs.picture_fit import Fit
 from inkling.service.sources.policy import SourcePolicy
 
@@ -24,8 +25,8 @@ class Spool:
 class FetchRequest(BaseModel):
     """One connection. height, width, fit: of what is seen of a frame, to which it is brought at once.
 
-    fps, aspect, interval_s: as in the source's definition. open_s, read_s: seconds to an answer, and between two;
-    max_pixels: of a frame as it comes. memory_bytes: what the video may take, beside the process itself, until the
+    fps, aspect, rotate, interval_s: as in the source's definition. open_s, read_s: seconds to an answer, and between
+    two; max_pixels: of a frame as it comes. memory_bytes: what the video may take, beside the process itself, until the
     server gives more. policy: what the address must hold to. spool: for recordings that must be fetched whole.
     """
 
@@ -40,6 +41,7 @@ class FetchRequest(BaseModel):
     loop: bool = False
     fps: float | None = None
     aspect: float | None = None
+    rotate: Turn = 0
     interval_s: float | None = None
     open_s: float
     read_s: float

@@ -9,7 +9,7 @@ import time
 from functools import partial
 
 from inkling.service.protocol.codec import ErrorMessage, Outgoing, Start
-from inkling.service.protocol.errors import BadTime, Draining, OverCapacity, ServiceError, UnknownSource
+from inkling.service.protocol.errors import BadTime, Draining, OverCapacity, ServiceError, TooManyPeople, UnknownSource
 from inkling.service.sources.definition import SourceDefinition
 from inkling.service.sources.fetch_request import Spool
 from inkling.service.sources.lifecycle import Cause, SourceState, SourceTiming
@@ -178,7 +178,7 @@ class SourceManager:
         """A source's stream has no client of its own: those who follow it see its messages."""
         if isinstance(message, ErrorMessage) and message.code != Draining.code:
             log.warning("frame %s: %s", message.seq, message.message, extra={"code": message.code})
-            if message.code == BadTime.code and (source := self._sources.get(id)) is not None:
+            if message.code in (BadTime.code, TooManyPeople.code) and (source := self._sources.get(id)) is not None:
                 source.stream_warning = message.message
 
     def _note_end(self, source: Source) -> None:

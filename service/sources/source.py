@@ -92,7 +92,7 @@ class Source:
         self.lifecycle = SourceLifecycle(timing, clock(), local=self.address.scheme == "file", loops=definition.loop)
         self.opened: Opened | None = None
         self.warnings: tuple[str, ...] = ()
-        self.stream_warning: str | None = None  # what its stream was told of its times last
+        self.stream_warning: str | None = None  # what its stream was told last, of times or of a crowd
         self.tally = SourceCounts()
         self._max_pixels = max_pixels
         self._spool = spool
@@ -107,6 +107,7 @@ class Source:
         self._connection: Connection | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._timer_s = 0.0
+        self._absence: asyncio.TimerHandle | None = None  # until everybody has left, since no frame comes
         self._task: asyncio.Task[None] | None = None
         self._times = SourceClock(self.address.scheme != "file", clock())
         self._damaged: Counter[Damage] = Counter()  # on this connection
@@ -125,8 +126,8 @@ class Source:
         """What is wrong with the camera's clock now, while frames are timed by their arrival."""
         return self._times.warning
 
-    def time_warnings(self) -> tuple[str, ...]:
-        """What is wrong with its times, in sentences."""
+    def frame_warnings(self) -> tuple[str, ...]:
+        """What is wrong with its times, or more than can be watched in its pictures, in sentences."""
         return tuple(said for said in (self.clock_warning, self.stream_warning) if said is not None)
 
     def since_s(self) -> float:
@@ -279,6 +280,7 @@ class Source:
         if self.lifecycle.state is not SourceState.LIVE:
             log.info("source %s is live", self.address)
         self.lifecycle.frame(self._clock())
+        self._present()
         self.tally.frames += 1
         pts_s = self._times.stamp(picture.media_s, arrived_s)
         handle.receive(ImageFrame(self._seq, pts_s, picture.image, picture.size))
@@ -316,6 +318,7 @@ class Source:
     def _log_loss(self) -> None:
         """The source is not live: once in the log for each time, at a level that does not flood it."""
         lifecycle = self.lifecycle
+        self._expect_nobody()
         if lifecycle.cause is not None and lifecycle.state is SourceState.RETRYING:
             self.tally.lost[lifecycle.cause] += 1
             level = logging.WARNING if lifecycle.failures == 1 else logging.INFO
@@ -347,7 +350,26 @@ class Source:
             if self._connection is not None:
                 self._connection.kill()
             return
+        elif self.lifecycle.state is SourceState.STALLED:
+            self._expect_nobody()
         self._arm()
+
+    def _expect_nobody(self) -> None:
+        """No frame comes any more. Unless one does before anybody could be lost for too long, all have left."""
+        handle = self._handle
+        if self._absence is None and handle is not None and not handle.closed:
+            self._absence = asyncio.get_running_loop().call_later(handle.spec.gaps.max_gap_s, self._nobody)
+
+    def _nobody(self) -> None:
+        self._absence = None
+        if self._handle is not None and not self._handle.closed:
+            self._handle.absent()
+
+    def _present(self) -> None:
+        """A frame has come."""
+        if self._absence is not None:
+            self._absence.cancel()
+            self._absence = None
 
     def _reset(self) -> None:
         if self._handle is not None and not self._handle.closed:
@@ -355,6 +377,7 @@ class Source:
 
     async def _close_stream(self, wait_s: float) -> None:
         """Have what is pending answered, then give the stream's place back."""
+        self._present()
         handle = self._handle
         if handle is None or handle.closed:
             return
@@ -382,6 +405,7 @@ class Source:
             loop=wanted.loop,
             fps=wanted.fps,
             aspect=wanted.aspect,
+            rotate=wanted.rotate,
             open_s=timing.open_s + GRACE_S,
             read_s=timing.read_s + GRACE_S,
             max_pixels=self._max_pixels,

@@ -23,7 +23,7 @@ import cv2
 
 from inkling.models.clean_decoding import Damage
 from inkling.models.errors import VideoError
-from inkling.models.resize import Image
+from inkling.models.resize import Image, turned
 from inkling.models.video import VideoReader, to_rgb
 from inkling.service.child_process import data_bytes
 from inkling.service.inputs.picture_fit import kept
@@ -139,6 +139,7 @@ def _telling(report: DamageReport, left_out: Counter[Damage], send: Send) -> Ite
 
 
 def _fetched(media_s: float | None, arrived_s: float, picture: Image, request: FetchRequest) -> FetchedFrame:
+    picture = turned(picture, request.rotate)
     image = kept(picture, request.height, request.width, request.fit)
     return FetchedFrame(media_s, arrived_s, image, (picture.shape[1], picture.shape[0]))
 

@@ -57,6 +57,10 @@ class AdmittedStream:
         self.last_message_s = now_s = self._clock()
         self._session.receive(message, now_s)
 
+    def absent(self) -> None:
+        """No frame has come for longer than anybody may be lost: whoever was there has left, see `Session.absent`."""
+        self._session.absent()
+
     def refuse(self, error: ServiceError) -> None:
         """Count and answer a frame that `protocol.decode` refused (an error whose `close` is None)."""
         self._session.refuse(error)

@@ -35,6 +35,10 @@ class FollowerChoice:
     people: bool = False
     events: bool = False
 
+    def told(self, ready: Ready) -> Ready:
+        """`ready` as this follower gets it."""
+        return ready if self.people else without_skeleton(ready)
+
     def takes(self, message: Outgoing) -> bool:
         """Whether a message of the stream is for it."""
         if isinstance(message, PeopleMessage):
@@ -124,10 +128,11 @@ class Broadcast:
 
     def send(self, message: Outgoing) -> None:
         """Any message but a prediction."""
-        if self._people or not isinstance(message, PeopleMessage):
-            self._outbox(message)
-        if self._ready is None and isinstance(message, Ready):
+        if isinstance(message, Ready):
+            self._outbox(message if self._people else without_skeleton(message))
             self._ready = message.model_copy(update={"credits": 0})
+        elif self._people or not isinstance(message, PeopleMessage):
+            self._outbox(message)
         if self._followers and isinstance(message, Event | DecisionMessage | PeopleMessage | Summary):
             self._over = isinstance(message, Summary)
             self._offer(message)
@@ -159,7 +164,7 @@ class Broadcast:
         follower = Follower(self, limit, choice)
         self._followers.append(follower)
         if self._ready is not None:
-            follower.offer(self._ready)
+            follower.offer(choice.told(self._ready))
         return follower
 
     def leave(self, follower: Follower) -> None:
@@ -173,6 +178,11 @@ class Broadcast:
             if not self._over:
                 follower.lose(StreamLost("the stream ended without a summary"))
             self.leave(follower)
+
+
+def without_skeleton(ready: Ready) -> Ready:
+    """For those who are not told of people, and have nothing to draw."""
+    return ready if ready.skeleton is None else ready.model_copy(update={"skeleton": None})
 
 
 class FollowerPlaces:

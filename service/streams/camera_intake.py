@@ -7,6 +7,7 @@ without one.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, cast
 
@@ -14,7 +15,7 @@ from inkling.models.bundle.schema import BundleSpec
 from inkling.models.clock import Resampler
 from inkling.service.inputs.frame_mapper import IncomingImage
 from inkling.service.perception.stream_perception import StreamPerception
-from inkling.service.protocol.errors import PerceptionFailed
+from inkling.service.protocol.errors import PerceptionFailed, TooManyPeople
 from inkling.service.protocol.track_id import TrackId
 from inkling.service.streams.in_flight import FrameInFlight, FrameOwner, FramePerception
 from inkling.service.streams.intake import FrameMessage, has_memory, time_of
@@ -22,7 +23,7 @@ from inkling.service.streams.pending import PendingFrames
 from inkling.service.streams.people_steps import PeopleSteps
 from inkling.service.streams.responder import Responder
 from inkling.service.streams.stats import Counts
-from inkling.service.streams.time_watch import SKIPPED_IN_A_TICK, TimeWatch
+from inkling.service.streams.time_watch import SAY_AGAIN_S, SKIPPED_IN_A_TICK, TimeWatch
 
 
 class CameraIntake:
@@ -51,6 +52,7 @@ class CameraIntake:
         self._applied = 0
         self._reason = "requested"  # of the last one
         self._pictures = 0
+        self._crowded_s = -math.inf  # when it was last said that there are too many people
         self._resets: dict[TrackId, int] = {}
         """Of single people: each waits for the first picture after this number."""
 
@@ -124,12 +126,29 @@ class CameraIntake:
         counts.gated += picture.still
         counts.perceived += not picture.still
         counts.found += len(tracks)
+        counts.tracks_begun += picture.changes.begun
+        counts.tracks_lost += picture.changes.lost
+        counts.tracks_renewed += picture.changes.renewed
+        if picture.changes.unwatched:
+            self._say_crowded(len(tracks), picture.changes.unwatched, now_s)
         if self._responder.wants_people:
             frame.people = found
         if without_slot and not frame.steps:
             self._responder.drop("no_slot")
         elif not frame.steps:
             counts.skipped += 1
+
+    def _say_crowded(self, watched: int, more: int, now_s: float) -> None:
+        """Nothing is refused, but not everybody is watched; said again when `SAY_AGAIN_S` have passed."""
+        if now_s < self._crowded_s + SAY_AGAIN_S:
+            return
+        self._crowded_s = now_s
+        self._responder.warn(
+            TooManyPeople(
+                f"{watched + more} people or more are in view, and only the {watched} who came first are watched: raise"
+                " people_max of the settings (or max_people of the source's perception), and max_people"
+            )
+        )
 
     def _begin_anew(self, reason: str) -> None:
         self._epoch += 1

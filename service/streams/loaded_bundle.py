@@ -72,10 +72,10 @@ class LoadedBundle:
         perception: of one whose people are to be found in its images.
         """
         if perception is not None:
-            if perception.skeleton not in self.mappers:
-                found = Start(bundle=start.bundle, skeleton=perception.skeleton)
-                self.mappers[perception.skeleton] = PoseMapper(self.spec, found)
-            return self.mappers[perception.skeleton]
+            skeleton = perception.skeleton.name
+            if skeleton not in self.mappers:
+                self.mappers[skeleton] = PoseMapper(self.spec, Start(bundle=start.bundle, skeleton=skeleton))
+            return self.mappers[skeleton]
         if self.images is not None and start.input == "frame":
             return self.images
         mapper = self.mappers.get(start.skeleton)

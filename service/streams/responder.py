@@ -8,6 +8,7 @@ import numpy as np
 
 from inkling.models.bundle.schema import BundleSpec, FrameInput
 from inkling.models.people.tracker import TrackedPeople
+from inkling.models.skeletons import Skeleton
 from inkling.service.protocol.codec import (
     Credit,
     DecisionMessage,
@@ -15,6 +16,7 @@ from inkling.service.protocol.codec import (
     Flushed,
     Outgoing,
     PeopleMessage,
+    PeopleSkeleton,
     Ready,
     SeenPerson,
     Start,
@@ -63,8 +65,15 @@ class Responder:
         self.dropped = 0
         """Frames dropped so far, for whatever cause."""
 
-    def ready(self, stream: str, credits: int, image_size: tuple[int, int] | None = None) -> None:
-        """image_size: of what is seen of an image, if that is not the bundle's own input."""
+    def ready(
+        self,
+        stream: str,
+        credits: int,
+        image_size: tuple[int, int] | None = None,
+        skeleton: Skeleton | None = None,
+    ) -> None:
+        """image_size: of what is seen of an image, if that is not the bundle's own input. skeleton: of the people who
+        are found in images."""
         spec = self._spec
         size = (spec.input.width, spec.input.height) if isinstance(spec.input, FrameInput) else image_size
         self._send(
@@ -76,6 +85,9 @@ class Responder:
                 rate_hz=spec.rate_hz,
                 credits=credits,
                 image_size=size,
+                skeleton=None
+                if skeleton is None
+                else PeopleSkeleton(name=skeleton.name, joints=skeleton.joints, bones=skeleton.bones),
             )
         )
 

@@ -109,13 +109,14 @@ class Session:
             )
         self._silent = 0  # frames settled since the client last heard of it
         self._last = (0, 0.0)  # seq and pts_s of the frame settled last
+        self._absent = False  # no frame is expected, see `absent`
         self._ending = False
         self._draining = False
         self._poses = start.input == "pose"
         self._patience = max(1, limits.inbox // 2)  # silent frames after which the client hears of them
         # Who is told of people's places gets them in the pixels that were sent, so nothing is said of smaller ones.
         seen_size = (perception.side, perception.side) if perception is not None and not start.people else None
-        self._responder.ready(stream, limits.inbox, seen_size)
+        self._responder.ready(stream, limits.inbox, seen_size, None if perception is None else perception.skeleton)
 
     @property
     def waiting(self) -> int:
@@ -154,6 +155,7 @@ class Session:
             if (type(message) is PackedPose) is not self._poses:
                 raise UnsupportedInput(f"this stream was started with input {self.start.input!r}")
             self.counts.received += 1
+            self._absent = False
             try:
                 if self._intake.take(message, self.opened_s, now_s):
                     self._send_settled(now_s)
@@ -180,6 +182,24 @@ class Session:
             self.counts.received += 1
             self.counts.refused += 1
             self._responder.error(error)
+
+    def absent(self) -> None:
+        """No frame has come for longer than anybody may be lost, and none is on its way: whoever was there has left.
+
+        Their actions end and their slots are given back now, not with a frame that may never come; at once, or as soon
+        as what waits is answered.
+        """
+        self._absent = True
+        self._leave()
+
+    def _leave(self) -> None:
+        """If nothing waits, everybody has left."""
+        if self.closed or self._ending or self._pending:
+            return
+        self._absent = False
+        for track in self.tracks.vacate():
+            for event in track.detector.end():
+                self._responder.event(*self._last, track, event)
 
     def drain(self, now_s: float) -> None:
         """The server shuts down: say so, answer what is pending, then the summary. Later messages are ignored."""
@@ -244,6 +264,8 @@ class Session:
         if self._silent >= self._patience:
             self._silent = 0
             self._responder.credit(self._last[0])
+        if self._absent:
+            self._leave()
         if self._ending and not self._pending:
             self._finish(now_s)
         elif self.wake is not None and not self.full:

@@ -22,7 +22,7 @@ class Counts:
 
     Of frames whose people were to be found, perceived: those in which they were looked for. gated: those that the
     motion gate passed over, because nothing moved and nobody was tracked; they are `skipped` too. found: people in the
-    others.
+    others. tracks_begun, tracks_lost, tracks_renewed: of those people, see `inkling.models.people.track_changes`.
     """
 
     received: int = 0
@@ -35,6 +35,9 @@ class Counts:
     perceived: int = 0
     gated: int = 0
     found: int = 0
+    tracks_begun: int = 0
+    tracks_lost: int = 0
+    tracks_renewed: int = 0
     tracks: int = 0
     """Tracks ever seen."""
 
@@ -51,6 +54,9 @@ class Counts:
         self.perceived += other.perceived
         self.gated += other.gated
         self.found += other.found
+        self.tracks_begun += other.tracks_begun
+        self.tracks_lost += other.tracks_lost
+        self.tracks_renewed += other.tracks_renewed
         self.tracks += other.tracks
         for mine, others in ((self.dropped, other.dropped), (self.resets, other.resets), (self.errors, other.errors)):
             for key, count in others.items():

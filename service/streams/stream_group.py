@@ -36,6 +36,11 @@ class StreamGroup:
         for stream in self._streams:
             stream.receive(message)
 
+    def absent(self) -> None:
+        """As of a stream."""
+        for stream in self._streams:
+            stream.absent()
+
     async def writable(self) -> None:
         """Wait until each has room."""
         for stream in self._streams:

@@ -178,6 +178,13 @@ class Tracks:
             self._take_slot_back(track)
         return gone
 
+    def vacate(self) -> list[Track]:
+        """Take back every slot that nothing waits for: nobody is in sight. Returns who had one."""
+        gone = [track for track in self._with_slot.values() if not track.waiting]
+        for track in gone:
+            self._take_slot_back(track)
+        return gone
+
     def part_with_all(self) -> None:
         """Nobody of now comes back: `expire` takes their slots next."""
         self._without_slot.clear()

@@ -19,7 +19,16 @@ from inkling.service.client.errors import (
     Unreachable,
 )
 from inkling.service.client.reconnect import Reconnect, Reconnection
-from inkling.service.protocol.codec import DecisionMessage, Event, PeopleMessage, Prediction, Ready, SeenPerson, Summary
+from inkling.service.protocol.codec import (
+    DecisionMessage,
+    Event,
+    PeopleMessage,
+    PeopleSkeleton,
+    Prediction,
+    Ready,
+    SeenPerson,
+    Summary,
+)
 
 __all__ = [
     "AsyncClient",
@@ -33,6 +42,7 @@ __all__ = [
     "Event",
     "MissingPackage",
     "PeopleMessage",
+    "PeopleSkeleton",
     "Prediction",
     "Ready",
     "Reconnect",

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from inkling.models.resize import FitPolicy, fit_image, inner_size
+from inkling.models.resize import FitPolicy, fit_image, inner_size, turned
 
 SIZES = st.integers(1, 90)
 POLICIES: st.SearchStrategy[FitPolicy] = st.sampled_from(["letterbox", "stretch", "crop"])
@@ -96,3 +96,12 @@ def test_letterbox_fills_the_input_in_one_direction(
 def test_what_is_no_rgb_image_is_refused(image: NDArray[Any]) -> None:
     with pytest.raises(ValueError, match="an image is uint8"):
         fit_image(image, 8, 8)
+
+
+def test_a_picture_is_turned_clockwise() -> None:
+    image = np.arange(2 * 3 * 3, dtype=np.uint8).reshape(2, 3, 3)
+    assert turned(image, 0) is image
+    np.testing.assert_array_equal(turned(image, 90)[0, -1], image[0, 0])
+    np.testing.assert_array_equal(turned(image, 180), image[::-1, ::-1])
+    np.testing.assert_array_equal(turned(turned(image, 90), 270), image)
+    assert turned(image, 270).shape == (3, 2, 3)

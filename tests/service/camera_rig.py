@@ -59,7 +59,7 @@ class CameraRig(Rig):
             self.spec,
             message,
             self.limits,
-            PoseMapper(self.spec, Start(bundle=self.spec.name, skeleton=perception.skeleton)),
+            PoseMapper(self.spec, Start(bundle=self.spec.name, skeleton=perception.skeleton.name)),
             self.pool,
             self.batcher,
             Broadcast(self.spec.labels, message, send, FollowerPlaces(0)),

@@ -32,7 +32,8 @@ def scrape(metrics: Metrics) -> dict[tuple[str, ...], float]:
 def stats(tmp_path: Path) -> BundleStats:
     counts = Counts(
         received=100, stepped=50, skipped=30, refused=2, dropped={"overflow": 7}, resets={"gap": 3},
-        errors={"bad_pose": 2}, tracks=9, perceived=20, gated=25, found=31,
+        errors={"bad_pose": 2}, tracks=9, perceived=20, gated=25, found=31, tracks_begun=8,
+        tracks_lost=6, tracks_renewed=2,
     )  # fmt: skip
     return BundleStats(load(make_bundle(tmp_path)).spec, 4, 5, 6, 10, counts)
 
@@ -47,7 +48,9 @@ def test_a_scrape_shows_what_the_hub_says_at_that_moment(stats: BundleStats) -> 
         ("frames_received_total", "tiny/1"): 100, ("frames_stepped_total", "tiny/1"): 50,
         ("frames_skipped_total", "tiny/1"): 30, ("frames_refused_total", "tiny/1"): 2,
         ("frames_perceived_total", "tiny/1"): 20, ("frames_gated_total", "tiny/1"): 25,
-        ("people_found_total", "tiny/1"): 31, ("frames_dropped_total", "tiny/1", "overflow"): 7,
+        ("people_tracks_begun_total", "tiny/1"): 8, ("people_tracks_lost_total", "tiny/1"): 6,
+        ("people_id_changes_total", "tiny/1"): 2, ("people_found_total", "tiny/1"): 31,
+        ("frames_dropped_total", "tiny/1", "overflow"): 7,
         ("resets_total", "tiny/1", "gap"): 3,
         ("clip_frames_damaged_total", "lost"): 0, ("clip_frames_damaged_total", "broken"): 0,
         ("clip_frames_damaged_total", "dependent"): 0,

@@ -44,3 +44,11 @@ def test_the_surest_come_first_and_no_more_than_the_most() -> None:
 def test_nobody_and_one_alone() -> None:
     assert len(one_of_each(Detections.empty(17), NAMES, 4)) == 0
     assert len(one_of_each(people((0, 0, 0.2)), NAMES, 4)) == 1
+
+
+def test_thousands_of_rows_are_not_compared_with_each_other() -> None:
+    """A graph without suppression may answer with as many: all pairs of these would take gigabytes."""
+    many = people(*((60.0 * i, 10, 0.1 + i / 100_000) for i in range(20_000)))
+    kept = one_of_each(many, NAMES, 16)
+    assert len(kept) == 16
+    assert kept.scores[0] == many.scores[-1]

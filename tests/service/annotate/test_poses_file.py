@@ -26,7 +26,7 @@ def record() -> FilmRecord:
 
 
 def test_there_is_a_row_for_each_person_in_each_frame(record: FilmRecord) -> None:
-    arrays = pose_arrays(record, (640, 480))
+    arrays = pose_arrays(record, (640, 480), "coco17")
     np.testing.assert_array_equal(arrays["pts_s"], [0.0, 0.1, 0.1, 0.2])
     np.testing.assert_array_equal(arrays["tracks"], [1, 1, 3, 3])
     np.testing.assert_array_equal(arrays["keypoints"][:, 0, 0], [5, 7, 90, 95])
@@ -35,11 +35,11 @@ def test_there_is_a_row_for_each_person_in_each_frame(record: FilmRecord) -> Non
 
 def test_a_film_without_anybody_has_no_poses() -> None:
     with pytest.raises(NobodySeen, match="nobody was seen"):
-        pose_arrays(FilmRecord(LABELS), (640, 480))
+        pose_arrays(FilmRecord(LABELS), (640, 480), "coco17")
 
 
 def test_the_client_plays_the_file_with_everybody_in_it(record: FilmRecord, tmp_path: Path) -> None:
-    save(tmp_path / "all.npz", pose_arrays(record, (640, 480)))
+    save(tmp_path / "all.npz", pose_arrays(record, (640, 480), "coco17"))
     assert guess_skeleton(tmp_path / "all.npz") == "coco17"
     frames = []
     for _, (pts_s, people) in read_frames(tmp_path / "all.npz"):
@@ -49,7 +49,7 @@ def test_the_client_plays_the_file_with_everybody_in_it(record: FilmRecord, tmp_
 
 
 def test_a_data_set_takes_the_file_of_one_track_and_refuses_that_of_several(record: FilmRecord, tmp_path: Path) -> None:
-    arrays = pose_arrays(record, (640, 480))
+    arrays = pose_arrays(record, (640, 480), "coco17")
     for track, rows in by_track(arrays).items():
         save(tmp_path / f"{track}.npz", rows)
     poses, times = pose_file.load(tmp_path / "3.npz", get("coco17"), 15.0)
@@ -63,7 +63,7 @@ def test_a_data_set_takes_the_file_of_one_track_and_refuses_that_of_several(reco
 def test_scoring_the_poses_of_a_film_is_scoring_the_film(eyes: Running, three_people: Path, tmp_path: Path) -> None:
     client = Client(eyes.url)
     watched = watch_film(client, three_people, "tiny")
-    save(tmp_path / "poses.npz", pose_arrays(watched.record, watched.size))
+    save(tmp_path / "poses.npz", pose_arrays(watched.record, watched.size, watched.figure.name))
     film, poses = client.score(three_people, "tiny"), client.score(tmp_path / "poses.npz", "tiny")
     assert film.tracks == poses.tracks == [1, 2, 3]
     for track in film.tracks:

@@ -183,7 +183,7 @@ def test_the_client_alone_streams_and_scores_pose_files(tmp_path: Path) -> None:
     ("argv", "package", "extra"),
     [
         (("serve", "--port", "0"), "uvicorn", "serve"),
-        (("stream", "--video", "film.mp4"), "av", "images"),
+        (("stream", "--video", "film.mp4"), "cv2", "images"),
         (("demo",), "rich", "serve"),
         (("train", "--help"), "", "train"),
     ],

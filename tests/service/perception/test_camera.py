@@ -48,13 +48,13 @@ def test_without_a_gate_everything_is_looked_at() -> None:
 
 def test_after_a_reset_the_room_is_new_and_so_is_everybody() -> None:
     watched = camera()
-    assert watched.track(people((10, 10, 40, 90)), 0.0).tracks.tolist() == [1]
+    assert watched.track(people((10, 10, 40, 90)), 0.0)[0].tracks.tolist() == [1]
     for i in range(1, 90):
         if not watched.still(STILL, i * STEP_S, 0):
             watched.track(Detections.empty(17), i * STEP_S)
     assert watched.still(STILL, 90 * STEP_S, 0)
     assert not watched.still(STILL, 91 * STEP_S, 1), "the first picture of another room"
-    assert watched.track(people((10, 10, 40, 90)), 91 * STEP_S).tracks.tolist() == [2]
+    assert watched.track(people((10, 10, 40, 90)), 91 * STEP_S)[0].tracks.tolist() == [2]
 
 
 def test_a_picture_that_could_not_be_looked_at_makes_the_next_one_worth_it() -> None:
@@ -68,6 +68,6 @@ def test_a_picture_that_could_not_be_looked_at_makes_the_next_one_worth_it() -> 
 def test_no_more_people_are_given_on_than_may_be_and_the_longest_tracked_are() -> None:
     watched = camera(most=2)
     watched.track(people((10, 10, 40, 90)), 0.0)
-    seen = watched.track(people((300, 10, 330, 90), (150, 10, 180, 90), (10, 10, 40, 90)), STEP_S)
+    seen, _ = watched.track(people((300, 10, 330, 90), (150, 10, 180, 90), (10, 10, 40, 90)), STEP_S)
     assert len(seen.tracks) == len(seen.boxes) == len(seen.scores) == len(seen.keypoints) == 2
     assert seen.tracks[0] == 1

@@ -1,8 +1,9 @@
 """A real RTSP camera (GStreamer's server), for tests; run by the system's Python, which has its bindings.
 
-    /usr/bin/python3 rtsp_server.py PORT [USER PASSWORD | CERTIFICATE]
+    /usr/bin/python3 rtsp_server.py PORT [USER PASSWORD | CERTIFICATE | person]
 
-PORT 0 takes a free one. CERTIFICATE: a PEM file with its key, for rtsps. Prints the port, then obeys lines on standard
+PORT 0 takes a free one. CERTIFICATE: a PEM file with its key, for rtsps. person: a red figure
+stands in the picture, in place of a ball that bounces. Prints the port, then obeys lines on standard
 input: `freeze`, `go`, `size WIDTH HEIGHT FPS`.
 """
 
@@ -24,16 +25,24 @@ LAUNCH = (
     "valve name=valve ! x264enc tune=zerolatency speed-preset=ultrafast key-int-max=5 ! "
     "rtph264pay name=pay0 pt=96 config-interval=-1 )"
 )
+PERSON = LAUNCH.replace(
+    f"videotestsrc is-live=true pattern=ball ! capsfilter name=size caps={CAPS.format(320, 240, 15)}",
+    f"videotestsrc is-live=true pattern=solid-color foreground-color=0xffe61414 ! {CAPS.format(80, 160, 15)} ! "
+    "videobox left=-120 right=-120 top=-40 bottom=-40 fill=black",
+)
 
 
 def main() -> None:
     port, *how = sys.argv[1:]
+    launch = LAUNCH
+    if how == ["person"]:
+        launch, how = PERSON, []
     Gst.init(None)
     server = GstRtspServer.RTSPServer()
     server.set_address("127.0.0.1")
     server.set_service(port)
     factory = GstRtspServer.RTSPMediaFactory()
-    factory.set_launch(LAUNCH)
+    factory.set_launch(launch)
     factory.set_shared(True)
     medias: list[Any] = []
     factory.connect("media-configure", lambda _, media: medias.append(media))

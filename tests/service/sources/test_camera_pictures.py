@@ -111,6 +111,15 @@ def test_pixels_that_are_not_square_are_made_so() -> None:
     assert not high.image[:, :8].any()  # 64 x 96
 
 
+def test_a_camera_that_hangs_on_its_side_is_turned_and_so_is_its_size() -> None:
+    (_, lying), _ = taken([stream(pictures=PICTURES[:1])], aspect=2.0)
+    (_, frame), _ = taken([stream(pictures=PICTURES[:1])], aspect=2.0, rotate=90)
+    assert isinstance(lying, FetchedFrame)
+    assert isinstance(frame, FetchedFrame)
+    assert (lying.size, frame.size) == ((128, 48), (48, 128))
+    assert not frame.image[:, :8].any(), "48 x 128 in 32 x 24"
+
+
 def test_the_cameras_own_time_is_the_media_time() -> None:
     data = b"".join(stream(head=f"X-Timestamp: {s}\r\n\r\n", pictures=[PICTURES[0]]) for s in ("5.25", "6.5", "x"))
     (_, *frames), _ = taken([data])

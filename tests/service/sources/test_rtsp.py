@@ -33,7 +33,7 @@ NEEDED = (
     "gi.require_version('GstRtspServer', '1.0')\n"
     "from gi.repository import Gst, GstRtspServer\n"
     "Gst.init(None)\n"
-    "assert all(Gst.ElementFactory.find(name) for name in ('videotestsrc', 'x264enc', 'rtph264pay'))"
+    "assert all(Gst.ElementFactory.find(name) for name in ('videotestsrc', 'videobox', 'x264enc', 'rtph264pay'))"
 )
 TIMING = SourceTiming(open_s=10.0, stall_s=0.7, read_s=2.0, first_retry_s=0.1, retry_s=0.3, steady_s=10.0)
 

@@ -70,6 +70,16 @@ def test_a_file_comes_as_the_model_will_see_it(tmp_path: Path) -> None:
         np.testing.assert_array_equal(message.image, image)
 
 
+def test_a_film_on_its_side_is_turned_before_it_is_fitted(tmp_path: Path) -> None:
+    path = make_video(tmp_path / "a.mkv", frames=2)
+    _, *middle, _ = fetch(job("file:a.mkv", tmp_path, rotate=270))
+    with VideoReader(path, threads=1) as video:
+        expected = [fit_image(np.rot90(to_rgb(frame), 1), 24, 32) for _, frame in video]
+    for message, image in zip(pictures(middle), expected, strict=True):
+        np.testing.assert_array_equal(message.image, image)
+        assert message.size == (48, 64)
+
+
 def test_a_loop_begins_again_and_says_so(tmp_path: Path) -> None:
     make_video(tmp_path / "a.mkv", frames=3)
     messages = fetch(job("file:a.mkv", tmp_path, loop=True), limit=12)

@@ -249,9 +249,41 @@ def test_who_comes_back_after_the_gap_limit_is_somebody_new_and_their_event_has_
     begins = [event for event in camera.of(Event) if event.track == 1 and event.phase == "begin"]
     assert len(ends) == len(begins) > 0
     assert 24 <= ends[-1].seq <= 27, "a second after they were seen last"
+    counts = camera.session.counts
+    assert (counts.tracks_begun, counts.tracks_lost, counts.tracks_renewed) == (2, 1, 1)
     assert len(camera.session.tracks) == 1
     camera.receive(End())
     assert rig.pool.used == 0
+
+
+def test_when_the_camera_is_gone_everybody_leaves_as_soon_as_what_waits_is_answered(rig: CameraRig) -> None:
+    camera = Watched(rig)
+    for seq in range(6):
+        camera.show(seq, seq * STEP_S, room({RED: LEFT}))
+        rig.work()
+    assert camera.of(Event)[-1].phase == "begin"
+    camera.show(6, 6 * STEP_S, room({RED: LEFT}))
+    camera.session.absent()
+    assert rig.pool.used == 1, "a frame is on its way"
+    rig.work()
+    assert rig.pool.used == 0
+    assert (camera.of(Event)[-1].phase, camera.of(Event)[-1].seq) == ("end", 6)
+    told = len(camera.messages)
+    camera.session.absent()
+    assert len(camera.messages) == told, "nobody is left"
+    camera.show(7, 60.0, room({RED: LEFT}))
+    rig.work()
+    assert (camera.predictions[-1].seq, camera.predictions[-1].track) == (7, 2)
+
+
+def test_a_frame_that_comes_after_all_keeps_everybody(rig: CameraRig) -> None:
+    camera = Watched(rig)
+    camera.show(0, 0.0, room({RED: LEFT}))
+    camera.session.absent()
+    camera.show(1, STEP_S, room({RED: LEFT}))
+    rig.work()
+    assert [(p.seq, p.track, p.epoch) for p in camera.predictions] == [(0, 1, 0), (1, 1, 0)]
+    assert rig.pool.used == 1
 
 
 def test_a_reset_makes_everybody_new_after_the_frames_before_it(rig: CameraRig) -> None:
@@ -382,7 +414,14 @@ def test_no_more_people_are_watched_than_the_server_allows(bundle: Bundle) -> No
         camera.show(seq, seq * STEP_S, room({RED: LEFT, GREEN: (50, 10, 70, 80), BLUE: RIGHT}))
         rig.work()
     assert {p.track for p in camera.predictions} == {1, 2}
-    assert camera.of(ErrorMessage) == []
+    (warning,) = camera.of(ErrorMessage)
+    assert (warning.code, warning.seq) == ("too_many_people", None), "said once, and nothing is refused"
+    assert "3 people" in warning.message
+    rig.now_s += 61
+    camera.show(3, 3 * STEP_S, room({RED: LEFT, GREEN: (50, 10, 70, 80), BLUE: RIGHT}))
+    rig.work()
+    assert len(camera.of(ErrorMessage)) == 2, "and again after a minute"
+    assert camera.settled
 
 
 def test_end_waits_for_looks_and_closing_forgets_them(rig: CameraRig) -> None:

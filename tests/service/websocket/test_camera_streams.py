@@ -18,12 +18,16 @@ from numpy.typing import NDArray
 from websockets.sync.client import ClientConnection, connect
 
 from inkling.client import Client
+from inkling.models.skeletons import get
 from inkling.models.video import VideoReader, to_rgb
+from inkling.service.annotate.overlay import Style, colour_of, draw
+from inkling.service.annotate.watch_film import watch_film
 from inkling.service.protocol.codec import (
     ErrorMessage,
     Event,
     Outgoing,
     PeopleMessage,
+    PeopleSkeleton,
     Prediction,
     Ready,
     Summary,
@@ -161,9 +165,46 @@ def test_without_the_wish_nobody_is_told_of_people(server: Running) -> None:
         ready = hear(socket)
         assert isinstance(ready, Ready)
         assert ready.image_size == (128, 128), "of what is seen of a picture, so that no more need be sent"
+        assert ready.skeleton is None, "nobody is told of keypoints"
         heard = send_all(socket, scene(25)[:3])
     assert of(PeopleMessage, heard) == []
     assert len(of(Prediction, heard)) == 3
+
+
+def test_who_is_told_of_people_is_told_what_their_keypoints_are(server: Running) -> None:
+    with raw(server) as socket:
+        say(socket, {"type": "start", "bundle": "tiny", "input": "frame", "people": True})
+        ready = hear(socket)
+        assert isinstance(ready, Ready)
+        url = f"{server.url.replace('http', 'ws', 1)}/v1/streams/{ready.stream}/predictions"
+        with connect(f"{url}?people=true") as told, connect(url) as untold:
+            first, second = (decode_reply(follower.recv(WAIT_S)) for follower in (told, untold))
+    assert isinstance(first, Ready)
+    assert isinstance(second, Ready)
+    coco17 = get("coco17")
+    assert first.skeleton == ready.skeleton == PeopleSkeleton(name="coco17", joints=coco17.joints, bones=coco17.bones)
+    assert second.skeleton is None
+
+
+def test_a_users_own_eyes_may_have_another_skeleton_and_drawings_follow_it(tmp_path: Path) -> None:
+    penn13 = get("penn13")
+    make_bundle(tmp_path)
+    make_people_bundle(tmp_path, skeleton=penn13)
+    film = make_film(tmp_path / "film.mkv", scene(30)[:6], RATE_HZ)
+    settings = tiny_settings(tmp_path, people_bundle="colours")
+    with running(settings) as server:
+        watched = watch_film(Client(server.url), film, "tiny")
+        with Client(server.url).stream("tiny", input="frame", on_people=lambda seen: None) as stream:
+            assert stream.skeleton is not None
+            assert stream.skeleton.joints == penn13.joints
+    assert watched.figure.name == "penn13"
+    assert watched.figure.bones == penn13.bones
+    assert [penn13.joints[joint] for joint in watched.figure.head] == ["head"]
+    (person,) = watched.record.people_at(0.0)
+    assert person.body is not None
+    assert person.body.keypoints.shape == (13, 3)
+    drawn = draw(np.zeros((96, 128, 3), np.uint8), [person], [], 0.0, Style(figure=watched.figure))
+    assert (drawn == colour_of(1)).all(axis=-1).sum() > 100, "bones too, not the joints alone"
 
 
 def test_poses_are_not_taken_among_pictures(server: Running) -> None:
