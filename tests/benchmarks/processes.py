@@ -60,12 +60,12 @@ def end_in_order() -> None:
 
 
 @contextlib.contextmanager
-def pinned(core: int) -> Iterator[None]:
-    """Processes that are started inside run on this core only."""
+def pinned(core: int | None) -> Iterator[None]:
+    """Processes that are started inside run on this core only; None: on all."""
     before = os.sched_getaffinity(0)
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # a socket for each stream
-    os.sched_setaffinity(0, {core})
+    os.sched_setaffinity(0, before if core is None else {core})
     try:
         yield
     finally:
@@ -73,11 +73,11 @@ def pinned(core: int) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def process(command: list[str], ready: str) -> Iterator[tuple[re.Match[str], int]]:
-    """A process on the server's core, with all that it starts. Yields the match of its line that says it is ready, and
-    its id. Raises BenchmarkFailed when it ends before."""
+def process(command: list[str], ready: str, core: int | None) -> Iterator[tuple[re.Match[str], int]]:
+    """A process on a core (None: on all), with all that it starts. Yields the match of its line that says it is ready,
+    and its id. Raises BenchmarkFailed when it ends before."""
     said: list[str] = []
-    with pinned(cores()[0]):
+    with pinned(core):
         # A session of its own, so that its children can be ended with it. It must say little once it is ready: nobody
         # reads on, and a full pipe would stop it.
         child = subprocess.Popen(
@@ -101,8 +101,8 @@ def process(command: list[str], ready: str) -> Iterator[tuple[re.Match[str], int
 
 
 @contextlib.contextmanager
-def service(*flags: str) -> Iterator[tuple[str, int]]:
-    """The product's server; yields its URL and process id."""
+def service(*flags: str, everywhere: bool = False) -> Iterator[tuple[str, int]]:
+    """The product's server, on its core or `everywhere`; yields its URL and process id."""
     command = [
         sys.executable,
         "-m",
@@ -115,7 +115,7 @@ def service(*flags: str) -> Iterator[tuple[str, int]]:
         *ROOM,
         *flags,
     ]
-    with process(command, r"ready on (http://\S+)") as (found, pid):
+    with process(command, r"ready on (http://\S+)", None if everywhere else cores()[0]) as (found, pid):
         yield found.group(1), pid
 
 
@@ -126,7 +126,7 @@ def module(name: str, *arguments: str) -> Iterator[tuple[str, int]]:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     command = [sys.executable, "-m", f"tests.benchmarks.{name}", str(port), *arguments]
-    with process(command, r"serving") as (_, pid):
+    with process(command, r"serving", cores()[0]) as (_, pid):
         url = f"http://127.0.0.1:{port}"
         _await_answer(url)
         yield url, pid

@@ -143,6 +143,32 @@ def test_when_looking_is_slow_whole_frames_are_dropped_and_people_keep_their_sta
     assert camera.settled
 
 
+def test_of_ten_cameras_that_are_too_many_each_is_looked_at_as_often_and_every_frame_is_accounted_for(
+    bundle: Bundle,
+) -> None:
+    rig = CameraRig(bundle, Limits(slots=10, max_people=1, inbox=4, max_batch=16), max_batch=3)
+    cameras = [Watched(rig) for _ in range(10)]
+    for seq in range(60):
+        for camera in cameras:
+            camera.show(seq, seq * STEP_S, room({RED: moved(LEFT, seq // 2)}))
+        rig.perceive(1)  # three of ten
+        rig.run()
+        assert max(camera.session.waiting for camera in cameras) <= 4
+    looked = [camera.session.counts.perceived for camera in cameras]
+    assert sum(looked) == 60 * 3
+    assert max(looked) - min(looked) <= 1, "none starves"
+    ages = [60 - camera.predictions[-1].seq for camera in cameras]
+    assert max(ages) <= 4 + 2 * 4, "an inbox, and two rounds for what is decoded ahead"
+    rig.work()
+    for camera in cameras:
+        counts = camera.session.counts
+        assert camera.settled
+        assert counts.dropped == {**dict.fromkeys(counts.dropped, 0), "overflow": 60 - counts.stepped}
+        assert camera.predictions[-1].seq == 59
+        assert camera.predictions[-1].dropped == 60 - counts.stepped, "and is told so"
+        assert {p.track for p in camera.predictions} == {1}
+
+
 def test_a_stream_that_blocks_drops_nothing(rig: CameraRig) -> None:
     camera = Watched(rig, policy="block")
     seq = 0

@@ -44,6 +44,7 @@ from tests.service.conftest import (
     Running,
     finish,
     hear,
+    hear_all,
     opened,
     raw,
     running,
@@ -418,6 +419,64 @@ def test_who_blocks_waits_for_perception_and_loses_nothing(server: Running) -> N
             wait_until(lambda: server.core.hub.streams()[0].waiting == server.core.hub.limits.inbox)
         heard = settled(socket)
     assert sorted({p.seq for p in of(Prediction, heard)}) == list(range(25))
+
+
+def test_a_reset_while_frames_wait_for_perception_makes_everybody_new_after_them(server: Running) -> None:
+    pictures = [room({RED: moved(LEFT, i)}) for i in range(6)]
+    with watching(server, policy="block") as socket:
+        with held(server):
+            for seq, image in enumerate(pictures):
+                if seq == 3:
+                    say(socket, {"type": "reset"})
+                say(socket, pack_image(seq, image, seq / RATE_HZ))
+            wait_until(lambda: server.core.hub.streams()[0].waiting == len(pictures))
+        heard = settled(socket)
+    assert rows_of(of(Prediction, heard)) == [(0, 1), (1, 1), (2, 1), (3, 2), (4, 2), (5, 2)]
+
+
+def test_a_stream_that_ends_while_its_frames_wait_for_perception_is_answered_first(server: Running) -> None:
+    pictures = [room({RED: moved(LEFT, i)}) for i in range(4)]
+    with watching(server) as socket:
+        with held(server):
+            for seq, image in enumerate(pictures):
+                say(socket, pack_image(seq, image, seq / RATE_HZ))
+            say(socket, {"type": "end"})
+            wait_until(lambda: server.core.hub.streams()[0].waiting == len(pictures))
+        heard, code = hear_all(socket)
+    assert code == 1000
+    assert [p.seq for p in of(Prediction, heard)] == [0, 1, 2, 3]
+    assert isinstance(heard[-1], Summary)
+    assert (heard[-1].stepped, heard[-1].dropped) == (4, 0)
+
+
+def test_a_client_that_vanishes_while_its_frames_wait_leaves_nothing_behind(server: Running) -> None:
+    with held(server):
+        with watching(server) as socket:
+            for seq in range(4):
+                say(socket, pack_image(seq, room({RED: LEFT}), seq / RATE_HZ))
+            wait_until(lambda: server.core.hub.streams()[0].waiting == 4)
+        server.wait_idle()
+    assert all(stats.slots_used == 0 for stats in server.core.hub.stats())
+    with watching(server) as socket:
+        assert len(of(Prediction, send_all(socket, [room({RED: LEFT})]))) == 1, "the next one is served"
+
+
+def test_a_server_that_stops_answers_the_frames_that_wait_for_perception(tmp_path: Path) -> None:
+    make_bundle(tmp_path)
+    make_people_bundle(tmp_path)
+    with running(tiny_settings(tmp_path, people_bundle="colours")) as server, watching(server) as socket:
+        with held(server):
+            for seq in range(4):
+                say(socket, pack_image(seq, room({RED: moved(LEFT, seq)}), seq / RATE_HZ))
+            wait_until(lambda: server.core.hub.streams()[0].waiting == 4)
+            server.server.stop()
+            told = hear(socket)
+            assert isinstance(told, ErrorMessage)
+            assert told.code == "draining"
+        heard, code = hear_all(socket)
+    assert code == 1012
+    assert [p.seq for p in of(Prediction, heard)] == [0, 1, 2, 3]
+    assert isinstance(heard[-1], Summary)
 
 
 def test_several_bundles_on_one_camera_look_at_each_picture_once(server: Running, films: Path) -> None:
