@@ -118,6 +118,17 @@ class Corpus:
             if any(e.step_targets is not None or e.target < UNLABELLED for e in examples)
         }
 
+    def commonest_label(self, name: str) -> int:
+        """The label that most steps of the training clips of a data set are of; of all sets, where it has none."""
+        train = [e for e in self.examples if e.split == "train"]
+        own = [e for e in train if e.source == name]
+        steps = torch.zeros(len(self.labels), dtype=torch.int64)
+        for e in own if any(e.target >= 0 for e in own) else train:
+            targets = e.present if e.present is not None else e.step_targets
+            targets = torch.full((len(e.pose),), e.target) if targets is None else targets
+            steps += torch.bincount(targets[targets >= 0], minlength=len(self.labels))
+        return int(steps.argmax())
+
     def tests(self) -> dict[str, list[Example]]:
         """The test clips by data set, in the order of the recipe; sets without any are left out."""
         test = [segment for e in self.examples if e.split == "test" for segment in segments(e)]
