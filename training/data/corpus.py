@@ -149,8 +149,8 @@ def segments(example: Example) -> list[Example]:
         if stop == len(targets) or targets[stop] != targets[start]:
             if targets[start] >= 0:
                 pose = example.pose[:stop]
-                found = {"pose": pose, "target": targets[start], "step_targets": None, "present": None, "lead": start}
-                stretches.append(replace(example, **found))
+                stretch = replace(example, pose=pose, target=targets[start], lead=start)
+                stretches.append(replace(stretch, step_targets=None, present=None))
             start = stop
     return stretches
 

@@ -182,7 +182,7 @@ WHO = {"model": "this model", "recogniser": "recogniser now", "last": "last labe
 
 def onsets_rows(by_set: Mapping[str, ForesightScores]) -> Rows:
     """What became of beginnings, a row for each label of each data set and who answers."""
-    rows = [
+    rows: list[tuple[str, ...]] = [
         (
             name,
             label,
