@@ -33,7 +33,7 @@ from inkling.training.hyperparameters import write_hyperparameters
 from inkling.training.progress import RunProgress
 from inkling.training.provenance import git_commit, libraries
 from inkling.training.recipe.recipe import Recipe
-from inkling.training.recogniser import begin_recogniser
+from inkling.training.recogniser import find_recogniser, keep_recogniser
 from inkling.training.run import RESULT_FILE, Run, SeedResult
 
 Report = Callable[[str], None]
@@ -54,15 +54,16 @@ def fit(
 
     data: where relative data set paths of the recipe start; the run remembers it. device: auto, cpu or cuda. devices:
     how many of them share each batch. Raises DataError before anything is trained, DeviceError when the device is not
-    there, ConfigError when `out` belongs to another recipe.
+    there, ConfigError when `out` belongs to another recipe or the recogniser cannot be learned from.
     """
     if recipe.validation.share == 0 and not recipe.validation.folds:
         raise ConfigError("a fit calibrates on validation clips: give validation.share or validation.folds")
     computed_on = resolve_device(device, devices)
     corpus = load_corpus(recipe, data)
     folds = {seed: draw_fold(corpus, recipe, seed) for seed in recipe.seeds}
+    other = find_recogniser(recipe, out, corpus.labels, corpus.input, data)
     run = Run.begin(out, recipe, corpus.digest(), data)
-    recogniser = begin_recogniser(run, corpus.labels, corpus.input, data)
+    recogniser = keep_recogniser(run, other)
     for line in _told_ahead(recipe, corpus):
         report(line)
     if progress is not None:

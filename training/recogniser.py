@@ -21,23 +21,29 @@ FOLDER = "recogniser"
 WEIGHTS_FILE = "student.pt"
 
 
-def begin_recogniser(
-    run: Run, labels: tuple[str, ...], takes: PoseInput | FrameInput, root: Path | str
-) -> Student | None:
-    """The recogniser of a run's recipe, which is copied into the run where that was not done before; None without one.
+def find_recogniser(
+    recipe: Recipe, out: Path | str, labels: tuple[str, ...], takes: PoseInput | FrameInput, root: Path | str
+) -> Run | None:
+    """The recogniser of a recipe: the copy in its run directory `out`, else the run that it names; None without one.
 
-    labels, takes: of the run's clips. root: where a relative path of the recipe starts. Raises ConfigError where there
-    is no such run, and where it is none that this one can learn from.
+    labels, takes: of the recipe's clips. root: where a relative path of the recipe starts. Raises ConfigError where
+    there is no such run, and where it is none that this recipe can learn from.
     """
-    wanted = run.recipe.recogniser
+    wanted = recipe.recogniser
     if wanted is None:
         return None
-    kept = kept_recogniser(run)
-    other = kept or Run.open(Path(root) / wanted.run)
-    check_recogniser(other, run.recipe, labels, takes)
-    if kept is None:
-        _keep(other, run.directory / FOLDER)
-    return other.student(other.chosen())
+    found = kept_recogniser(Run(Path(out), recipe)) or Run.open(Path(root) / wanted.run)
+    check_recogniser(found, recipe, labels, takes)
+    return found
+
+
+def keep_recogniser(run: Run, found: Run | None) -> Student | None:
+    """The student of a recogniser, which is copied into a run that learns from it; None without one."""
+    if found is None:
+        return None
+    if kept_recogniser(run) is None:
+        _keep(found, run.directory / FOLDER)
+    return found.student(found.chosen())
 
 
 def kept_recogniser(run: Run) -> Run | None:

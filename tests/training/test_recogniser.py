@@ -12,8 +12,9 @@ import torch
 
 from inkling.models.bundle.schema import PoseInput
 from inkling.training.errors import ConfigError
+from inkling.training.fit import fit
 from inkling.training.recipe.recipe import Recipe
-from inkling.training.recogniser import begin_recogniser, check_recogniser, kept_recogniser
+from inkling.training.recogniser import check_recogniser, find_recogniser, keep_recogniser, kept_recogniser
 from inkling.training.run import Run
 from tests.training.support import STICK, tiny_recipe
 
@@ -29,13 +30,15 @@ def test_a_recogniser_is_kept_and_is_there_when_the_original_is_gone(
     finished: tuple[Run, Path], tmp_path: Path
 ) -> None:
     shutil.copytree(finished[0].directory, tmp_path / "original")
-    run = Run.begin(tmp_path / "run", anticipating("original"), "digest")
+    recipe = anticipating("original")
+    found = find_recogniser(recipe, tmp_path / "run", LABELS, TAKES, tmp_path)
+    run = Run.begin(tmp_path / "run", recipe, "digest")
     assert kept_recogniser(run) is None
-    first = begin_recogniser(run, LABELS, TAKES, tmp_path)
+    first = keep_recogniser(run, found)
     assert first is not None
     assert torch.equal(first.classify.weight, finished[0].student(finished[0].chosen()).classify.weight)
     shutil.rmtree(tmp_path / "original")
-    again = begin_recogniser(run, LABELS, TAKES, tmp_path)
+    again = keep_recogniser(run, find_recogniser(recipe, tmp_path / "run", LABELS, TAKES, tmp_path))
     assert again is not None
     assert torch.equal(first.classify.weight, again.classify.weight)
     kept = kept_recogniser(run)
@@ -43,16 +46,16 @@ def test_a_recogniser_is_kept_and_is_there_when_the_original_is_gone(
     assert kept.chosen() == finished[0].chosen()
 
 
-def test_a_run_without_one_has_none(tmp_path: Path) -> None:
-    run = Run.begin(tmp_path / "run", tiny_recipe(), "digest")
-    assert begin_recogniser(run, LABELS, TAKES, tmp_path) is None
+def test_a_recipe_without_one_has_none(tmp_path: Path) -> None:
+    assert find_recogniser(tiny_recipe(), tmp_path / "run", LABELS, TAKES, tmp_path) is None
+    assert keep_recogniser(Run.begin(tmp_path / "run", tiny_recipe(), "digest"), None) is None
+    assert not (tmp_path / "run" / "recogniser").exists()
 
 
-def test_a_folder_that_is_no_run_is_refused_and_nothing_is_kept(tmp_path: Path) -> None:
-    run = Run.begin(tmp_path / "run", anticipating("nowhere"), "digest")
+def test_a_fit_whose_recogniser_is_no_run_leaves_nothing(finished: tuple[Run, Path], tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="nowhere is no run directory"):
-        begin_recogniser(run, LABELS, TAKES, tmp_path)
-    assert kept_recogniser(run) is None
+        fit(anticipating("nowhere"), tmp_path / "run", finished[1], device="cpu")
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize(

@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from pydantic import Field, ValidationError
 
 from inkling.models.bundle import load, verify_graph
 from inkling.models.bundle.schema import SPEC_FILE, Calibration, FrameInput, PoseInput, StoppingRule
-from inkling.models.calibration import probabilities, temperatures
+from inkling.models.calibration import temperatures
 from inkling.training.calibrate.stopping_rule import Watched, measured
 from inkling.training.calibrate.validation import background_of, watched
 from inkling.training.data.corpus import Corpus, Example, load_corpus
 from inkling.training.errors import ConfigError
 from inkling.training.evaluate.by_step import step_scores
 from inkling.training.evaluate.clip_reports import worst_clips
+from inkling.training.evaluate.compared import Answering, compared_with, foreseen
 from inkling.training.evaluate.corruptions import conditions, corrupted
-from inkling.training.evaluate.foresight import Foreseen, foresight
 from inkling.training.evaluate.onnx_graph import OnnxGraph, bundle_predictor
 from inkling.training.evaluate.reliability import reliability
 from inkling.training.evaluate.set_report import (
@@ -35,7 +33,7 @@ from inkling.training.evaluate.set_report import (
     StepScores,
 )
 from inkling.training.recipe.recipe import Recipe, read_recipe
-from inkling.training.recogniser import check_recogniser, kept_recogniser
+from inkling.training.recogniser import kept_recogniser
 from inkling.training.run import Run
 from inkling.training.scores import (
     RATIOS,
@@ -92,19 +90,6 @@ class Evaluation(ReportPart):
     training: Training | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Answering:
-    """What answers to clips, and the calibration of its answers."""
-
-    predict: Predict
-    calibration: Calibration
-
-    def shares(self, examples: Sequence[Example], rate_hz: float) -> list[NDArray[np.float64]]:
-        """Calibrated probabilities (T, K) of the steps of each example."""
-        answers = step_logits(self.predict, examples)
-        return [probabilities(clip, self.calibration, np.arange(len(clip)) / rate_hz) for clip in answers]
-
-
 def read_evaluation(path: Path) -> Evaluation | None:
     """An `evaluation.json`, None where there is none. Raises ConfigError when it is of another release."""
     try:
@@ -157,32 +142,9 @@ def measure(
         sets=sets,
         steps=steps,
         lead_s=recipe.whole_lead_s,
-        foresight=_foresight(recipe, corpus, Answering(predict, calibration), recogniser),
+        foresight=foreseen(recipe, corpus, Answering(predict, calibration), recogniser),
         training=training,
     )
-
-
-def _foresight(
-    recipe: Recipe, corpus: Corpus, model: Answering, recogniser: Answering | None
-) -> dict[str, ForesightScores]:
-    """Of each data set that has test recordings whose labels change."""
-    found = {}
-    for name, clips in corpus.watched().items():
-        examples = [example for example in clips if example.present is not None]
-        if not recipe.ahead or not examples:
-            continue
-        answers = model.shares(examples, recipe.rate_hz)
-        others = recogniser.shares(examples, recipe.rate_hz) if recogniser is not None else [None] * len(examples)
-        recordings = [
-            Foreseen(example.present.numpy(), shares, other)
-            for example, shares, other in zip(examples, answers, others, strict=True)
-            if example.present is not None
-        ]
-        found[name] = foresight(
-            recordings, corpus.labels, recipe.ahead, recipe.rate_hz, recipe.bundle.decision,
-            commonest=corpus.commonest_label(name), background=background_of(recipe, corpus.labels),
-        )  # fmt: skip
-    return found
 
 
 def _measure_set(
@@ -257,20 +219,9 @@ def evaluate_run(
     )
     name = f"{run.recipe.name}, seed {result.seed}"
     other = Run.open(recogniser) if recogniser is not None else kept_recogniser(run)
-    compared = _recogniser(other, run.recipe, corpus)
+    compared = compared_with(other, run.recipe, corpus)
     student, calibration = run.student(result), result.calibration
     return measure(name, run.recipe, student, corpus, calibration, result.stopping, training, compared)
-
-
-def _recogniser(other: Run | None, recipe: Recipe, corpus: Corpus) -> Answering | None:
-    """What a recipe's models are compared with. Raises ConfigError where there is nothing to compare."""
-    if other is None:
-        return None
-    if not recipe.ahead:
-        raise ConfigError(f"recipe {recipe.name} recognises what is: it is not compared with a recogniser")
-    check_recogniser(other, recipe, corpus.labels, corpus.input)
-    result = other.chosen()
-    return Answering(other.student(result), result.calibration)
 
 
 def evaluate_bundle(
@@ -305,7 +256,7 @@ def evaluate_bundle(
         **spec.provenance.model_dump(include={"data", "seed", "created", "git_commit", "libraries"}),
     )
     name, predict = f"{spec.name} {spec.version}", bundle_predictor(bundle, graph)
-    compared = _recogniser(Run.open(recogniser) if recogniser is not None else None, recipe, corpus)
+    compared = compared_with(Run.open(recogniser) if recogniser is not None else None, recipe, corpus)
     return measure(name, recipe, predict, corpus, spec.calibration, spec.stopping, training, compared)
 
 

@@ -34,7 +34,8 @@ def test_a_label_of_later_is_told_with_how_much_later(for_s: float | None, words
         ("end", {"ends_in_s": 0.5}, "fall ends in 0.5 s"),
     ],
 )
-def test_an_event_of_later_says_when(phase: Any, ahead: dict[str, float], words: str) -> None:
-    event = Event(seq=0, pts_s=1.0, track=1, label="fall", phase=phase, probability=0.9, **ahead)
+def test_an_event_of_later_says_when(phase: str, ahead: dict[str, float], words: str) -> None:
+    fields = {"seq": 0, "pts_s": 1.0, "track": 1, "label": "fall", "phase": phase, "probability": 0.9}
+    event = Event.model_validate(fields | ahead)
     assert happening(event) == words
     assert happening(event, "a fall") == words.replace("fall", "a fall")
