@@ -60,7 +60,7 @@ ROOMS = {
         "calibrate": {"data", "recipe", "run", "files", "scores"},
         "evaluate": {
             *("calibrate", "data", "recipe", "augment", "run", "files", "labels", "scores", "seeds", "markdown"),
-            "errors",
+            *("recogniser", "errors"),
         },
         "export": {"evaluate", "recipe", "run", "errors"},
         "prepare": {"data", "networks", "evaluate", "labels", "files", "errors"},

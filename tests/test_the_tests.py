@@ -48,6 +48,7 @@ TESTED_ELSEWHERE = {
     "service/streams/observer.py": ("service/test_metrics.py", "an interface; the metrics are what implements it"),
     "service/streams/stats.py": ("service/test_metrics.py", "counts, as they are exported"),
     "training/data/new_dataset.py": ("training/data/test_pose_dataset.py", "what it writes is read there"),
+    "training/evaluate/compared.py": ("training/test_anticipation.py", "a recogniser to compare with, after real fits"),
     "training/evaluate/figures.py": ("training/export/test_card.py", "a schema; the card is where it is read"),
     "training/prepare/decode.py": ("training/prepare/test_videos.py", "what a worker does with one video"),
     "training/recipe/sections.py": ("training/recipe/test_recipe.py", "sections are parts of a recipe"),

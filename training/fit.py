@@ -33,6 +33,7 @@ from inkling.training.hyperparameters import write_hyperparameters
 from inkling.training.progress import RunProgress
 from inkling.training.provenance import git_commit, libraries
 from inkling.training.recipe.recipe import Recipe
+from inkling.training.recogniser import find_recogniser, keep_recogniser
 from inkling.training.run import RESULT_FILE, Run, SeedResult
 
 Report = Callable[[str], None]
@@ -53,14 +54,18 @@ def fit(
 
     data: where relative data set paths of the recipe start; the run remembers it. device: auto, cpu or cuda. devices:
     how many of them share each batch. Raises DataError before anything is trained, DeviceError when the device is not
-    there, ConfigError when `out` belongs to another recipe.
+    there, ConfigError when `out` belongs to another recipe or the recogniser cannot be learned from.
     """
     if recipe.validation.share == 0 and not recipe.validation.folds:
         raise ConfigError("a fit calibrates on validation clips: give validation.share or validation.folds")
     computed_on = resolve_device(device, devices)
     corpus = load_corpus(recipe, data)
     folds = {seed: draw_fold(corpus, recipe, seed) for seed in recipe.seeds}
+    other = find_recogniser(recipe, out, corpus.labels, corpus.input, data)
     run = Run.begin(out, recipe, corpus.digest(), data)
+    recogniser = keep_recogniser(run, other)
+    for line in _told_ahead(recipe, corpus):
+        report(line)
     if progress is not None:
         progress.begin(sum(_epochs_to_come(run, seed) for seed in recipe.seeds))
     for seed, fold in folds.items():
@@ -71,8 +76,22 @@ def fit(
         parts = f", validated in {recipe.validation.folds} folds" if recipe.validation.folds else ""
         report(f"seed {seed}: {len(fold.train)} training clips, {len(fold.val)} for validation{parts}{first}")
         with torch.random.fork_rng():  # the caller's randomness stays as it was
-            _fit_seed(run, corpus, fold, seed, _Training(seed, computed_on, devices, report, progress))
+            training = _Training(seed, computed_on, devices, report, progress)
+            _fit_seed(run, corpus, fold, recogniser, training)
     return run
+
+
+def _told_ahead(recipe: Recipe, corpus: Corpus) -> Iterator[str]:
+    """What an anticipating fit says of itself before it begins."""
+    if not recipe.ahead:
+        return
+    rounded = "" if recipe.whole_lead_s == recipe.lead_s else f" (lead_s = {recipe.lead_s:g} in whole steps)"
+    yield f"answers are of {recipe.whole_lead_s:g} s later, {recipe.ahead} steps{rounded}"
+    if all(example.present is None for example in corpus.examples):
+        yield (
+            "no recording has labels that change: each clip has one throughout, so what is learned is to recognise it "
+            "early, not what comes after it (spans.csv gives recordings labels that change)"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +138,7 @@ class _Seed:
     seed: int
     directory: Path
     training: _Training
+    recogniser: Student | None
 
     def student(self, fold: Fold, directory: Path) -> tuple[Student, list[float]]:
         """A student on a fold, in a directory of its own, and its teachers' validation AUCs where they have any."""
@@ -128,7 +148,7 @@ class _Seed:
         if first is not None:
             self.training.stage(first, self.directory, "pretrained")
         begin = first.network if first is not None else None
-        learner = student_learner(self.recipe, self.corpus, fold, self.seed, teacher, begin)
+        learner = student_learner(self.recipe, self.corpus, fold, self.seed, teacher, begin, self.recogniser)
         self.training.stage(learner, directory, "student")
         return learner.network, aucs
 
@@ -173,9 +193,9 @@ def _stages(run: Run, seed: int) -> Iterator[tuple[Path, int]]:
         yield directory / "student.auc", recipe.fit.epochs
 
 
-def _fit_seed(run: Run, corpus: Corpus, fold: Fold, seed: int, training: _Training) -> None:
-    recipe, directory = run.recipe, run.seed_directory(seed)
-    one = _Seed(recipe, corpus, seed, directory, training)
+def _fit_seed(run: Run, corpus: Corpus, fold: Fold, recogniser: Student | None, training: _Training) -> None:
+    recipe, seed, directory = run.recipe, training.seed, run.seed_directory(training.seed)
+    one = _Seed(recipe, corpus, seed, directory, training, recogniser)
     student, teacher_aucs = one.student(fold, directory)
     parts = enumerate(cross_folds(fold, recipe.validation.folds, seed))
     others = [(one.student(part, run.fold_directory(seed, number))[0], part) for number, part in parts]

@@ -2,8 +2,8 @@
 
 A bundle is a directory `NAME/VERSION/` with `bundle.json` (this schema), `step.onnx` (one causal step:
 `(input, *state) -> (logits, *next_state)`, batch first and dynamic), `vector.npz` (stored test vector) and `card.md`.
-Schema 2 adds `kind`, and the file `rows.onnx` (the step over rows of slabs, see `rows`), which a bundle may lack. A
-bundle of schema 1 loads as it is: it is a step without `rows.onnx`. Bundles of kind `people` are in `people`.
+Schema 2 adds `kind`, `lead_s`, and the file `rows.onnx` (the step over rows of slabs, see `rows`), which a bundle may
+lack. A bundle of schema 1 loads as it is: it is a step without `rows.onnx`. Bundles of kind `people` are in `people`.
 
 The docstring under a field is its description in `BundleSpec.model_json_schema()`, from which the reference is made.
 """
@@ -249,7 +249,9 @@ class BundleSpec(Part):
     version: Version
     """One to three numbers, compared as numbers; the directory is called that."""
     task: Literal["recognition", "anticipation"]
-    """`recognition`: a label is of the present."""
+    """`recognition`: a label is of the present. `anticipation`: of what will be under way `lead_s` later."""
+    lead_s: Positive | None = None
+    """With `anticipation`: for how many seconds after a frame its label is."""
     labels: Annotated[tuple[str, ...], Field(min_length=2)]
     """What it can answer, in the order of the logits."""
     background: str | None = None
@@ -295,6 +297,8 @@ class BundleSpec(Part):
     def _consistent(self) -> Self:
         if len(set(self.labels)) != len(self.labels):
             raise ValueError("labels must be unique")
+        if (self.task == "anticipation") != (self.lead_s is not None):
+            raise ValueError("a bundle whose task is anticipation has a lead_s, and no other has one")
         if self.background is not None and self.background not in self.labels:
             raise ValueError(f"background {self.background!r} is not one of the labels")
         tensors = [self.input.name, self.logits]

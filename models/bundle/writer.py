@@ -100,6 +100,11 @@ def write_people(
     return _publish(root, spec, contents, check)
 
 
+def _fields(spec: BundleSpec | PeopleSpec) -> dict[str, Any]:
+    """What `bundle.json` says: without `lead_s` where there is none, so that releases before it read it too."""
+    return spec.model_dump(exclude={"lead_s"} if isinstance(spec, BundleSpec) and spec.lead_s is None else None)
+
+
 def _publish(
     root: Path, spec: BundleSpec | PeopleSpec, contents: Mapping[str, bytes], check: Callable[[Path, Path], None]
 ) -> Path:
@@ -109,7 +114,7 @@ def _publish(
         raise BundleInvalid(final, "exists already; a published version never changes, give this one a higher number")
     try:
         # Not pydantic's JSON mode: it would write a figure that is not a number as null, without a word.
-        text = json.dumps(spec.model_dump(), indent=2, allow_nan=False, ensure_ascii=False) + "\n"
+        text = json.dumps(_fields(spec), indent=2, allow_nan=False, ensure_ascii=False) + "\n"
     except (TypeError, ValueError) as error:
         raise BundleInvalid(final, f"{SPEC_FILE} would not be JSON: {error}") from error
 

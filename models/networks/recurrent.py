@@ -149,10 +149,14 @@ class Student(nn.Module):
 
     def forward_features(self, features: Tensor) -> Tensor:
         """(B, T, F) -> logits (B, T, K). Padding after a clip's end cannot change what comes before it."""
+        return self.logits_and_hidden(features)[0]
+
+    def logits_and_hidden(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, T, F) -> logits (B, T, K) and the states of the recurrent layer (B, T, H)."""
         z = self.layers(features)
         hidden, _ = self.recurrence(z)
         means = [_leaking(leak, hidden.shape[1], hidden) @ hidden for leak in self.leaks]
-        return cast(Tensor, self.classify(self.dropout(torch.cat([hidden, *means, z], dim=-1))))
+        return self.classify(self.dropout(torch.cat([hidden, *means, z], dim=-1))), hidden
 
     def forward(self, x: Tensor) -> Tensor:
         """Sequences from their initial state. x (B, T, *input) -> logits (B, T, K)."""

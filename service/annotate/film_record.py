@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from inkling.service.client.wording import in_advance
 from inkling.service.protocol.codec import DecisionMessage, Event, PeopleMessage, Prediction
 from inkling.service.protocol.track_id import TrackId
 
@@ -34,13 +35,15 @@ class Body:
 class PersonNow:
     """One person at one moment. body: None where they are known by their actions alone.
 
-    leading: (label, probability), best first. active: the label of the event that is under way, and since when.
+    leading: (label, probability), best first. active: the label of the event that is under way, and since when. ahead:
+    said before the labels that lead, where they are not of the moment: `in 0.5 s: `.
     """
 
     track: TrackId
     body: Body | None
     leading: Sequence[tuple[str, float]]
     active: tuple[str, float] | None
+    ahead: str = ""
 
 
 @dataclass(slots=True)
@@ -52,6 +55,7 @@ class _Life:
     said_s: list[float] = field(default_factory=list)
     probabilities: list[NDArray[np.float32]] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
+    ahead: str = ""
 
 
 class FilmRecord:
@@ -76,6 +80,7 @@ class FilmRecord:
     def predicted(self, prediction: Prediction) -> None:
         life = self._life(prediction.track, prediction.pts_s)
         life.said_s.append(prediction.pts_s)
+        life.ahead = in_advance(prediction)
         life.probabilities.append(np.array(prediction.probabilities, np.float32))
 
     def event(self, event: Event) -> None:
@@ -114,7 +119,7 @@ class FilmRecord:
             shares = life.probabilities[place] if fresh else np.zeros(0, np.float32)
             order = np.argsort(-shares, kind="stable")[:best]
             leading = [(self.labels[i], float(shares[i])) for i in order]
-            people.append(PersonNow(track, body, leading, _active_at(life, pts_s)))
+            people.append(PersonNow(track, body, leading, _active_at(life, pts_s), life.ahead))
         return sorted(people, key=lambda person: (isinstance(person.track, str), person.track))
 
     def events_at(self, pts_s: float, for_s: float) -> list[Event]:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from inkling.service.annotate.figure import COCO17, Figure
 from inkling.service.annotate.film_record import Body, PersonNow
 from inkling.service.annotate.lettering import lettering, write
+from inkling.service.client.wording import happening
 from inkling.service.protocol.codec import Event
 from inkling.service.protocol.track_id import TrackId
 
@@ -186,10 +187,10 @@ def _draw_panel(
     colour = colour_of(person.track)
     name = f"#{person.track}"
     if person.active is not None:
-        name += f" {person.active[0]}"
+        name += f" {person.ahead}{person.active[0]}"
     labels = list(person.leading[:rows])
     pitch = lettering("Ag", unit.letter).shape[0] + 1
-    words = [f"{label} {share:.0%}" for label, share in labels]
+    words = [f"{person.ahead}{label} {share:.0%}" for label, share in labels]
     widths = [lettering(word, unit.letter).shape[1] for word in words]
     wide = max([lettering(name, unit.letter, True).shape[1], *widths], default=0) + 2 * unit.gap
     high = pitch * (1 + len(labels)) + unit.gap
@@ -251,7 +252,7 @@ def _event_lines(image: Pixels, events: Sequence[Event], pts_s: float) -> list[t
     for event in list(events)[: -most - 1 : -1]:
         sign = ">" if event.phase == "begin" else "x"
         red, green, blue = ((part * 2 + 255) // 3 for part in colour_of(event.track))  # lighter: they stand on dark
-        lines.append((f"{sign} {event.pts_s:.1f} s  #{event.track} {event.label} {event.phase}s", (red, green, blue)))
+        lines.append((f"{sign} {event.pts_s:.1f} s  #{event.track} {happening(event)}", (red, green, blue)))
     return lines
 
 

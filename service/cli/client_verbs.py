@@ -20,6 +20,7 @@ from inkling.service.cli.reach import add_rotate, add_server, client
 from inkling.service.client.people import Frame
 from inkling.service.client.pose_files import guess_skeleton, read_frames
 from inkling.service.client.target import BUNDLE
+from inkling.service.client.wording import happening, in_advance
 from inkling.service.demo.clip import FPS, TURN_S, clip, save
 from inkling.service.demo.figure import ACTIONS
 from inkling.service.protocol.codec import DecisionMessage, Event, PeopleMessage, Prediction, encode
@@ -167,6 +168,8 @@ def run_score(args: argparse.Namespace) -> int:
     if args.json:
         _write(json.dumps(timeline.raw))
         return 0
+    if timeline.lead_s:
+        _write(f"each label is of {timeline.lead_s:.2g} s after the times beside it")
     _write(f"{'from':>8} {'to':>8}  {'track':>5}  {'label':<20} {'mean':>5}  next best")
     for track in timeline.tracks:
         for row in _spans(timeline, track):
@@ -254,17 +257,18 @@ def _leader(entry: TimelineEntry) -> int:
 def _line(prediction: Prediction) -> str:
     note = f"  (reset: {prediction.reset})" if prediction.reset else ""
     share = max(prediction.probabilities)
-    return f"{prediction.pts_s:8.2f} s  track {prediction.track}  {prediction.label:<20} {share:5.0%}{note}"
+    what = f"{in_advance(prediction)}{prediction.label}"
+    return f"{prediction.pts_s:8.2f} s  track {prediction.track}  {what:<20} {share:5.0%}{note}"
 
 
 def _decided(decision: DecisionMessage) -> str:
-    what = f"{decision.pts_s:8.2f} s  track {decision.track}  decided: {decision.label} ({decision.probability:.0%})"
+    label = f"{in_advance(decision)}{decision.label}"
+    what = f"{decision.pts_s:8.2f} s  track {decision.track}  decided: {label} ({decision.probability:.0%})"
     return f"{what} after {decision.elapsed_s:.2f} s, at most {decision.error_rate:.0%} wrong"
 
 
 def _happened(event: Event) -> str:
-    what = f"{event.label} {event.phase}s"
-    return f"{event.pts_s:8.2f} s  track {event.track}  {what:<20} {event.probability:5.0%}"
+    return f"{event.pts_s:8.2f} s  track {event.track}  {happening(event):<20} {event.probability:5.0%}"
 
 
 def _teller(as_json: bool) -> Callable[[DecisionMessage], None]:

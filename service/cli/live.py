@@ -11,6 +11,7 @@ from rich.live import Live
 
 from inkling.service.cli import screen
 from inkling.service.client.blocking import Stream
+from inkling.service.client.wording import happening, in_advance
 from inkling.service.demo.clip import turns
 from inkling.service.demo.figure import pose
 from inkling.service.protocol.codec import DecisionMessage, Event, Prediction
@@ -33,16 +34,17 @@ class Feed:
 
     def event(self, event: Event) -> None:
         sign = "▶" if event.phase == "begin" else "■"
-        self.scene.events.append(f"{sign} {event.pts_s:5.1f} s  {event.label.replace('_', ' ')} {event.phase}s")
+        what = happening(event, event.label.replace("_", " "))
+        self.scene.events.append(f"{sign} {event.pts_s:5.1f} s  {what}")
 
     def decision(self, decision: DecisionMessage) -> None:
-        label = decision.label.replace("_", " ")
+        label = in_advance(decision) + decision.label.replace("_", " ")
         self.scene.events.append(f"✔ {decision.pts_s:5.1f} s  {label} decided, ≤ {decision.error_rate:.0%} wrong")
 
     def prediction(self, prediction: Prediction, latency_s: float | None) -> None:
         self.scene.latency_s = latency_s
         if prediction.track == self.track:  # not a late one of the action before
-            self.scene.probabilities = prediction.probabilities
+            self.scene.probabilities, self.scene.ahead = prediction.probabilities, in_advance(prediction)
             shares = dict(zip(self.scene.labels, prediction.probabilities, strict=True))
             self.scene.history.append(shares.get(self.scene.doing, 0.0))
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from inkling.service.annotate.figure import COCO17, Figure
 from inkling.service.annotate.film_record import Body
+from inkling.service.client.wording import happening, in_advance
 from inkling.service.protocol.codec import DecisionMessage, Event, PeopleMessage, Prediction
 from inkling.service.protocol.track_id import TrackId
 
@@ -23,7 +24,10 @@ EVENTS_KEPT = 50
 
 @dataclass(slots=True)
 class Row:
-    """One person. since_s: since when `label` leads. active: the event that is under way, and since when."""
+    """One person. since_s: since when `label` leads. active: the event that is under way, and since when.
+
+    ahead: said before a label that is not of the moment: `in 0.5 s: `.
+    """
 
     track: TrackId
     label: str = ""
@@ -33,6 +37,7 @@ class Row:
     since_s: float = 0.0
     said_s: float = 0.0
     active: tuple[str, float] | None = None
+    ahead: str = ""
 
 
 @dataclass
@@ -60,6 +65,7 @@ class PeopleBoard:
         label = self.labels[order[0]]
         if label != row.label:
             row.label, row.since_s = label, prediction.pts_s
+        row.ahead = in_advance(prediction)
         row.share, row.said_s = prediction.probabilities[order[0]], prediction.pts_s
         if len(order) > 1:
             row.second, row.second_share = self.labels[order[1]], prediction.probabilities[order[1]]
@@ -72,7 +78,7 @@ class PeopleBoard:
 
     def event(self, event: Event) -> None:
         sign = "▶" if event.phase == "begin" else "■"
-        self.told.append(f"{sign} {event.pts_s:6.1f} s  #{event.track} {named(event.label)} {event.phase}s")
+        self.told.append(f"{sign} {event.pts_s:6.1f} s  #{event.track} {happening(event, named(event.label))}")
         if event.phase == "begin":
             self._active[event.track] = event.label, event.pts_s
         else:
@@ -80,7 +86,7 @@ class PeopleBoard:
 
     def decision(self, decision: DecisionMessage) -> None:
         self.told.append(
-            f"✔ {decision.pts_s:6.1f} s  #{decision.track} {named(decision.label)} decided, "
+            f"✔ {decision.pts_s:6.1f} s  #{decision.track} {in_advance(decision)}{named(decision.label)} decided, "
             f"≤ {decision.error_rate:.0%} wrong"
         )
 

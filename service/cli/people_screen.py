@@ -47,17 +47,18 @@ def draw_row(row: Row, now_s: float, width: int) -> Iterator[Text]:
     """A person in two lines: number, leading action, bar; then the second action, and since when the first leads."""
     red, green, blue = colour_of(row.track)
     colour = f"rgb({red},{green},{blue})"
-    room = max(width - _TRACK - _LABEL - _SHARE - 2, 1)
+    wide = _LABEL + len(row.ahead)
+    room = max(width - _TRACK - wide - _SHARE - 2, 1)
     eighths = round(row.share * room * 8)
     bar = "█" * (eighths // 8) + EIGHTHS[eighths % 8].strip()
     first = Text(f"{f'#{row.track}':<{_TRACK}.{_TRACK}}", style=f"bold {colour}", no_wrap=True)
-    first.append(f" {named(row.label):<{_LABEL}.{_LABEL}} ", style="bold white")
+    first.append(f" {row.ahead + named(row.label):<{wide}.{wide}} ", style="bold white")
     first.append(bar, style=colour).append("─" * (room - len(bar)), style="grey23")
     yield first.append(f"{row.share:{_SHARE}.0%}", style="bold white")
     second = Text(" " * (_TRACK + 1), no_wrap=True, overflow="ellipsis", style="grey62")
     if row.active is not None:
         label, since_s = row.active
-        second.append(f"▶ {named(label)} {now_s - since_s:.1f} s", style=f"bold {colour}").append(" · ")
+        second.append(f"▶ {row.ahead}{named(label)} {now_s - since_s:.1f} s", style=f"bold {colour}").append(" · ")
     else:
         second.append(f"for {now_s - row.since_s:.1f} s · ")
     yield second.append(f"{named(row.second)} {row.second_share:.0%}" if row.second else "")

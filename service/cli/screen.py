@@ -62,6 +62,8 @@ class Scene:
     """What the figure does; its label is marked when it leads."""
     keypoints: NDArray[np.float32] | None = None
     probabilities: Sequence[float] = ()
+    ahead: str = ""
+    """Said before a label that is not of the moment: `in 0.5 s: `."""
     elapsed_s: float = 0.0
     latency_s: float | None = None
     frames: int = 0
@@ -82,6 +84,7 @@ def line(scene: Scene) -> str:
     latency = "" if scene.latency_s is None else f"  {scene.latency_s * 1000:.0f} ms"
     rest = ", ".join(f"{label} {share:.0%}" for label, share in scene.ranking(3)[1:])
     label, share = next(iter(scene.ranking(1)), ("-", 0.0))
+    label = scene.ahead + label
     return f"{scene.elapsed_s:6.1f} s  {scene.doing:>14} -> {label:<16} {share:4.0%}  ({rest}){latency}"
 
 
@@ -128,7 +131,8 @@ def view(scene: Scene, layout: Layout = Layout()) -> RenderableType:
     leads = scene.ranking(1)
     verdict = Text("watching …", style="grey62")
     if leads:
-        verdict = Text(leads[0][0].replace("_", " "), style=f"bold {_colour(scene, leads[0][0], True)}")
+        said = scene.ahead + leads[0][0].replace("_", " ")
+        verdict = Text(said, style=f"bold {_colour(scene, leads[0][0], True)}")
         verdict.append(f"  {leads[0][1]:.0%}", style="bold white")
     body = Group(
         Align.center(verdict),

@@ -34,7 +34,7 @@ VIDEO = "video/unknown"
 
 
 class TimelineEntry(BaseModel):
-    """One prediction of a scored clip."""
+    """One prediction of a scored clip. for_s: the time that it is of, where the bundle says what comes."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -42,6 +42,7 @@ class TimelineEntry(BaseModel):
     track: int | str
     probabilities: list[float]
     epoch: int
+    for_s: float | None = None
 
 
 class _Answer(BaseModel):
@@ -53,13 +54,15 @@ class _Answer(BaseModel):
     events: list[Event] = []
     decisions: list[DecisionMessage] = []
     warnings: list[str] = []
+    lead_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class Timeline:
     """What `/v1/clips` answers: predictions of all tracks in order of time; `probabilities` follow `labels`.
 
-    decisions: where an error rate was asked for.
+    decisions: where an error rate was asked for. lead_s: for how many seconds after `pts_s` a prediction is; 0 where it
+    is of the moment.
     """
 
     bundle: str
@@ -72,13 +75,14 @@ class Timeline:
     """The answer as it came."""
     decisions: tuple[DecisionMessage, ...] = ()
     events: tuple[Event, ...] = ()
+    lead_s: float = 0.0
 
     @property
     def tracks(self) -> list[int | str]:
         return sorted({entry.track for entry in self.entries}, key=lambda track: (isinstance(track, str), track))
 
     def of(self, track: int | str = TRACK) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """`pts_s` (N,) and probabilities (N, K) of one track; empty when it is not in the clip."""
+        """`pts_s` (N,) of the frames and probabilities (N, K) of one track; empty when it is not in the clip."""
         rows = [entry for entry in self.entries if entry.track == track]
         probabilities = np.array([row.probabilities for row in rows]).reshape(len(rows), len(self.labels))
         return np.array([row.pts_s for row in rows]), probabilities
@@ -118,7 +122,7 @@ def read_timeline(status: int, body: bytes) -> Timeline:
         raise ClientError(f"the timeline is not one: {first_problem(error)}") from None
     labels, entries, warnings = tuple(read.labels), tuple(read.timeline), tuple(read.warnings)
     about = read.bundle, read.version, labels, read.rate_hz
-    return Timeline(*about, entries, warnings, answer, tuple(read.decisions), tuple(read.events))
+    return Timeline(*about, entries, warnings, answer, tuple(read.decisions), tuple(read.events), read.lead_s)
 
 
 def refusal(status: int, answer: object) -> ClientError:

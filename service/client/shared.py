@@ -74,6 +74,11 @@ class OpenStream:
         return self.ready.skeleton
 
     @property
+    def lead_s(self) -> float:
+        """For how many seconds after a frame its prediction is; 0 where predictions are of the moment."""
+        return self.ready.lead_s or 0.0
+
+    @property
     def summary(self) -> Summary | None:
         """The server's account of the stream, once it has ended."""
         return self._state.summary

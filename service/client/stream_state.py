@@ -287,7 +287,8 @@ class ClientStream:
         if self._alive is None:
             return
         try:
-            message = decode_reply(data, () if self.ready is None else self.ready.labels)
+            about = () if self.ready is None else (self.ready.labels, self.ready.lead_s)
+            message = decode_reply(data, *about)
         except (ValidationError, BadMessage):
             self.fail(
                 ClientError("the server sent a message that this client does not know; update the older of the two")

@@ -45,6 +45,7 @@ class ClipPrediction:
 
     seq: int
     pts_s: float
+    for_s: float | None
     track: TrackId
     label: str
     probabilities: array[float]
@@ -54,7 +55,7 @@ class ClipPrediction:
     @classmethod
     def of(cls, said: Prediction) -> ClipPrediction:
         exact = array("d", said.probabilities)
-        return cls(said.seq, said.pts_s, said.track, said.label, exact, said.epoch, said.reset)
+        return cls(said.seq, said.pts_s, said.for_s, said.track, said.label, exact, said.epoch, said.reset)
 
 
 @dataclass(frozen=True, slots=True)

@@ -62,10 +62,13 @@ class Bridge:
 
     def _prediction(self, one: Prediction) -> None:
         shares = dict(zip(self.stream.labels, one.probabilities, strict=True))
-        self._publish("prediction", json.dumps({"pts_s": one.pts_s, "label": one.label, "probabilities": shares}))
+        ahead = {} if one.for_s is None else {"for_s": one.for_s}
+        said = {"pts_s": one.pts_s, **ahead, "label": one.label, "probabilities": shares}
+        self._publish("prediction", json.dumps(said))
 
     def _event(self, event: Event) -> None:
-        text = json.dumps({"pts_s": event.pts_s, "label": event.label, "phase": event.phase})
+        ahead = {} if event.begins_in_s is None else {"begins_in_s": event.begins_in_s}
+        text = json.dumps({"pts_s": event.pts_s, **ahead, "label": event.label, "phase": event.phase})
         self._publish("event", text)
 
     def _refused(self, error: RemoteError) -> None:

@@ -37,13 +37,15 @@ class VersionInfo(BaseModel):
 class BundleInfo(BaseModel):
     """A loaded bundle: what it recognises, what it takes, how good it is, how much of its capacity is taken.
 
-    kind: `step`, it knows actions. error_rates: those that a stream may ask for, to be told of decisions.
+    kind: `step`, it knows actions. error_rates: those that a stream may ask for, to be told of decisions. task:
+    `recognition`, or `anticipation`: labels are of `lead_s` seconds after each frame.
     """
 
     kind: str
     name: str
     version: str
     task: str
+    lead_s: float | None
     labels: tuple[str, ...]
     background: str | None
     input: dict[str, Any]
@@ -97,10 +99,14 @@ class StreamRow(BaseModel):
 
 
 class TimelineEntry(BaseModel):
-    """One prediction of a clip; `probabilities` in the order of `labels`. seq: the frame's number in the clip."""
+    """One prediction of a clip; `probabilities` in the order of `labels`. seq: the frame's number in the clip.
+
+    for_s: only of a bundle that says what comes: the time that label and probabilities are of.
+    """
 
     seq: int
     pts_s: float
+    for_s: float | None = None
     track: TrackId
     label: str
     probabilities: list[float]
@@ -109,10 +115,15 @@ class TimelineEntry(BaseModel):
 
 
 class ClipAnswer(BaseModel):
-    """The timeline of a clip: one entry for each track and step, in the order of time."""
+    """The timeline of a clip: one entry for each track and step, in the order of time.
+
+    task: only of a bundle that says what comes: its labels are of `lead_s` seconds after each frame.
+    """
 
     bundle: str
     version: str
+    task: str | None = None
+    lead_s: float | None = None
     labels: tuple[str, ...]
     rate_hz: float
     timeline: list[TimelineEntry]
@@ -158,6 +169,7 @@ def bundle_info(stats: BundleStats) -> BundleInfo:
         name=spec.name,
         version=spec.version,
         task=spec.task,
+        lead_s=spec.lead_s,
         labels=spec.labels,
         background=spec.background,
         input=takes,
@@ -211,6 +223,8 @@ def _answer(scored: ScoredClip, predictions: Sequence[ClipPrediction]) -> ClipAn
     return ClipAnswer(
         bundle=spec.name,
         version=spec.version,
+        task=spec.task if spec.lead_s is not None else None,
+        lead_s=spec.lead_s,
         labels=spec.labels,
         rate_hz=spec.rate_hz,
         timeline=[_entry(prediction) for prediction in predictions],

@@ -113,12 +113,14 @@ def encode(message: Message) -> str:
     return message.model_dump_json(exclude_none=True)
 
 
-def decode_reply(data: str | bytes, labels: Sequence[str] = ()) -> Outgoing:
-    """One message of the server, for clients. labels: those of `ready`, to read packed results by.
+def decode_reply(data: str | bytes, labels: Sequence[str] = (), lead_s: float | None = None) -> Outgoing:
+    """One message of the server, for clients. labels, lead_s: those of `ready`, to read packed results by.
 
     Raises pydantic's ValidationError, or BadMessage for bytes that are no packed result.
     """
-    return _outgoing.validate_json(data) if isinstance(data, str) else prediction_format.unpack_prediction(data, labels)
+    if isinstance(data, str):
+        return _outgoing.validate_json(data)
+    return prediction_format.unpack_prediction(data, labels, lead_s)
 
 
 def error_message(error: ServiceError, seq: int | None = None) -> ErrorMessage:

@@ -13,23 +13,28 @@ from collections.abc import Sequence
 from pydantic_core import to_json
 
 from inkling.service.protocol.messages import Prediction
-from inkling.service.protocol.prediction_value import PredictionValue, top
+from inkling.service.protocol.prediction_value import PredictionValue, foretold_s, top
 
 _FIELDS = set(Prediction.model_fields)
 
 
 def unchecked_prediction(
-    value: PredictionValue, label: str, probabilities: list[float], classes: list[int] | None
+    value: PredictionValue,
+    label: str,
+    probabilities: list[float],
+    classes: list[int] | None,
+    lead_s: float | None = None,
 ) -> Prediction:
     """The message that `Prediction(...)` makes of these fields, which are not validated.
 
-    probabilities, classes: those to show, which with `top_k` are not those of `value`.
+    probabilities, classes: those to show, which with `top_k` are not those of `value`. lead_s: that of the bundle.
     """
     message = Prediction.__new__(Prediction)
     fields = {
         "type": "prediction",
         "seq": value.seq,
         "pts_s": value.pts_s,
+        "for_s": foretold_s(value.pts_s, lead_s),
         "track": value.track,
         "label": label,
         "probabilities": probabilities,
@@ -50,10 +55,12 @@ def unchecked_prediction(
 class JsonPredictions:
     """Results as the JSON text that `encode` makes of `Prediction`."""
 
-    __slots__ = ("_labels", "_top_k")
+    __slots__ = ("_labels", "_lead_s", "_top_k")
 
-    def __init__(self, labels: Sequence[str], top_k: int | None) -> None:
+    def __init__(self, labels: Sequence[str], top_k: int | None, lead_s: float | None = None) -> None:
+        """lead_s: that of the bundle; None where its labels are of the present."""
         self._labels = [to_json(label).decode() for label in labels]
+        self._lead_s = lead_s
         self._top_k = top_k if top_k is not None and top_k < len(labels) else None
 
     def __call__(self, value: PredictionValue) -> str:
@@ -63,9 +70,11 @@ class JsonPredictions:
             probabilities = [probabilities[k] for k in classes]
             more = f',"classes":[{",".join(map(str, classes))}]'
         track = value.track if type(value.track) is int else to_json(value.track).decode()
+        later = foretold_s(value.pts_s, self._lead_s)
+        ahead = "" if later is None else f'"for_s":{_number(later)},'
         why = "" if value.reset is None else f',"reset":"{value.reset}"'
         return (
-            f'{{"type":"prediction","seq":{value.seq},"pts_s":{_number(value.pts_s)},"track":{track},'
+            f'{{"type":"prediction","seq":{value.seq},"pts_s":{_number(value.pts_s)},{ahead}"track":{track},'
             f'"label":{self._labels[value.best]},"probabilities":{to_json(probabilities).decode()}{more},'
             f'"epoch":{value.epoch}{why},"skipped":{value.skipped},"dropped":{value.dropped},'
             f'"backlog":{value.backlog}}}'

@@ -128,6 +128,7 @@ class Ready(Message):
 
     image_size: width and height of what the model sees of an image; sending much more than that is a waste.
     skeleton: of the keypoints in `people` messages, where they come.
+    task: only of a bundle that says what comes: its labels are of `lead_s` seconds after each frame.
     """
 
     type: Literal["ready"] = "ready"
@@ -139,6 +140,8 @@ class Ready(Message):
     credits: int
     image_size: tuple[int, int] | None = None
     skeleton: PeopleSkeleton | None = None
+    task: Literal["anticipation"] | None = None
+    lead_s: float | None = None
 
 
 class Prediction(Message):
@@ -147,12 +150,14 @@ class Prediction(Message):
     probabilities: in the order of `labels`, to 6 decimals; with `top_k` the best k first, and `classes` their indices.
     epoch: counts the resets of the track; reset: why it was just reset (`gap`, `backward`, `requested`; `evicted`: its
     slot went to another person of the stream). skipped, dropped: frames of this stream so far. backlog: frames of this
-    stream that wait.
+    stream that wait. for_s: only of a bundle that says what comes: the time that `label` and `probabilities` are of,
+    `pts_s` being that of the frame.
     """
 
     type: Literal["prediction"] = "prediction"
     seq: int
     pts_s: float
+    for_s: float | None = None
     track: TrackId
     label: str
     probabilities: list[float]
@@ -200,7 +205,11 @@ class Credit(Message):
 
 
 class Event(Message):
-    """A calibrated, debounced decision: the action began or ended."""
+    """A calibrated, debounced decision: the action began or ended.
+
+    begins_in_s, ends_in_s: only of a bundle that says what comes: so long after `pts_s` the action is under way, or
+    over.
+    """
 
     type: Literal["event"] = "event"
     seq: int
@@ -209,18 +218,21 @@ class Event(Message):
     label: str
     phase: Literal["begin", "end"]
     probability: float
+    begins_in_s: float | None = None
+    ends_in_s: float | None = None
 
 
 class DecisionMessage(Message):
     """The stream commits itself to an action, early, at most once an action; only where `start` had an `error_rate`.
 
     elapsed_s: since the first result of the epoch, or since the last decided action ended. error_rate: at most so many
-    of such decisions are wrong. first: of its epoch; the promise is of these.
+    of such decisions are wrong. first: of its epoch; the promise is of these. for_s: as in a prediction.
     """
 
     type: Literal["decision"] = "decision"
     seq: int
     pts_s: float
+    for_s: float | None = None
     track: TrackId
     label: str
     probability: float

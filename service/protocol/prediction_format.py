@@ -17,6 +17,7 @@ Packed results are binary messages, little-endian, less than half of their JSON;
         52     2  label, u16: the index of the most probable one in `ready.labels`
         54     1  reset, u8: 0 none, 1 gap, 2 backward, 3 requested, 4 evicted
         55     1  flags, u8: 1: with `top_k`, the best first, and the indices of their labels follow
+                  8: of a bundle that says what comes: all is of `pts_s + ready.lead_s`, not of `pts_s`
         56        probabilities, each f32; in the order of `ready.labels` unless flags say otherwise
                   then, with flag 1, as many indices of labels, each u16
 
@@ -37,7 +38,7 @@ from inkling.service.protocol.pose_binary import NOT_TRACKED
 from inkling.service.protocol.prediction_value import PredictionValue, top
 from inkling.service.protocol.track_id import UNTRACKED
 
-TOP = 1
+TOP, AHEAD = 1, 8
 HEADER = Header(PREDICTION, "IIQQIHBB")
 DECIMALS = 6
 
@@ -48,36 +49,39 @@ _REASON: list[str | None] = [None, *RESETS]
 class PredictionMessages:
     """Results as `Prediction` messages."""
 
-    __slots__ = ("_labels", "_top_k")
+    __slots__ = ("_labels", "_lead_s", "_top_k")
 
-    def __init__(self, labels: Sequence[str], top_k: int | None) -> None:
+    def __init__(self, labels: Sequence[str], top_k: int | None, lead_s: float | None = None) -> None:
         self._labels = labels
+        self._lead_s = lead_s
         self._top_k = top_k if top_k is not None and top_k < len(labels) else None
 
     def __call__(self, value: PredictionValue) -> Prediction:
         probabilities = value.probabilities
         if self._top_k is None:
-            return unchecked_prediction(value, self._labels[value.best], probabilities, None)
+            return unchecked_prediction(value, self._labels[value.best], probabilities, None, self._lead_s)
         classes = top(probabilities, self._top_k)
-        return unchecked_prediction(value, self._labels[value.best], [probabilities[k] for k in classes], classes)
+        best = [probabilities[k] for k in classes]
+        return unchecked_prediction(value, self._labels[value.best], best, classes, self._lead_s)
 
 
 class PackedPredictions:
     """Results as packed bytes; as JSON where the track does not fit."""
 
-    __slots__ = ("_floats", "_json", "_top_k")
+    __slots__ = ("_flags", "_floats", "_json", "_top_k")
 
-    def __init__(self, labels: Sequence[str], top_k: int | None) -> None:
+    def __init__(self, labels: Sequence[str], top_k: int | None, lead_s: float | None = None) -> None:
         self._top_k = top_k if top_k is not None and top_k < len(labels) else None
+        self._flags = 0 if lead_s is None else AHEAD
         self._floats = struct.Struct(f"<{len(labels)}f")
-        self._json = JsonPredictions(labels, top_k)
+        self._json = JsonPredictions(labels, top_k, lead_s)
 
     def __call__(self, value: PredictionValue) -> str | bytes:
         probabilities, row = value.probabilities, value.row
-        count, flags = len(probabilities), 0
+        count, flags = len(probabilities), self._flags
         if self._top_k is not None:
             classes = top(probabilities, self._top_k)
-            count, flags = len(classes), TOP
+            count, flags = len(classes), flags | TOP
             row = struct.pack(f"<{count}f{count}H", *(probabilities[k] for k in classes), *classes)
         elif not row:
             row = self._floats.pack(*probabilities)
@@ -98,21 +102,25 @@ class PackedPredictions:
         return header + row
 
 
-def wire_format(labels: Sequence[str], start: Start) -> Callable[[PredictionValue], str | bytes]:
-    """How a stream's results are written for its client."""
-    return (PackedPredictions if start.results == "packed" else JsonPredictions)(labels, start.top_k)
+def wire_format(
+    labels: Sequence[str], start: Start, lead_s: float | None = None
+) -> Callable[[PredictionValue], str | bytes]:
+    """How a stream's results are written for its client. lead_s: that of its bundle."""
+    return (PackedPredictions if start.results == "packed" else JsonPredictions)(labels, start.top_k, lead_s)
 
 
-def unpack_prediction(data: bytes, labels: Sequence[str]) -> Prediction:
-    """The prediction in a packed result; `labels`: those of `ready`. Raises BadMessage when it is none."""
+def unpack_prediction(data: bytes, labels: Sequence[str], lead_s: float | None = None) -> Prediction:
+    """The prediction in a packed result; labels, lead_s: those of `ready`. Raises BadMessage when it is none."""
     count, seq, pts_s, track, epoch, skipped, dropped, backlog, best, reset, flags = HEADER.unpack(data)
-    if flags & ~TOP or best >= len(labels) or reset >= len(_REASON):
+    if flags & ~(TOP | AHEAD) or best >= len(labels) or reset >= len(_REASON):
         raise BadMessage(f"label {best}, reset {reset} or flags {flags} of a packed result are not known")
-    wanted = HEADER.size + count * (6 if flags else 4)
+    if bool(flags & AHEAD) != (lead_s is not None):
+        raise BadMessage(f"flags {flags} of a packed result and lead_s {lead_s} of ready disagree")
+    wanted = HEADER.size + count * (6 if flags & TOP else 4)
     if len(data) != wanted:
         raise BadMessage(f"a packed result of {count} probabilities takes {wanted} bytes, not {len(data)}")
     numbers = struct.unpack_from(f"<{count}f", data, HEADER.size)
-    classes = list(struct.unpack_from(f"<{count}H", data, HEADER.size + 4 * count)) if flags else None
+    classes = list(struct.unpack_from(f"<{count}H", data, HEADER.size + 4 * count)) if flags & TOP else None
     shown = [round(number, DECIMALS) for number in numbers]
     value = PredictionValue(
         seq,
@@ -127,4 +135,4 @@ def unpack_prediction(data: bytes, labels: Sequence[str]) -> Prediction:
         dropped,
         backlog,
     )
-    return unchecked_prediction(value, labels[best], shown, classes)
+    return unchecked_prediction(value, labels[best], shown, classes, lead_s)

@@ -48,3 +48,8 @@ class PredictionValue:
 def top(probabilities: list[float], k: int) -> list[int]:
     """Indices of the k largest, the largest first."""
     return nlargest(k, range(len(probabilities)), key=probabilities.__getitem__)
+
+
+def foretold_s(pts_s: float, lead_s: float | None) -> float | None:
+    """The time that an answer to a frame is of, where a bundle looks `lead_s` ahead; None where it does not."""
+    return None if lead_s is None else round(pts_s + lead_s, 6)

@@ -113,11 +113,12 @@ class Broadcast:
         outbox: Outbox,
         places: FollowerPlaces,
         write: Callable[[str | bytes], None] | None = None,
+        lead_s: float | None = None,
     ) -> None:
         """outbox: takes all messages for the stream's own client. write: takes its predictions in place of `outbox`,
-        as they go over the wire."""
-        self._message = PredictionMessages(labels, start.top_k)
-        self._format = wire_format(labels, start)
+        as they go over the wire. lead_s: that of the bundle."""
+        self._message = PredictionMessages(labels, start.top_k, lead_s)
+        self._format = wire_format(labels, start, lead_s)
         self._outbox = outbox
         self._write = write
         self._people = start.people

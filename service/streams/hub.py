@@ -157,7 +157,7 @@ class Hub:
         stream = stream or secrets.token_urlsafe(9)
         if stream in self._streams:
             raise ValueError(f"stream {stream} is open already")
-        broadcast = Broadcast(bundle.spec.labels, start, outbox, self._follower_places, write)
+        broadcast = Broadcast(bundle.spec.labels, start, outbox, self._follower_places, write, bundle.spec.lead_s)
         session = Session(
             stream, bundle.spec, start, self.limits, bundle.mapper(start, perception), bundle.pool, bundle.queue,
             broadcast, self._clock(), quota, self.memory.share("images") if start.input == "frame" else None,

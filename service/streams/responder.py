@@ -24,7 +24,7 @@ from inkling.service.protocol.codec import (
     error_message,
 )
 from inkling.service.protocol.errors import ServiceError
-from inkling.service.protocol.prediction_value import PredictionValue
+from inkling.service.protocol.prediction_value import PredictionValue, foretold_s
 from inkling.service.streams.early_decision import EarlyDecision
 from inkling.service.streams.event_detector import DetectedEvent
 from inkling.service.streams.in_flight import FrameInFlight, PersonStep
@@ -88,6 +88,8 @@ class Responder:
                 skeleton=None
                 if skeleton is None
                 else PeopleSkeleton(name=skeleton.name, joints=skeleton.joints, bones=skeleton.bones),
+                task="anticipation" if spec.task == "anticipation" else None,
+                lead_s=spec.lead_s,
             )
         )
 
@@ -147,9 +149,18 @@ class Responder:
         self._send(people_message(seq, pts_s, seen))
 
     def event(self, seq: int, pts_s: float, track: Track, event: DetectedEvent) -> None:
-        label = self._labels[event.label]
+        begins = event.phase == "begin"
         self._send(
-            Event(seq=seq, pts_s=pts_s, track=track.id, label=label, phase=event.phase, probability=event.probability)
+            Event(
+                seq=seq,
+                pts_s=pts_s,
+                track=track.id,
+                label=self._labels[event.label],
+                phase=event.phase,
+                probability=event.probability,
+                begins_in_s=self._spec.lead_s if begins else None,
+                ends_in_s=None if begins else self._spec.lead_s,
+            )
         )
 
     def _decision(self, frame: FrameInFlight, step: PersonStep, probability: float, decision: EarlyDecision) -> None:
@@ -157,6 +168,7 @@ class Responder:
             DecisionMessage(
                 seq=frame.seq,
                 pts_s=frame.pts_s,
+                for_s=foretold_s(frame.pts_s, self._spec.lead_s),
                 track=step.track.id,
                 label=self._labels[step.best],
                 probability=probability,

@@ -17,6 +17,10 @@ def add_verbs(verbs: Verbs) -> None:
     verb.add_argument("model", type=Path, metavar="RUN|BUNDLE", help="a run directory, or a bundle NAME/VERSION")
     verb.add_argument("--recipe", type=Path, help="of a bundle: whose test clips (default: the one it was made by)")
     verb.add_argument("--out", type=Path, help="folder for the files (default: in the run; none for a bundle)")
+    verb.add_argument(
+        "--recogniser", type=Path, metavar="RUN",
+        help="of a model that says what comes: the run to compare it with (default: the one it learned from)",
+    )  # fmt: skip
     add_data(verb)
     add_seed(verb)
     verb.set_defaults(run=_evaluate)
@@ -39,10 +43,10 @@ def _evaluate(arguments: argparse.Namespace, console: Console) -> None:
     out: Path | None = arguments.out
     if is_bundle(arguments.model):
         recipe = read_recipe(arguments.recipe) if arguments.recipe else None
-        evaluation = evaluate_bundle(arguments.model, recipe, arguments.data or Path())
+        evaluation = evaluate_bundle(arguments.model, recipe, arguments.data or Path(), arguments.recogniser)
     else:
         run = Run.open(arguments.model)
-        evaluation = evaluate_run(run, run.data_root(arguments.data), arguments.seed)
+        evaluation = evaluate_run(run, run.data_root(arguments.data), arguments.seed, arguments.recogniser)
         out = out or run.evaluation_directory(run.chosen(arguments.seed).seed)
     console.print("\n".join(sections(evaluation)), markup=False)
     if out is not None:

@@ -18,6 +18,7 @@ from inkling.models.bundle.schema import FrameInput, PoseInput
 from inkling.models.clock import step_frames
 from inkling.models.errors import SkeletonError
 from inkling.models.skeletons import Skeleton
+from inkling.training.data.ahead import of_one_label, targets_ahead
 from inkling.training.data.frame_dataset import Recording
 from inkling.training.data.frame_sets import FrameSets, read_frame_sets, renamed
 from inkling.training.data.pose_dataset import CLIPS_FILE, DATASET_FILE, Clip, PoseDataset, Split
@@ -62,6 +63,10 @@ class Example:
     step_answers: Tensor | None = None
     path: str = ""
     """As in `clips.csv`, to name the clip in reports."""
+    ahead: int = 0
+    """How many steps later the label is from that is the target of a step."""
+    present: Tensor | None = None
+    """(T,) the label of each step at that moment, where `step_targets` are of `ahead` steps later; else None."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +118,17 @@ class Corpus:
             if any(e.step_targets is not None or e.target < UNLABELLED for e in examples)
         }
 
+    def commonest_label(self, name: str) -> int:
+        """The label that most steps of the training clips of a data set are of; of all sets, where it has none."""
+        train = [e for e in self.examples if e.split == "train"]
+        own = [e for e in train if e.source == name]
+        steps = torch.zeros(len(self.labels), dtype=torch.int64)
+        for e in own if any(e.target >= 0 for e in own) else train:
+            targets = e.present if e.present is not None else e.step_targets
+            targets = torch.full((len(e.pose),), e.target) if targets is None else targets
+            steps += torch.bincount(targets[targets >= 0], minlength=len(self.labels))
+        return int(steps.argmax())
+
     def tests(self) -> dict[str, list[Example]]:
         """The test clips by data set, in the order of the recipe; sets without any are left out."""
         test = [segment for e in self.examples if e.split == "test" for segment in segments(e)]
@@ -133,7 +149,8 @@ def segments(example: Example) -> list[Example]:
         if stop == len(targets) or targets[stop] != targets[start]:
             if targets[start] >= 0:
                 pose = example.pose[:stop]
-                stretches.append(replace(example, pose=pose, target=targets[start], step_targets=None, lead=start))
+                stretch = replace(example, pose=pose, target=targets[start], lead=start)
+                stretches.append(replace(stretch, step_targets=None, present=None))
             start = stop
     return stretches
 
@@ -141,7 +158,7 @@ def segments(example: Example) -> list[Example]:
 def load_corpus(recipe: Recipe, root: Path | str = ".") -> Corpus:
     """Read all data sets of a recipe, those of `pretraining` too. Raises DataError with all their problems at once."""
     if recipe.frames is not None:
-        return _frame_corpus(recipe, read_frame_sets(recipe, recipe.frames, Path(root)))
+        return _frame_corpus(recipe, read_frame_sets(recipe, recipe.frames, Path(root)), Path(root))
     first = recipe.first
     own, own_problems = inspect_sets(recipe, Path(root))
     others, other_problems = inspect_sets(first, Path(root)) if first is not None else ([], [])
@@ -153,6 +170,7 @@ def load_corpus(recipe: Recipe, root: Path | str = ".") -> Corpus:
     if first is not None:
         pretraining, other_problems = _pose_corpus(first, others, target, measured=False)
         corpus, problems = replace(corpus, pretraining=pretraining), problems + other_problems
+    problems += _without_future(corpus, recipe, Path(root))
     if problems:
         raise DataError(problems)
     return corpus
@@ -203,8 +221,33 @@ def _pose_examples(
         if clip.spans:
             targets = torch.from_numpy(step_targets(clip.spans, clip.pts_s[steps], index))
             target = whole_clip_target(targets.tolist())
-        examples.append(Example(pose, target, labelled.name, clip.split, group, targets, path=clip.path))
+        example = Example(pose, target, labelled.name, clip.split, group, targets, path=clip.path)
+        examples.append(_foretelling(example, recipe.ahead))
     return examples
+
+
+def _foretelling(example: Example, ahead: int) -> Example:
+    """An example whose targets are what is labelled `ahead` steps later. 0: as it is."""
+    present = example.step_targets
+    if not ahead or present is None or of_one_label(present):
+        return replace(example, ahead=ahead)
+    targets = targets_ahead(present, torch.arange(len(present)), ahead)
+    target = whole_clip_target(targets.tolist())
+    return replace(example, target=target, step_targets=targets, ahead=ahead, present=present)
+
+
+def _without_future(corpus: Corpus, recipe: Recipe, root: Path) -> list[Problem]:
+    """A problem for each data set in which nothing is labelled so far ahead."""
+    problems = []
+    for source in recipe.datasets:
+        changing = [e for e in corpus.examples if e.source == source.name and e.present is not None]
+        if changing and all(e.target == UNLABELLED for e in changing):
+            longest_s = max(len(e.pose) for e in changing) / recipe.rate_hz
+            reason = (
+                f"lead_s = {recipe.lead_s:g} leads past all that is labelled (the longest recording: {longest_s:.1f} s)"
+            )
+            problems.append(Problem(root / source.path / CLIPS_FILE, None, reason))
+    return problems
 
 
 def _steps(clip: Clip, recipe: Recipe) -> list[int]:
@@ -214,15 +257,19 @@ def _steps(clip: Clip, recipe: Recipe) -> list[int]:
     return step_frames(clip.pts_s.tolist(), recipe.rate_hz, recipe.bundle.gaps.policy)
 
 
-def _frame_corpus(recipe: Recipe, sets: FrameSets) -> Corpus:
+def _frame_corpus(recipe: Recipe, sets: FrameSets, root: Path) -> Corpus:
     """As `load_corpus`, for clips of frames or of their features."""
     index = {label: i for i, label in enumerate(sets.labels)}
     recordings = ((source, recording) for source, dataset in sets.datasets for recording in dataset.recordings)
-    examples = tuple(_frame_example(recording, source, index) for source, recording in recordings)
+    plain = (_frame_example(recording, source, index) for source, recording in recordings)
+    examples = tuple(_foretelling(example, recipe.ahead) for example in plain)
     own = {name: tuple(sorted(index[label] for label in labels)) for name, labels in sets.own_labels.items()}
     origins = tuple(_origin(source.name, d.about.about, d.about.terms) for source, d in sets.datasets)
     frame = sets.datasets[0][1].about.input
-    return Corpus(sets.labels, frame, recipe.rate_hz, examples, own, _repeats(recipe), origins)
+    corpus = Corpus(sets.labels, frame, recipe.rate_hz, examples, own, _repeats(recipe), origins)
+    if problems := _without_future(corpus, recipe, root):
+        raise DataError(problems)
+    return corpus
 
 
 def _frame_example(recording: Recording, source: Source, index: Mapping[str, int]) -> Example:

@@ -191,4 +191,7 @@ def _hide_labels(examples: Sequence[Example], share: float, rng: np.random.Gener
     for target in sorted(by_target):
         indices = by_target[target]
         shown.update(rng.permutation(indices)[: max(1, round(share * len(indices)))].tolist())
-    return [e if i in shown else replace(e, target=UNLABELLED, step_targets=None) for i, e in enumerate(examples)]
+    return [
+        e if i in shown else replace(e, target=UNLABELLED, step_targets=None, present=None)
+        for i, e in enumerate(examples)
+    ]

@@ -17,6 +17,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from inkling.training.augment.joining import join
 from inkling.training.augment.poses import View
+from inkling.training.data.ahead import targets_ahead
 from inkling.training.data.corpus import Example
 from inkling.training.labels import UNLABELLED
 from inkling.training.seeds import mixed_seed
@@ -51,8 +52,10 @@ class Windows:
         start = draws[1] * max(0.0, last - (self.steps - 1) * pace)
         places = start + pace * torch.arange(self.steps)
         rows = places.round().long().clamp(max=last)
-        targets = torch.where(places < last + 0.5, targets_by_step(example)[rows], UNLABELLED)
-        return replace(example, pose=example.pose[rows], step_targets=targets)
+        labels = example.present if example.present is not None else targets_by_step(example)
+        labelled = places + pace * example.ahead if example.present is not None else places
+        targets = torch.where(labelled < last + 0.5, labels[labelled.round().long().clamp(max=last)], UNLABELLED)
+        return replace(example, pose=example.pose[rows], step_targets=targets, present=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +128,8 @@ def drawn(examples: Sequence[Example], drawing: Drawing, joining: Joining | None
         pose, targets = join(earlier, before_targets, example.pose, targets_by_step(example), joining.passage)
         answers = torch.full_like(targets, UNLABELLED)
         answers[: len(earlier)], answers[-len(example.pose) :] = before.answer, example.answer
-        epoch_clips[i] = replace(example, pose=pose, step_targets=targets, step_answers=answers)
+        lead = len(pose) - len(example.pose)
+        epoch_clips[i] = replace(example, pose=pose, step_targets=targets, lead=lead, step_answers=answers)
     return epoch_clips
 
 
@@ -140,6 +144,9 @@ def seen_as(example: Example, view: View) -> Example:
     """A clip as a view shows it, its targets where their steps have gone."""
     if example.step_targets is None:
         return replace(example, pose=view.pose)
+    if example.present is not None:
+        targets = targets_ahead(example.present, view.steps, example.ahead)
+        return replace(example, pose=view.pose, step_targets=targets, present=None)
     return replace(example, pose=view.pose, step_targets=example.step_targets[view.steps])
 
 

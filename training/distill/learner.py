@@ -15,6 +15,7 @@ from inkling.training.data.corpus import Example
 from inkling.training.data.folds import Fold
 from inkling.training.data.loader import Batch, Drawing, plain_batches, training_batches
 from inkling.training.distill.ensemble import Ensemble
+from inkling.training.distill.foresight import Foresight
 from inkling.training.distill.losses import classification_loss, self_distillation_loss, teacher_student_loss
 from inkling.training.distill.optimiser import RampedAverage
 from inkling.training.labels import UNLABELLED
@@ -99,8 +100,11 @@ class StudentLearner(Learner):
         distillation: Distillation,
         lead: int,
         answers: Tensor | None = None,
+        foresight: Foresight | None = None,
     ) -> None:
         """teacher: trained; its answer to each step is the target of L_ts.
+
+        foresight: a recogniser that an anticipating student learns from.
 
         answers: (N, K) log-probabilities that `Example.answer` counts into, the target of L_ts instead of a teacher.
         lead: how many steps later the target of L_self is.
@@ -112,10 +116,12 @@ class StudentLearner(Learner):
         self.distillation = distillation
         self.answers = answers
         self.lead = lead
+        self.foresight = foresight
 
     @property
     def labelled_only(self) -> bool:
-        return self.teacher is None and self.answers is None and self.distillation.beta == 0
+        taught = self.teacher is not None or self.answers is not None or self.foresight is not None
+        return not taught and self.distillation.beta == 0
 
     def to(self, device: torch.device) -> None:
         super().to(device)
@@ -123,6 +129,8 @@ class StudentLearner(Learner):
             self.teacher.to(device)
         if self.answers is not None:
             self.answers = self.answers.to(device)
+        if self.foresight is not None:
+            self.foresight.recogniser.to(device)
 
     def answer(self, network: nn.Module, batch: Batch) -> Tensor:
         logits: Tensor = network(batch.x)
@@ -130,7 +138,7 @@ class StudentLearner(Learner):
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         features = self.network.features(batch.x)
-        logits = self.network.forward_features(features).float()
+        logits, hidden = (values.float() for values in self.network.logits_and_hidden(features))
         parts = {"classification": self.classification(logits, batch)}
         taught = self._target(features, batch)
         if taught is not None:
@@ -144,6 +152,8 @@ class StudentLearner(Learner):
                 logits, batch.weight, self.lead, self.distillation.temperature, batch.step_targets
             )
             parts["self"] = self.distillation.beta * divergence
+        if self.foresight is not None:
+            parts |= self.foresight.losses(logits, hidden, batch)
         return parts
 
     def _target(self, features: Tensor, batch: Batch) -> tuple[Tensor, Tensor] | None:

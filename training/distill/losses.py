@@ -60,6 +60,44 @@ def self_distillation_loss(
     return clip_mean(_divergence(later, earlier, temperature), pairs)
 
 
+def foreseeing_pairs(weight: Tensor, ahead: int, leads: Tensor | None = None) -> Tensor:
+    """(B, T - ahead): 1 where a step and the one `ahead` later both lie in the clip itself, else 0.
+
+    weight: (B, T), 0 in padding. leads: (B,) steps before each clip itself, which another clip has come in with: what
+    follows on that is by chance.
+    """
+    pairs = weight[:, ahead:] * weight[:, :-ahead]
+    if leads is None:
+        return pairs
+    steps = torch.arange(pairs.shape[1], device=pairs.device)
+    return pairs * (steps >= leads[:, None])
+
+
+def foreseen_answers_loss(
+    student: Tensor, recogniser: Tensor, pairs: Tensor, ahead: int, temperature: float = 1.0
+) -> Tensor:
+    """L_c of paper B (Tran, Wang, Zhang, Hoai, equation 1): KL(R(x_{t + ahead}) || A(x_t)).
+
+    student, recogniser: logits (B, T, K). pairs: (B, T - ahead) how much each counts
+    (`foreseeing_pairs`). No gradient reaches the recogniser.
+    """
+    if student.shape[1] <= ahead:
+        return student.sum() * 0.0
+    return clip_mean(_divergence(recogniser[:, ahead:].detach(), student[:, :-ahead], temperature), pairs)
+
+
+def foreseen_states_loss(student: Tensor, recogniser: Tensor, pairs: Tensor, ahead: int) -> Tensor:
+    """L_d of paper B (equation 2) on hidden states: Huber (delta 1) of A's state at t and R's at t + ahead, summed over
+    the units.
+
+    student, recogniser: hidden states (B, T, H). pairs: as for `foreseen_answers_loss`.
+    """
+    if student.shape[1] <= ahead:
+        return student.sum() * 0.0
+    distance = F.huber_loss(student[:, :-ahead], recogniser[:, ahead:].detach(), reduction="none")
+    return clip_mean(distance.sum(-1), pairs)
+
+
 def passed(target: Tensor) -> Tensor:
     """(B, T), above 0 and below 1: how much of its run of equal targets (an action, in a stream) is over at a step."""
     steps = torch.arange(target.shape[1], device=target.device)

@@ -20,6 +20,7 @@ from inkling.training.data.corpus import Corpus
 from inkling.training.data.folds import Fold, draw_fold
 from inkling.training.data.loader import Augment, Drawing, Joining, Windows
 from inkling.training.distill.ensemble import Ensemble, averaged, with_pseudo_labels
+from inkling.training.distill.foresight import Foresight
 from inkling.training.distill.label_propagation import neighbours_answers
 from inkling.training.distill.learner import StudentLearner, TeacherLearner
 from inkling.training.networks.build import Network, build_student, build_teacher, with_published
@@ -61,16 +62,25 @@ def teacher_learner(
 
 
 def student_learner(
-    recipe: Recipe, corpus: Corpus, fold: Fold, seed: int, teacher: Ensemble | None, begin: Student | None = None
+    recipe: Recipe,
+    corpus: Corpus,
+    fold: Fold,
+    seed: int,
+    teacher: Ensemble | None,
+    begin: Student | None = None,
+    recogniser: Student | None = None,
 ) -> StudentLearner:
     """A student about to be trained.
 
-    teacher: trained; needed where the recipe distils from teachers. begin: as for a teacher.
+    teacher: trained; needed where the recipe distils from teachers. begin: as for a teacher. recogniser: trained; that
+    of the recipe's section, if there is one.
     """
     torch.manual_seed(mixed_seed(seed, STUDENT))
     network = with_published(build_student(recipe, corpus.input, len(corpus.labels)), recipe)
     network = _begun(network, begin)
-    if teacher is not None and recipe.frames is not None:
+    if recogniser is not None and recipe.recogniser is not None and recipe.recogniser.begin:
+        network.load_state_dict(recogniser.state_dict())
+    elif teacher is not None and recipe.frames is not None:
         # Learning to see is most of the work on frames: the student continues with what the teacher has learned of it.
         network.extractor.load_state_dict(teacher.extractor.state_dict())
     distillation, by_step = recipe.distillation, recipe.distillation.target == "step"
@@ -90,7 +100,16 @@ def student_learner(
         distillation=distillation,
         lead=recipe.lead,
         answers=answers if taught and not by_step else None,
+        foresight=_foresight(recipe, recogniser),
     )
+
+
+def _foresight(recipe: Recipe, recogniser: Student | None) -> Foresight | None:
+    """What is learned from a recogniser; None: nothing."""
+    wanted = recipe.recogniser
+    if recogniser is None or wanted is None or not (wanted.answers > 0 or wanted.states > 0):
+        return None
+    return Foresight(recogniser, wanted, recipe.ahead, recipe.distillation.temperature)
 
 
 def _clip_answers(

@@ -30,8 +30,12 @@ def step_scores(
     rate_hz: float,
     rule: DecisionRule,
     background: int | None,
+    ahead: int = 0,
 ) -> StepScores:
-    """What became of every step of `examples`, from the logits (T, K) of their steps. background: it has no events."""
+    """What became of every step of `examples`, from the logits (T, K) of their steps. background: it has no events.
+
+    ahead: how many steps later what is said of a step is under way.
+    """
     clips: list[Clip] = []
     for logits, example in zip(steps, examples, strict=True):
         shares = probabilities(logits, calibration, np.arange(len(logits)) / rate_hz)
@@ -46,7 +50,7 @@ def step_scores(
         steps=int(known.sum()),
         accuracy=_share(answers[known] == truth[known]),
         labels={
-            labels[k]: _label_steps(clips, k, rate_hz, rule, _share(answers[truth == k] == k))
+            labels[k]: _label_steps(clips, k, rate_hz, rule, _share(answers[truth == k] == k), ahead)
             for k in named
             if k != background
         },
@@ -89,7 +93,7 @@ def steps_table(by_set: Mapping[str, StepScores]) -> str:
 
 
 def _label_steps(
-    clips: Sequence[Clip], label: int, rate_hz: float, rule: DecisionRule, accuracy: float | None
+    clips: Sequence[Clip], label: int, rate_hz: float, rule: DecisionRule, accuracy: float | None, ahead: int
 ) -> LabelSteps:
     spans, false, quiet, left = 0, 0, 0, []
     for shares, targets in clips:
@@ -100,7 +104,7 @@ def _label_steps(
         for start, stop in stretches(targets == label):
             spans += 1
             inside = [begin for begin in begun if start <= begin < stop]
-            left += [(stop - inside[0]) / rate_hz] if inside else []
+            left += [(stop + ahead - inside[0]) / rate_hz] if inside else []
     return LabelSteps(
         accuracy=accuracy,
         spans=spans,

@@ -18,12 +18,14 @@ from inkling.training.data.corpus import Corpus, Example, load_corpus
 from inkling.training.errors import ConfigError
 from inkling.training.evaluate.by_step import step_scores
 from inkling.training.evaluate.clip_reports import worst_clips
+from inkling.training.evaluate.compared import Answering, compared_with, foreseen
 from inkling.training.evaluate.corruptions import conditions, corrupted
 from inkling.training.evaluate.onnx_graph import OnnxGraph, bundle_predictor
 from inkling.training.evaluate.reliability import reliability
 from inkling.training.evaluate.set_report import (
     CalibrationScores,
     Condition,
+    ForesightScores,
     PromiseScores,
     ReportPart,
     Scores,
@@ -31,6 +33,7 @@ from inkling.training.evaluate.set_report import (
     StepScores,
 )
 from inkling.training.recipe.recipe import Recipe, read_recipe
+from inkling.training.recogniser import kept_recogniser
 from inkling.training.run import Run
 from inkling.training.scores import (
     RATIOS,
@@ -80,6 +83,10 @@ class Evaluation(ReportPart):
     sets: dict[str, SetReport]
     steps: dict[str, StepScores] = Field(default_factory=dict)
     """Of the sets that have clips labelled by step."""
+    lead_s: float | None = None
+    """Of a model that says what comes: for how many seconds ahead; what is right is what is labelled then."""
+    foresight: dict[str, ForesightScores] = Field(default_factory=dict)
+    """Of such a model, on the sets that have recordings whose labels change."""
     training: Training | None = None
 
 
@@ -101,8 +108,12 @@ def measure(
     calibration: Calibration,
     stopping: StoppingRule | None = None,
     training: Training | None = None,
+    recogniser: Answering | None = None,
 ) -> Evaluation:
-    """Measure a predictor on all test sets of a corpus. Raises ConfigError when there are no test clips."""
+    """Measure a predictor on all test sets of a corpus. Raises ConfigError when there are no test clips.
+
+    recogniser: what one that says what comes is compared with.
+    """
     tests = corpus.tests()
     if not tests:
         raise ConfigError(
@@ -116,10 +127,11 @@ def measure(
     rule, background = recipe.bundle.decision, background_of(recipe, corpus.labels)
     steps = {
         name: step_scores(
-            step_logits(predict, examples), examples, corpus.labels, calibration, recipe.rate_hz, rule, background
+            step_logits(predict, examples), examples, corpus.labels, calibration, recipe.rate_hz, rule, background,
+            recipe.ahead,
         )
         for name, examples in corpus.watched().items()
-    }
+    }  # fmt: skip
     return Evaluation(
         model=model,
         recipe=recipe.name,
@@ -129,6 +141,8 @@ def measure(
         stopping=stopping,
         sets=sets,
         steps=steps,
+        lead_s=recipe.whole_lead_s,
+        foresight=foreseen(recipe, corpus, Answering(predict, calibration), recogniser),
         training=training,
     )
 
@@ -180,10 +194,13 @@ def _measure_set(
     )
 
 
-def evaluate_run(run: Run, data: Path | str | None = None, seed: int | None = None) -> Evaluation:
+def evaluate_run(
+    run: Run, data: Path | str | None = None, seed: int | None = None, recogniser: Path | str | None = None
+) -> Evaluation:
     """Measure a run's student, by default that of the seed with the best validation AUC. Raises TrainingError.
 
-    data: where data set paths start, by default where they did for the fit.
+    data: where data set paths start, by default where they did for the fit. recogniser: the run that an anticipating
+    one is compared with, by default the one it learned from.
     """
     result = run.chosen(seed)
     corpus = load_corpus(_measured(run.recipe), run.data_root(data))
@@ -201,13 +218,21 @@ def evaluate_run(run: Run, data: Path | str | None = None, seed: int | None = No
         libraries=result.libraries,
     )
     name = f"{run.recipe.name}, seed {result.seed}"
-    return measure(name, run.recipe, run.student(result), corpus, result.calibration, result.stopping, training)
+    other = Run.open(recogniser) if recogniser is not None else kept_recogniser(run)
+    compared = compared_with(other, run.recipe, corpus)
+    student, calibration = run.student(result), result.calibration
+    return measure(name, run.recipe, student, corpus, calibration, result.stopping, training, compared)
 
 
-def evaluate_bundle(directory: Path | str, recipe: Recipe | None = None, data: Path | str = ".") -> Evaluation:
+def evaluate_bundle(
+    directory: Path | str,
+    recipe: Recipe | None = None,
+    data: Path | str = ".",
+    recogniser: Path | str | None = None,
+) -> Evaluation:
     """Measure a bundle on the test clips of a recipe, by default of the shipped recipe that it names.
 
-    Raises TrainingError, or BundleError when the bundle is broken.
+    recogniser: as for a run. Raises TrainingError, or BundleError when the bundle is broken.
     """
     bundle = load(Path(directory))
     spec = bundle.spec
@@ -217,6 +242,10 @@ def evaluate_bundle(directory: Path | str, recipe: Recipe | None = None, data: P
     if not _fits(spec.input, corpus) or recipe.rate_hz != spec.rate_hz:
         what = "skeleton" if isinstance(spec.input, PoseInput) else "size of frames"
         raise ConfigError(f"recipe {recipe.name} has another {what} or rate than bundle {spec.name}")
+    if recipe.whole_lead_s != spec.lead_s:
+        raise ConfigError(
+            f"recipe {recipe.name} looks {_seconds(recipe.whole_lead_s)}, {spec.name} {_seconds(spec.lead_s)}"
+        )
     graph = OnnxGraph(bundle.step)
     verify_graph(bundle, graph)
     validation = spec.quality.get("validation", {})
@@ -227,7 +256,12 @@ def evaluate_bundle(directory: Path | str, recipe: Recipe | None = None, data: P
         **spec.provenance.model_dump(include={"data", "seed", "created", "git_commit", "libraries"}),
     )
     name, predict = f"{spec.name} {spec.version}", bundle_predictor(bundle, graph)
-    return measure(name, recipe, predict, corpus, spec.calibration, spec.stopping, training)
+    compared = compared_with(Run.open(recogniser) if recogniser is not None else None, recipe, corpus)
+    return measure(name, recipe, predict, corpus, spec.calibration, spec.stopping, training, compared)
+
+
+def _seconds(lead_s: float | None) -> str:
+    return "at the present" if lead_s is None else f"{lead_s:g} s ahead"
 
 
 def _measured(recipe: Recipe) -> Recipe:

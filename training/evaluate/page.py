@@ -6,6 +6,7 @@ from html import escape
 
 from inkling.training.evaluate.evaluation import Evaluation
 from inkling.training.evaluate.few_clips import FEW_CLIPS, few_clips_warning, wilson_interval
+from inkling.training.evaluate.foresight import foresight_tables, foretold
 from inkling.training.evaluate.page_tables import (
     clips_table,
     confusion_table,
@@ -58,6 +59,7 @@ def page(evaluation: Evaluation) -> str:
         *(f'<div class="warning">{escape(text)}</div>' for text in warnings_of(evaluation)),
         *(_cards(name, report, len(sets) > 1) for name, report in sets.items()),
         _early(evaluation),
+        _foresight(evaluation),
         *(_actions(evaluation, name, report) for name, report in sets.items()),
         *(_worst(name, report) for name, report in sets.items() if report.worst),
         *(_probabilities(name, report) for name, report in sets.items()),
@@ -121,6 +123,17 @@ def _early(evaluation: Evaluation) -> str:
         + line_chart(lines, "observed share of the action", "accuracy", 900)
         + f"<h3>In figures</h3>{html_table(head, rows, text=(0, 1))}</section>"
     )
+
+
+def _foresight(evaluation: Evaluation) -> str:
+    if evaluation.lead_s is None:
+        return ""
+    tables = (
+        f"<p>{escape(said)}</p>{html_table(head, rows, text=(0, 1))}"
+        for said, (head, rows) in foresight_tables(evaluation.foresight, evaluation.lead_s)
+    )
+    lead = f"<h2>Does it know what comes?</h2><p>{escape(foretold(evaluation.lead_s))}</p>"
+    return f"<section>{lead}{''.join(tables)}</section>"
 
 
 def _actions(evaluation: Evaluation, name: str, report: SetReport) -> str:

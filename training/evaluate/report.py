@@ -9,6 +9,7 @@ from pathlib import Path
 from inkling.training import markdown
 from inkling.training.evaluate.by_step import steps_table
 from inkling.training.evaluate.evaluation import Evaluation
+from inkling.training.evaluate.foresight import foresight_tables, foretold
 from inkling.training.evaluate.page import page, warnings_of
 from inkling.training.evaluate.plots import accuracy_plot, confusion_plot
 from inkling.training.evaluate.set_report import PromiseScores, SetReport
@@ -104,7 +105,8 @@ def uncertified(evaluation: Evaluation) -> str:
 
 def sections(evaluation: Evaluation) -> list[str]:
     """All tables of an evaluation, each with a sentence before it but the first; last what few clips are worth."""
-    parts = [
+    parts = [] if evaluation.lead_s is None else [f"{foretold(evaluation.lead_s)}\n"]
+    parts += [
         table(evaluation),
         "Probabilities of clean clips, before and after calibration, by observed share: expected calibration error and "
         "Brier score, 0 at best.\n",
@@ -117,6 +119,8 @@ def sections(evaluation: Evaluation) -> list[str]:
             "that are labelled as something else.\n",
             by_step,
         ]
+    for said, (head, rows) in foresight_tables(evaluation.foresight, evaluation.lead_s):
+        parts += [f"{said}\n", markdown.table(head, rows) + "\n"]
     rule = evaluation.stopping
     if rule is not None:
         parts += [

@@ -122,6 +122,45 @@ class StepScores(ReportPart):
     labels: dict[str, LabelSteps]
 
 
+class LeadScores(ReportPart):
+    """Answers to what is labelled `lead_s` later, at the `steps` where that is known.
+
+    right: shares of them by who answers: `model`, `recogniser` (what it takes the present for), `last` (the last label
+    that is known by then, as it is in the data), `chance` (the commonest label). right_at_changes: the same at the
+    `changes`, the steps whose future is another label than the last.
+    """
+
+    lead_s: float
+    steps: int
+    changes: int
+    right: dict[str, float | None]
+    right_at_changes: dict[str, float | None]
+
+
+class OnsetScores(ReportPart):
+    """What became of a label's beginnings. met: of its `onsets`, those with an event, from the time ahead on that the
+    model looks, until the action is over; before: of these, the ones that began before the action did.
+
+    early_s: median seconds between the two, below 0: too late. false: events that began in the `quiet_minutes`, from
+    which on to the time ahead all is labelled as something else.
+    """
+
+    onsets: int
+    met: int
+    before: int
+    early_s: float | None
+    false: int
+    quiet_minutes: float
+
+
+class ForesightScores(ReportPart):
+    """One data set's recordings whose labels change. onsets: of each label, by who answers."""
+
+    recordings: int
+    leads: tuple[LeadScores, ...]
+    onsets: dict[str, dict[str, OnsetScores]]
+
+
 class SetReport(ReportPart):
     """One data set's test clips. What has a default is missing in files of earlier releases."""
 

@@ -131,7 +131,8 @@ def _fields(
     """What `bundle.json` says of the model, but for its name, version and quality."""
     recipe = run.recipe
     return {
-        "task": "recognition",
+        "task": recipe.task,
+        "lead_s": recipe.whole_lead_s,
         "labels": result.labels,
         "background": recipe.background_label,
         "input": takes,
@@ -166,6 +167,8 @@ def _quality(
             "calibration": {"before": report.raw.model_dump(), "after": report.calibrated.model_dump()},
             "promises": {what: [p.model_dump() for p in found] for what, found in report.promises.items()},
         }
+    for set_name, scores in evaluation.foresight.items() if evaluation is not None else ():
+        quality[set_name]["foresight"] = scores.model_dump(mode="json")
     if rounding is not None:
         quality["int8"] = {"largest_logit_difference": round(rounding, 5)}
     return quality if figures is None else quality | figures.figures

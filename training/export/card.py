@@ -9,7 +9,7 @@ from inkling.training.evaluate.evaluation import Evaluation
 from inkling.training.evaluate.figures import Figures
 from inkling.training.evaluate.report import sections
 from inkling.training.recipe.recipe import Recipe
-from inkling.training.recipe.sections import Distillation, Validation
+from inkling.training.recipe.sections import Distillation, Recogniser, Validation
 from inkling.training.run import SeedResult
 
 
@@ -42,11 +42,12 @@ def card(
         )
     parts = [
         f"# {name} {version}",
-        texts.title or f"Recognises {len(result.labels)} actions from a stream of {what}, while they happen.",
+        texts.title or _title(recipe, len(result.labels), what),
         "## What it answers",
         ", ".join(f"`{label}`" for label in result.labels) + f".{background}",
         f"Input: {_takes(result.input)}, at {recipe.rate_hz:g} steps a second. One step sees the present and the past "
         "only.",
+        *((_ahead(recipe),) if recipe.ahead else ()),
         "## How well",
         *((figures.text,) if figures is not None else ()),
         *((measured,) if measured else ()),
@@ -58,10 +59,36 @@ def card(
         f"{result.train_clips} training clips. Recipe `{recipe.name}`, seed {result.seed}, made {result.created}"
         + (f" at commit {result.git_commit}." if result.git_commit else "."),
         _taught(recipe.distillation),
+        *((_from_recogniser(recipe.recogniser),) if recipe.recogniser is not None else ()),
     ]
     if texts.limits:
         parts += ["## Where it fails", texts.limits]
     return "\n\n".join(part.strip() for part in parts) + "\n"
+
+
+def _title(recipe: Recipe, labels: int, what: str) -> str:
+    if recipe.whole_lead_s is None:
+        return f"Recognises {labels} actions from a stream of {what}, while they happen."
+    return f"Says which of {labels} actions will be under way in {recipe.whole_lead_s:g} s, from a stream of {what}."
+
+
+def _ahead(recipe: Recipe) -> str:
+    return (
+        f"**An answer is of {recipe.whole_lead_s:g} s later**, not of the moment: it is what will be under way "
+        "then. An action that is under way already, and will still be then, is answered too."
+    )
+
+
+def _from_recogniser(wanted: Recogniser) -> str:
+    """What the student learned from a recogniser."""
+    sources = ["its answers"] * (wanted.answers > 0) + ["its hidden states"] * (wanted.states > 0)
+    begun = " It began with that recogniser's weights." if wanted.begin else ""
+    if not sources:
+        return begun.strip() or "A recogniser was there to compare with."
+    return (
+        f"It learned from a recogniser that sees so much further, by {' and '.join(sources)} (Tran, Wang, Zhang, Hoai)."
+        + begun
+    )
 
 
 def _validated(how: Validation) -> str:

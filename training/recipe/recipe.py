@@ -11,6 +11,7 @@ is a whole one; every other key has a default. Relative data set paths start at 
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 import tomllib
 from collections.abc import Sequence
@@ -32,6 +33,7 @@ from inkling.training.recipe.sections import (
     Distillation,
     Fit,
     Pretraining,
+    Recogniser,
     Section,
     Shipping,
     Source,
@@ -44,6 +46,9 @@ from inkling.training.recipe.sections import (
 RECIPES = Path(__file__).parent.parent / "recipes"
 
 _ADDED = {
+    "task": "recognition",
+    "lead_s": None,
+    "recogniser": None,
     "pretraining": None,
     "stopping": Stopping(),
     "student": {"prototypes": False, "standardised": False},
@@ -66,6 +71,12 @@ class Recipe(Section):
     """The data set folders."""
     pretraining: Pretraining | None = None
     """Other data sets, to be learned first. By default none."""
+    task: Literal["recognition", "anticipation"] = "recognition"
+    """What the label of a step is: of that moment, or of `lead_s` later."""
+    lead_s: Positive | None = None
+    """With `task = "anticipation"`: for how many seconds ahead the model answers; rounded to whole steps."""
+    recogniser: Recogniser | None = None
+    """With `task = "anticipation"`: a recognition run to learn from. By default none."""
     rate_hz: Positive
     """Steps of the model in a second. With `clock = "progress"`: the levels that stand for a second in its features."""
     clock: Literal["rate", "progress"] = "rate"
@@ -126,11 +137,27 @@ class Recipe(Section):
             raise ValueError("neighbours are found among poses")
         if self.pretraining is not None:
             self._check_pretraining(self.pretraining)
+        self._check_task()
         if self.clock == "progress":
             self._check_progress()
         elif self.distillation.tau_levels is not None:
             raise ValueError('tau_levels belongs to clock = "progress"; the rate clock has tau_s')
         return self
+
+    def _check_task(self) -> None:
+        """Raise ValueError where it is not clear how far ahead the model answers, or that it does not."""
+        if self.task == "recognition":
+            if self.lead_s is not None or self.recogniser is not None:
+                raise ValueError('lead_s and recogniser belong to task = "anticipation"')
+            return
+        if self.lead_s is None:
+            raise ValueError('task = "anticipation" needs lead_s, the seconds between a frame and what is said of it')
+        if self.clock == "progress":
+            raise ValueError('task = "anticipation" needs clock = "rate": a level is no number of seconds')
+        if self.ahead < 1:
+            raise ValueError(f"lead_s = {self.lead_s:g} is nearer to now than to the next step at {self.rate_hz:g} Hz")
+        if self.recogniser is not None and self.recogniser.begin and self.pretraining is not None:
+            raise ValueError("the student begins either with the recogniser's weights or with pretraining")
 
     def _check_pretraining(self, pretraining: Pretraining) -> None:
         """Raise ValueError where other clips cannot be learned first."""
@@ -161,6 +188,16 @@ class Recipe(Section):
         return levels if levels is not None else max(1, round(self.distillation.tau_s * self.rate_hz))
 
     @property
+    def ahead(self) -> int:
+        """Steps between a frame and what is said of it; 0: the label is of the moment."""
+        return 0 if self.lead_s is None else math.floor(self.lead_s * self.rate_hz + 0.5)
+
+    @property
+    def whole_lead_s(self) -> float | None:
+        """`lead_s` in whole steps, as the model has it."""
+        return round(self.ahead / self.rate_hz, 4) if self.ahead else None
+
+    @property
     def first(self) -> Recipe | None:
         """What is learned first, as a recipe of its own; None without pretraining."""
         if self.pretraining is None:
@@ -170,6 +207,7 @@ class Recipe(Section):
             update={
                 "datasets": self.pretraining.datasets,
                 "pretraining": None,
+                "recogniser": None,
                 "labelled": 1.0,
                 "distillation": Distillation(alpha=0, beta=0),
                 "fit": self.fit.model_copy(update=epochs),

@@ -112,6 +112,26 @@ class Distillation(Section):
         return (self.alpha > 0 or self.pseudo_labels) and self.target != "neighbours"
 
 
+class Recogniser(Section):
+    """A finished recognition run whose student an anticipating one learns from: it sees `lead_s` further (paper B).
+
+    What it answers at a step is the target `lead_s` before. It must know the same labels, from the same kind of input
+    at the same rate. The run keeps a copy of it, to continue with and to be compared with.
+    """
+
+    run: Path
+    """The run directory. A relative path starts at the folder given as `--data`."""
+    answers: NotNegative = 1.0
+    """Weight of L_c: learn now what it answers `lead_s` later (KL divergence)."""
+    labelled: NotNegative = 1.0
+    """How much that counts at steps that have a label; at others it is 1. 0: those without a label alone, as in paper
+    B."""
+    states: NotNegative = 0.0
+    """Weight of L_d: have its hidden state of `lead_s` later (Huber). It must have as many hidden units."""
+    begin: bool = False
+    """Begin with its weights, classifier included."""
+
+
 class Streaming(Section):
     """Training clips of poses that begin where another clip ends (`augment.joining`).
 

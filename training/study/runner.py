@@ -120,8 +120,10 @@ def reproduce(
 
 
 def _refuse_other_recipes(recipes: Mapping[Cell, Recipe], out: Path) -> None:
-    """Raise ConfigError where a finished fit was of another recipe."""
+    """Raise ConfigError where a finished fit was of another recipe, or one needs a run that no study has."""
     for cell, recipe in recipes.items():
+        if recipe.recogniser is not None:
+            raise ConfigError(f"{cell}: a study has no recogniser; give each fit its own with inkling train fit")
         done = read_outcome(out / cell.path)
         if done is not None and done.recipe != recipe_key(recipe):
             raise ConfigError(f"{out / cell.path} is of another recipe; remove it or choose another directory")
@@ -130,7 +132,7 @@ def _refuse_other_recipes(recipes: Mapping[Cell, Recipe], out: Path) -> None:
 def _clips_key(recipe: Recipe) -> str:
     """What decides how clips are read."""
     return recipe.model_dump_json(
-        include={"datasets", "pretraining", "rate_hz", "clock", "levels", "skeleton", "bundle"}
+        include={"task", "lead_s", "datasets", "pretraining", "rate_hz", "clock", "levels", "skeleton", "bundle"}
     )
 
 

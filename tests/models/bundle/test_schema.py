@@ -130,6 +130,14 @@ def test_whatever_a_spec_says_survives_json(
     assert spec.has_rows == rows
 
 
+def test_a_bundle_says_how_far_ahead_it_looks_or_that_it_does_not(spec: BundleSpec) -> None:
+    ahead = changed(spec, task="anticipation", lead_s=0.5)
+    assert BundleSpec.model_validate_json(ahead.model_dump_json()) == ahead
+    for wrong in ({"task": "anticipation"}, {"lead_s": 0.5}, {"task": "anticipation", "lead_s": 0.0}):
+        with pytest.raises(ValidationError, match="lead_s"):
+            changed(spec, **wrong)
+
+
 def test_a_calibration_without_a_kind_is_one_temperature(spec: BundleSpec) -> None:
     assert changed(spec, calibration={"temperature": 2.0}).calibration == Temperature(temperature=2.0)
 

@@ -160,3 +160,10 @@ def test_a_disk_that_fails_at_any_moment_leaves_all_or_nothing(
     for entry in found:
         load(entry.path)
     assert not [path for path in root.rglob(".*") if path.is_dir()]
+
+
+def test_only_a_bundle_that_looks_ahead_says_how_far(tmp_path: Path) -> None:
+    ahead = make_bundle(tmp_path, "next", task="anticipation", lead_s=0.5)
+    assert json.loads((ahead / SPEC_FILE).read_text())["lead_s"] == 0.5
+    assert load(ahead).spec.lead_s == 0.5
+    assert "lead_s" not in json.loads((make_bundle(tmp_path) / SPEC_FILE).read_text())

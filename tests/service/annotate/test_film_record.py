@@ -109,3 +109,11 @@ def test_poses_of_a_track_are_those_that_were_seen() -> None:
     np.testing.assert_array_equal(pts_s, [0.0, 0.1])
     np.testing.assert_array_equal(keypoints[:, 0, 0], [0, 5])
     assert record.tracks == [1, 2]
+
+
+def test_what_comes_is_told_with_when() -> None:
+    record = FilmRecord(LABELS)
+    record.saw(seen(1.0, {1: 0.0, 2: 50.0}))
+    record.predicted(said(1.0, 1, 0.1, 0.6, 0.3, 0.0).model_copy(update={"for_s": 1.5}))
+    record.predicted(said(1.0, 2, 0.1, 0.6, 0.3, 0.0))
+    assert [person.ahead for person in record.people_at(1.0)] == ["in 0.5 s: ", ""]

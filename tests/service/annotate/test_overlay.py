@@ -139,3 +139,9 @@ def test_anything_anywhere_can_be_drawn(height: int, width: int, box: list[float
     for style in (Style(), Style(blur=True), Style(black=True)):
         image = draw(grey(height, width), [person, replace(person, body=None)], [], 0.0, style)
         assert image.shape == (height, width, 3)
+
+
+def test_a_panel_of_what_comes_has_room_for_when() -> None:
+    person = figure(360, 640)
+    now, later = (draw(grey(360, 640), [replace(person, ahead=ahead)], [], 0) for ahead in ("", "in 0.5 s: "))
+    assert near(later, (32, 32, 32)).sum() > near(now, (32, 32, 32)).sum(), "the panel is wider"

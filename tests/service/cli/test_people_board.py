@@ -22,6 +22,14 @@ def test_a_row_says_what_leads_since_when_and_what_is_second() -> None:
     assert (row.label, row.since_s, row.second) == ("idle", 2.0, "jump")
 
 
+def test_what_comes_is_told_with_when() -> None:
+    board = PeopleBoard(LABELS)
+    board.predicted(said(1.0, 1, 0.1, 0.6, 0.3, 0.0).model_copy(update={"for_s": 1.5}))
+    assert board.shown(1)[0][0].ahead == "in 0.5 s: "
+    board.event(happened(1.0, 1, "fall", "begin").model_copy(update={"begins_in_s": 0.5}))
+    assert list(board.told) == ["▶    1.0 s  #1 fall begins in 0.5 s"]
+
+
 def test_people_are_in_the_order_of_their_tracks_and_leave_after_a_while() -> None:
     board = board_of(3)
     board.predicted(said(1.0 + GONE_S + 0.1, 2, 0.1, 0.6, 0.3, 0.0))

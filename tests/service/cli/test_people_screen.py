@@ -53,3 +53,13 @@ def test_a_longer_bar_is_a_surer_one_and_nobody_is_said() -> None:
     board.predicted(said(1.0, 2, 0.4, 0.3, 0.3, 0.0))
     sure, unsure = (row for row in drawn(board, (640, 480)) if "#1 " in row or "#2 " in row)
     assert sure.count("█") > unsure.count("█") > 0
+
+
+def test_what_comes_is_shown_with_when_whole() -> None:
+    board = board_of(0)
+    board.predicted(said(1.0, 1, 0.1, 0.2, 0.1, 0.6).model_copy(update={"for_s": 1.5}))
+    board.event(happened(1.0, 1, "fall", "begin").model_copy(update={"begins_in_s": 0.5}))
+    text = "\n".join(drawn(board, (640, 480)))
+    for words in ("in 0.5 s: fall", "▶ in 0.5 s: fall 0.0 s", "#1 fall begins in 0.5 s"):
+        assert words in text
+    assert "60%" in text

@@ -108,3 +108,9 @@ def test_the_plain_line_says_what_is_done_and_what_leads(label: str) -> None:
     assert f"jumping_jacks -> {label}" in text
     assert "90%" in text
     assert text.endswith("4 ms")
+
+
+def test_what_comes_is_told_with_when() -> None:
+    ahead = scene(ahead="in 0.5 s: ")
+    assert any("in 0.5 s: jumping jacks  80%" in row for row in drawn(ahead))
+    assert "-> in 0.5 s: jumping_jacks" in line(ahead)

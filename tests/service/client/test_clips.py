@@ -23,6 +23,15 @@ ANSWER = {
 }
 
 
+def test_a_timeline_of_what_comes_says_for_when() -> None:
+    entry = {"pts_s": 1.0, "for_s": 1.5, "track": 1, "probabilities": [0.5, 0.5], "epoch": 0}
+    answer = ANSWER | {"task": "anticipation", "lead_s": 0.5, "timeline": [entry]}
+    timeline = read_timeline(200, json.dumps(answer).encode())
+    assert (timeline.lead_s, timeline.entries[0].for_s) == (0.5, 1.5)
+    plain = read_timeline(200, json.dumps(ANSWER).encode())
+    assert (plain.lead_s, plain.entries[0].for_s) == (0.0, None)
+
+
 def test_one_persons_array_becomes_the_json_of_the_protocol() -> None:
     keypoints = np.arange(2 * 3 * 3, dtype=np.float32).reshape(2, 3, 3)
     body, kind = clip_body(keypoints, "coco17", 25.0)

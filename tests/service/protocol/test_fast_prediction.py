@@ -26,10 +26,13 @@ def test_an_unchecked_prediction_is_the_checked_one() -> None:
     assert unchecked.model_copy(update={"seq": 9}).seq == 9
 
 
-@given(values(), st.sampled_from([None, 1, 3, 5, 9]))
-def test_json_written_by_hand_is_that_of_pydantic(value: PredictionValue, top_k: int | None) -> None:
-    text = JsonPredictions(LABELS, top_k)(value)
-    message = PredictionMessages(LABELS, top_k)(value)
+@given(values(), st.sampled_from([None, 1, 3, 5, 9]), st.sampled_from([None, 0.5, 0.5333]))
+def test_json_written_by_hand_is_that_of_pydantic(
+    value: PredictionValue, top_k: int | None, lead_s: float | None
+) -> None:
+    text = JsonPredictions(LABELS, top_k, lead_s)(value)
+    message = PredictionMessages(LABELS, top_k, lead_s)(value)
+    assert (message.for_s is None) == (lead_s is None)
     assert text == encode(message)
     assert decode_reply(text) == message
 

@@ -19,11 +19,22 @@ from inkling.service.protocol.prediction_value import PredictionValue
 from tests.service.protocol.values import LABELS, values
 
 
-@given(values(), st.sampled_from([None, 1, 3, 5, 9]))
-def test_a_packed_result_tells_what_json_does(value: PredictionValue, top_k: int | None) -> None:
-    data = PackedPredictions(LABELS, top_k)(value)
-    assert decode_reply(data, LABELS) == PredictionMessages(LABELS, top_k)(value)
-    assert len(data) < len(JsonPredictions(LABELS, top_k)(value))
+@given(values(), st.sampled_from([None, 1, 3, 5, 9]), st.sampled_from([None, 0.5]))
+def test_a_packed_result_tells_what_json_does(value: PredictionValue, top_k: int | None, lead_s: float | None) -> None:
+    data = PackedPredictions(LABELS, top_k, lead_s)(value)
+    assert decode_reply(data, LABELS, lead_s) == PredictionMessages(LABELS, top_k, lead_s)(value)
+    assert len(data) < len(JsonPredictions(LABELS, top_k, lead_s)(value))
+    assert len(data) == len(PackedPredictions(LABELS, top_k)(value)), "what is ahead takes no room"
+
+
+@pytest.mark.parametrize(("sent", "known"), [(0.5, None), (None, 0.5)])
+def test_a_packed_result_is_not_read_as_of_another_time(sent: float | None, known: float | None) -> None:
+    data = wire_format(("a", "b"), Start(bundle="b", results="packed"), sent)(
+        PredictionValue(0, 0.0, 0, 1, [0.25, 0.75], b"", 0, None, 0, 0, 0)
+    )
+    assert isinstance(data, bytes)
+    with pytest.raises(BadMessage, match="disagree"):
+        unpack_prediction(data, ("a", "b"), known)
 
 
 def test_a_stream_gets_the_format_that_its_start_asks_for() -> None:

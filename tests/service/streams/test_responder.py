@@ -6,11 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from inkling.service.protocol.codec import Credit, ErrorMessage, Flushed, Outgoing, Ready, Start, Summary
+from inkling.models.clock import Resampler
+from inkling.service.protocol.codec import Credit, ErrorMessage, Event, Flushed, Outgoing, Ready, Start, Summary
 from inkling.service.protocol.errors import BadPose
 from inkling.service.protocol.prediction_value import PredictionValue
+from inkling.service.streams.event_detector import DetectedEvent, EventDetector
 from inkling.service.streams.responder import Responder
 from inkling.service.streams.stats import Counts
+from inkling.service.streams.tracks import Track
 from tests.service.rig import tiny
 
 
@@ -52,6 +55,24 @@ def test_ready_says_what_the_stream_runs_on(responder: Responder, heard: Heard) 
     assert heard.messages == [
         Ready(stream="s", bundle="tiny", version="1", labels=("a", "b", "c"), rate_hz=15.0, credits=5)
     ]
+
+
+def test_a_bundle_that_says_what_comes_says_so_and_by_how_much_its_events_are_ahead(
+    tmp_path: Path, heard: Heard, counts: Counts
+) -> None:
+    spec = tiny(tmp_path).spec.model_copy(update={"task": "anticipation", "lead_s": 0.5})
+    responder = Responder(spec, Start(bundle="tiny"), counts, heard)
+    responder.ready("s", 5)
+    track = Track(1, 0.0, Resampler(15.0), EventDetector(spec.decision, None))
+    responder.event(3, 1.0, track, DetectedEvent("begin", 1, 0.9))
+    responder.event(4, 1.1, track, DetectedEvent("end", 1, 0.3))
+    ready, begin, end = heard.messages
+    assert isinstance(ready, Ready)
+    assert (ready.task, ready.lead_s) == ("anticipation", 0.5)
+    assert isinstance(begin, Event)
+    assert (begin.begins_in_s, begin.ends_in_s) == (0.5, None)
+    assert isinstance(end, Event)
+    assert (end.begins_in_s, end.ends_in_s) == (None, 0.5)
 
 
 def test_an_error_is_counted_by_its_code_and_names_its_frame(

@@ -263,3 +263,52 @@ def test_the_digest_knows_where_spans_lie(tmp_path: Path) -> None:
     table = tmp_path / "long" / "spans.csv"
     table.write_text(table.read_text(encoding="utf-8").replace("1.5", "1.7"), encoding="utf-8")
     assert load_corpus(recipe, tmp_path).digest() != before
+
+
+def anticipating(lead_s: float, **changes: Any) -> Recipe:
+    sources = [{"path": "sticks"}, {"path": "long"}]
+    return tiny_recipe(datasets=sources, task="anticipation", lead_s=lead_s, **changes)
+
+
+def test_a_recording_is_labelled_by_what_is_under_way_later_and_a_clip_of_one_action_by_itself(tmp_path: Path) -> None:
+    spans_set(tmp_path)
+    plain = load_corpus(tiny_recipe(datasets=[{"path": "sticks"}, {"path": "long"}]), tmp_path)
+    corpus = load_corpus(anticipating(0.7), tmp_path)
+    for now, later in zip(plain.examples, corpus.examples, strict=True):
+        assert later.ahead == 7
+        if now.step_targets is None:
+            assert (later.step_targets, later.present, later.target) == (None, None, now.target)
+            continue
+        assert later.step_targets is not None
+        assert later.present is not None
+        assert later.present.tolist() == now.step_targets.tolist()
+        assert later.step_targets.tolist() == (
+            [anything_but(1)] * 3 + [UNLABELLED] * 5 + [1] * 15 + [0] * 20 + [UNLABELLED] * 7
+        )
+    assert plain.digest() != corpus.digest() != load_corpus(anticipating(0.5), tmp_path).digest()
+
+
+def test_what_comes_is_measured_from_so_long_before_it_begins(tmp_path: Path) -> None:
+    spans_set(tmp_path)
+    measured = load_corpus(anticipating(0.7), tmp_path).tests()["long"]
+    assert [(e.target, e.lead, len(e.pose), e.present) for e in measured] == [(1, 8, 23, None), (0, 23, 43, None)]
+
+
+def test_a_lead_past_all_that_is_labelled_is_refused_with_the_longest_recording(tmp_path: Path) -> None:
+    spans_set(tmp_path)
+    with pytest.raises(
+        DataError, match=r"long/clips\.csv: lead_s = 60 leads past .* \(the longest recording: 5\.0 s\)"
+    ):
+        load_corpus(anticipating(60.0), tmp_path)
+
+
+def test_the_commonest_label_is_that_of_most_steps_of_a_sets_training_clips(tmp_path: Path) -> None:
+    spans_set(tmp_path)
+    (tmp_path / "sticks" / "clips.csv").write_text(
+        "path,label,split\n" + "".join(f"poses/{name}0.npz,{name},train\n" for name in ("raise", "spread", "nod"))
+        + "poses/spread1.npz,spread,train\n"
+    )  # fmt: skip
+    corpus = load_corpus(anticipating(0.7), tmp_path)
+    assert [corpus.labels[corpus.commonest_label(name)] for name in ("sticks", "long")] == ["spread", "nod"]
+    others = replace(corpus, examples=tuple(e for e in corpus.examples if e.source == "sticks"))
+    assert corpus.labels[others.commonest_label("long")] == "spread", "a set that trains nothing has that of all"

@@ -10,7 +10,16 @@ from torch import Tensor
 
 from inkling.training.augment.poses import View
 from inkling.training.data.corpus import Corpus, Example, load_corpus
-from inkling.training.data.loader import Batch, Drawing, Joining, collate, plain_batches, share_of, training_batches
+from inkling.training.data.loader import (
+    Batch,
+    Drawing,
+    Joining,
+    Windows,
+    collate,
+    plain_batches,
+    share_of,
+    training_batches,
+)
 from inkling.training.labels import UNLABELLED
 from tests.training.support import as_they_are, tiny_recipe, write_stick_set
 
@@ -156,3 +165,46 @@ def test_targets_of_steps_go_where_their_steps_go(corpus: Corpus) -> None:
             assert targets[length - 60 - JOINING.passage - 1] == 39, "the other clip's last step"
             assert (targets[length - 60 - JOINING.passage : length - 60] == UNLABELLED).all()
     assert joined
+
+
+def foretelling(steps: int, ahead: int) -> Example:
+    """Each step's label is its number, each target that of the step `ahead` later."""
+    present = torch.arange(steps)
+    later = torch.where(present + ahead < steps, present + ahead, UNLABELLED)
+    pose = torch.ones(steps, 4, 3) * present.view(-1, 1, 1)
+    return Example(pose, steps - 1, "s", "train", "", later, ahead=ahead, present=present)
+
+
+def test_what_comes_is_as_far_ahead_in_a_clip_that_is_played_faster_and_stops_where_another_joins() -> None:
+    example = foretelling(40, 6)
+
+    def fast(clips: Sequence[Tensor], random: torch.Generator) -> Sequence[View]:
+        at = torch.arange(0, 40, 2)
+        return [View(clip[at], at) for clip in clips]
+
+    (batch,) = list[Any](training_batches([example] * 8, Drawing(fast, JOINING, 0), 8, 0))
+    joined = 0
+    for row, (clip, targets, length) in enumerate(
+        zip(batch.x, batch.step_targets, batch.lengths.tolist(), strict=True)
+    ):
+        shown, foretold = clip[length - 20 : length, 0, 0].long(), targets[length - 20 : length]
+        assert foretold.tolist() == [*shown[6:].tolist(), 39, *[UNLABELLED] * 5]
+        assert batch.leads[row] == length - 20
+        joined += length > 20
+    assert joined
+
+
+def test_a_window_of_a_recording_foretells_what_the_recording_shows_later() -> None:
+    example, ends = foretelling(30, 5), set[bool]()
+    for seed in range(20):
+        cut = Windows(steps=16, speed=1.5).cut(example, torch.Generator().manual_seed(seed))
+        shown, targets = cut.pose[:, 0, 0].long(), cut.step_targets
+        assert cut.present is None
+        assert targets is not None
+        pace = float(shown[-1] - shown[0]) / 15
+        expected = shown + 5 * pace
+        known = targets != UNLABELLED
+        assert ((targets - expected).abs()[known] <= 1.5).all(), "to the rounding of places"
+        assert (expected[~known] > 28).all(), "what has no target leads past the end"
+        ends.add(bool(known.all()))
+    assert ends == {True, False}

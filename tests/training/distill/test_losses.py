@@ -10,6 +10,9 @@ from torch import Tensor
 from inkling.training.distill.losses import (
     classification_loss,
     clip_mean,
+    foreseeing_pairs,
+    foreseen_answers_loss,
+    foreseen_states_loss,
     passed,
     self_distillation_loss,
     teacher_student_loss,
@@ -153,3 +156,39 @@ def test_labels_exclusions_and_steps_without_either_share_a_clip() -> None:
     inputs = student.double().requires_grad_()
     weight = ones(student).double()
     assert torch.autograd.gradcheck(lambda x: classification_loss(x, target, weight, 0.1), inputs)
+
+
+def test_a_pair_counts_where_both_its_steps_lie_in_the_clip_itself() -> None:
+    weight = torch.tensor([[1.0, 1, 1, 1, 1, 0], [1, 1, 1, 1, 1, 1]])
+    assert foreseeing_pairs(weight, 2).tolist() == [[1, 1, 1, 0], [1, 1, 1, 1]]
+    assert foreseeing_pairs(weight, 2, torch.tensor([0, 3])).tolist() == [[1, 1, 1, 0], [0, 0, 0, 1]]
+
+
+def test_the_answers_of_a_recogniser_are_the_targets_of_so_many_steps_before() -> None:
+    student = logits((0.5, 0.5), (0.6, 0.4), (0.9, 0.1))
+    recogniser = logits((0.1, 0.9), (0.1, 0.9), (0.8, 0.2))
+    expected = 0.8 * math.log(0.8 / 0.5) + 0.2 * math.log(0.2 / 0.5)
+    pairs = torch.ones(1, 1)
+    assert float(foreseen_answers_loss(student, recogniser, pairs, 2)) == pytest.approx(expected, abs=1e-6)
+
+
+def test_the_states_of_a_recogniser_are_compared_by_huber_summed_over_units() -> None:
+    student, recogniser = torch.zeros(1, 2, 3), torch.zeros(1, 2, 3)
+    recogniser[0, 1] = torch.tensor([0.5, 3.0, 0.0])
+    expected = 0.5 * 0.5**2 + (3.0 - 0.5)
+    assert float(foreseen_states_loss(student, recogniser, torch.ones(1, 1), 1)) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("loss", [foreseen_answers_loss, foreseen_states_loss])
+def test_no_gradient_reaches_the_recogniser_and_a_short_clip_contributes_nothing(
+    loss: Callable[[Tensor, Tensor, Tensor, int], Tensor],
+) -> None:
+    student = torch.randn(2, 6, 3, requires_grad=True)
+    recogniser = torch.randn(2, 6, 3, requires_grad=True)
+    (gradient,) = torch.autograd.grad(loss(student, recogniser, torch.ones(2, 4), 2), student)
+    assert gradient[:, :4].abs().sum() > 0
+    assert gradient[:, 4:].abs().sum() == 0
+    assert not torch.autograd.grad(
+        loss(student, recogniser, torch.ones(2, 4), 2) + student.sum(), recogniser, allow_unused=True
+    )[0]
+    assert float(loss(student, recogniser, torch.ones(2, 0), 6).detach()) == 0

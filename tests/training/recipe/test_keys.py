@@ -23,7 +23,7 @@ def test_keys_have_their_defaults_and_say_whether_they_must_be_given() -> None:
     assert KEYS["datasets.N.rename"].default == {}
     required = {name for name, key in KEYS.items() if key.required}
     sources = {f"{table}datasets{key}" for table in ("", "pretraining.") for key in ("", ".N.path")}
-    assert required == {"name", "rate_hz"} | sources
+    assert required == {"name", "rate_hz", "recogniser.run"} | sources
 
 
 def test_sections_come_before_their_keys() -> None:

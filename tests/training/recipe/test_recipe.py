@@ -70,6 +70,20 @@ def test_all_problems_of_a_recipe_are_told_with_their_keys(tmp_path: Path) -> No
         (SMALLEST + '[pretraining]\ndatasets = [{ path = "a/x" }, { path = "b/x" }]\n', "the same folder name"),
         (SMALLEST + '[[pretraining.datasets]]\npath = "x"\n[frames]\nheight = 32\nwidth = 32\n', "clips of poses"),
         ('clock = "progress"\n' + SMALLEST + '[[pretraining.datasets]]\npath = "x"\n', "pretraining needs clock"),
+        ("lead_s = 0.5\n" + SMALLEST, "belong to task"),
+        (SMALLEST + '[recogniser]\nrun = "runs/a"\n', "belong to task"),
+        ('task = "anticipation"\n' + SMALLEST, "needs lead_s"),
+        ('task = "anticipation"\nlead_s = 0.04\n' + SMALLEST, "nearer to now than to the next step at 10 Hz"),
+        (
+            'task = "anticipation"\nlead_s = 1\nclock = "progress"\nstreaming.chance = 0\n'
+            "augmentation.speed = 1\naugmentation.crop = 0\n" + SMALLEST,
+            "a level is no number of seconds",
+        ),
+        (
+            'task = "anticipation"\nlead_s = 1\n' + SMALLEST + '[recogniser]\nrun = "a"\nbegin = true\n'
+            '[[pretraining.datasets]]\npath = "x"\n',
+            "either with the recogniser's weights or with pretraining",
+        ),
         (SMALLEST + "[distillation]\nteachers = 2\n[frames]\nheight = 32\nwidth = 32\n", "several teachers"),
     ],
 )
@@ -104,6 +118,13 @@ def test_the_lead_of_self_distillation_is_in_seconds_or_in_levels() -> None:
     assert tiny_recipe(distillation={"tau_s": 0.3}).lead == 3
     still = {"augmentation": {"speed": 1, "crop": 0}, "streaming": {"chance": 0}}
     assert tiny_recipe(clock="progress", distillation={"tau_levels": 2}, **still).lead == 2
+
+
+@pytest.mark.parametrize(("lead_s", "ahead", "whole"), [(0.5, 5, 0.5), (0.33, 3, 0.3), (0.25, 3, 0.3), (1, 10, 1.0)])
+def test_how_far_ahead_a_model_looks_is_a_whole_number_of_steps(lead_s: float, ahead: int, whole: float) -> None:
+    recipe = tiny_recipe(task="anticipation", lead_s=lead_s)
+    assert (recipe.ahead, recipe.whole_lead_s) == (ahead, whole)
+    assert (tiny_recipe().ahead, tiny_recipe().whole_lead_s) == (0, None)
 
 
 def test_the_digest_ignores_what_cannot_change_a_seeds_result() -> None:
@@ -150,6 +171,9 @@ def test_a_key_that_is_new_changes_no_digest_until_it_says_something() -> None:
         {"augmentation": {"swapping": 0.1}},
     ):
         assert tiny_recipe(**change).digest() != tiny_recipe(**{name: {} for name in change}).digest()
+    ahead = {"task": "anticipation", "lead_s": 0.5}
+    taught = [{"recogniser": {"run": run}} for run in ("a", "b")]
+    assert len({tiny_recipe(**change).digest() for change in ({}, ahead, ahead | taught[0], ahead | taught[1])}) == 4
     shared = [{"path": "sticks", "groups": "all"}]
     assert tiny_recipe(datasets=shared).digest() != tiny_recipe().digest()
     first = [tiny_recipe(pretraining={"datasets": [{"path": "more", "groups": name}]}).digest() for name in ("", "all")]

@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+from inkling.models.networks import Student
+from inkling.training.data.corpus import Corpus, load_corpus
+from inkling.training.data.folds import draw_fold
+from inkling.training.data.loader import collate
+from inkling.training.distill.learner import StudentLearner
+from inkling.training.distill.stages import student_learner
+from inkling.training.labels import UNLABELLED
+from inkling.training.recipe.recipe import Recipe
+from tests.training.support import tiny_recipe, write_stick_set
+
+
+def anticipating(**recogniser: Any) -> Recipe:
+    return tiny_recipe(
+        task="anticipation", lead_s=0.3, distillation={"alpha": 0, "beta": 0}, recogniser={"run": "run"} | recogniser
+    )
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
+    root = tmp_path_factory.mktemp("data")
+    write_stick_set(root / "sticks", unlabelled=4)
+    return load_corpus(anticipating(), root)
+
+
+@pytest.fixture(scope="module")
+def recogniser(corpus: Corpus) -> Student:
+    recipe = tiny_recipe()
+    return student_learner(recipe, corpus, draw_fold(corpus, recipe, 5), 5, None).network
+
+
+def learning(corpus: Corpus, recogniser: Student, **wanted: Any) -> StudentLearner:
+    recipe = anticipating(**wanted)
+    return student_learner(recipe, corpus, draw_fold(corpus, recipe, 0), 0, None, None, recogniser)
+
+
+def test_the_parts_of_the_loss_are_those_that_the_recipe_weighs(corpus: Corpus, recogniser: Student) -> None:
+    batch = collate([e for e in corpus.examples if e.split == "train"][:5])
+    one = learning(corpus, recogniser, answers=1.0, states=0.5).losses(batch)
+    assert set(one) == {"classification", "foreseen answers", "foreseen states"}
+    twice = learning(corpus, recogniser, answers=2.0, states=0).losses(batch)
+    assert set(twice) == {"classification", "foreseen answers"}
+    untaught = learning(corpus, recogniser, answers=0)
+    assert set(untaught.losses(batch)) == {"classification"}
+    assert untaught.labelled_only
+    assert not learning(corpus, recogniser).labelled_only
+
+
+def test_labelled_steps_may_count_less_or_not_at_all(corpus: Corpus, recogniser: Student) -> None:
+    unlabelled = next(e for e in corpus.examples if e.target == UNLABELLED)
+    labelled = next(e for e in corpus.examples if e.target != UNLABELLED)
+    learner = learning(corpus, recogniser, labelled=0)
+    learner.network.eval()
+    both, alone = (
+        learner.losses(collate(clips))["foreseen answers"] for clips in ([labelled, unlabelled], [unlabelled])
+    )
+    assert float(both) == pytest.approx(float(alone), abs=1e-5)
+    assert float(learner.losses(collate([labelled]))["foreseen answers"]) == 0
+
+
+def test_the_recogniser_is_not_trained_and_not_in_training(corpus: Corpus, recogniser: Student) -> None:
+    before = {name: value.clone() for name, value in recogniser.state_dict().items()}
+    learner = learning(corpus, recogniser, states=1.0)
+    learner.network.train()
+    losses = learner.losses(collate([e for e in corpus.examples if e.split == "train"][:8]))
+    torch.stack(list(losses.values())).sum().backward()  # type: ignore[no-untyped-call]
+    assert not recogniser.training
+    assert all(p.grad is None for p in recogniser.parameters())
+    assert all(torch.equal(value, before[name]) for name, value in recogniser.state_dict().items())
+
+
+def test_a_student_may_begin_with_the_weights_of_its_recogniser(corpus: Corpus, recogniser: Student) -> None:
+    begun, fresh = (learning(corpus, recogniser, begin=begin).network for begin in (True, False))
+    assert all(torch.equal(a, b) for a, b in zip(begun.parameters(), recogniser.parameters(), strict=True))
+    assert not torch.equal(fresh.classify.weight, recogniser.classify.weight)
+    assert begun is not recogniser
