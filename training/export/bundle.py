@@ -143,6 +143,7 @@ def _fields(
         "calibration": result.calibration,
         "decision": recipe.bundle.decision,
         "stopping": result.stopping,
+        "unknown": result.unknown,
         "provenance": Provenance(
             data=(*result.origins, *result.pretrained_on),
             recipe=recipe.name,

@@ -37,6 +37,7 @@ from inkling.training.recipe.sections import (
     Source,
     Stopping,
     Streaming,
+    UnknownActions,
     Validation,
     WindowSection,
 )
@@ -52,6 +53,7 @@ _ADDED = {
     "fit_teacher": {"late": 0.0},
     "augmentation": {"short": 0.0, "hiding": 0.0, "swapping": 0.0},
     "validation": {"folds": 0},
+    "unknown": None,
 }
 """Sections and keys of later releases, with the value that stands for what earlier ones did. Digests leave a key out
 where it has that value, so that runs begun earlier still continue."""
@@ -106,6 +108,9 @@ class Recipe(Section):
     """Which clips validate."""
     stopping: Stopping = Stopping()
     """The promises of the bundle."""
+    unknown: UnknownActions | None = None
+    """How the bundle says that what somebody does is none of its labels. By default as the section's own defaults where
+    a label is called `other`, else not at all."""
     background: Background | None = None
     """The label that means that nothing is happening. By default none."""
     bundle: Shipping = Shipping()
@@ -124,6 +129,10 @@ class Recipe(Section):
             raise ValueError("several teachers need poses: each would bring an eye of its own for frames")
         if self.frames is not None and self.distillation.target == "neighbours":
             raise ValueError("neighbours are found among poses")
+        if self.frames is not None and self.left_out:
+            raise ValueError("unknown.left_out is for clips of poses")
+        if self.background_label in self.left_out:
+            raise ValueError("the background cannot be left out")
         if self.pretraining is not None:
             self._check_pretraining(self.pretraining)
         if self.clock == "progress":
@@ -176,6 +185,7 @@ class Recipe(Section):
                 "fit_teacher": (self.fit_teacher or self.fit).model_copy(update=epochs),
                 "validation": Validation(share=0, select="last"),
                 "stopping": Stopping(),
+                "unknown": None,
                 "background": None,
             }
         )
@@ -183,6 +193,11 @@ class Recipe(Section):
     @property
     def background_label(self) -> str | None:
         return self.background.label if self.background else None
+
+    @property
+    def left_out(self) -> tuple[str, ...]:
+        """Labels that are not learned, to measure by them what comes out as unknown."""
+        return () if self.unknown is None else self.unknown.left_out
 
     def digest(self) -> str:
         """sha256 over what decides the result of one seed: all but the list of seeds and what only the bundle says."""
