@@ -79,6 +79,7 @@ def run_stream(args: argparse.Namespace) -> int:
         args.bundle,
         skeleton=skeleton,
         policy=policy,
+        unknown=True,
         on_event=_event_teller(args.json),
         on_error=_complain,
         on_decision=_teller(args.json),
@@ -105,6 +106,7 @@ def _stream_video(args: argparse.Namespace) -> int:
                 args.bundle,
                 input="frame",
                 policy=policy,
+                unknown=True,
                 on_people=board.saw if console else tell_people,
                 on_event=board.event if console else tell_event,
                 on_error=_complain,
@@ -241,6 +243,7 @@ def _leader(entry: TimelineEntry) -> int:
 
 def _line(prediction: Prediction) -> str:
     note = f"  (reset: {prediction.reset})" if prediction.reset else ""
+    note = note if prediction.unknown is None else f"  unknown {prediction.unknown:4.0%}{note}"
     share = max(prediction.probabilities)
     return f"{prediction.pts_s:8.2f} s  track {prediction.track}  {prediction.label:<20} {share:5.0%}{note}"
 

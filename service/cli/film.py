@@ -73,7 +73,7 @@ def show_video(
 
     board: what the stream's callbacks are methods of.
     """
-    board.labels = stream.labels
+    board.labels, board.unknown_above = stream.labels, stream.ready.unknown_above
     bundle = f"{stream.ready.bundle} {stream.ready.version}"
     latest: list[Pixels] = []
 

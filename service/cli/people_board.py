@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from inkling.service.annotate.film_record import Body
+from inkling.service.annotate.film_record import UNKNOWN, Body
 from inkling.service.protocol.codec import DecisionMessage, Event, PeopleMessage, Prediction
 from inkling.service.protocol.track_id import TrackId
 
@@ -22,7 +22,10 @@ EVENTS_KEPT = 50
 
 @dataclass(slots=True)
 class Row:
-    """One person. since_s: since when `label` leads. active: the event that is under way, and since when."""
+    """One person. since_s: since when `label` leads. It is `UNKNOWN`, and the share its score, where that is high.
+
+    active: the event that is under way, and since when.
+    """
 
     track: TrackId
     label: str = ""
@@ -39,6 +42,7 @@ class PeopleBoard:
     """What a stream has said. told: lines about events and decisions, oldest first."""
 
     labels: Sequence[str] = ()
+    unknown_above: float | None = None
     told: deque[str] = field(default_factory=lambda: deque(maxlen=EVENTS_KEPT))
     bodies: dict[TrackId, Body] = field(default_factory=dict)
     """Of the latest frame that was looked at."""
@@ -53,13 +57,17 @@ class PeopleBoard:
     def predicted(self, prediction: Prediction) -> None:
         self.now_s = max(self.now_s, prediction.pts_s)
         order = np.argsort(-np.asarray(prediction.probabilities), kind="stable")[:2].tolist()
+        leading = [(self.labels[i], prediction.probabilities[i]) for i in order]
+        unknown, above = prediction.unknown, self.unknown_above
+        if unknown is not None and above is not None and unknown > above:
+            leading = [(UNKNOWN, unknown), *leading]
         row = self._rows.setdefault(prediction.track, Row(prediction.track))
-        label = self.labels[order[0]]
+        label, row.share = leading[0]
         if label != row.label:
             row.label, row.since_s = label, prediction.pts_s
-        row.share, row.said_s = prediction.probabilities[order[0]], prediction.pts_s
-        if len(order) > 1:
-            row.second, row.second_share = self.labels[order[1]], prediction.probabilities[order[1]]
+        row.said_s = prediction.pts_s
+        if len(leading) > 1:
+            row.second, row.second_share = leading[1]
 
     def saw(self, seen: PeopleMessage) -> None:
         self.bodies = {

@@ -19,11 +19,16 @@ _FIELDS = set(Prediction.model_fields)
 
 
 def unchecked_prediction(
-    value: PredictionValue, label: str, probabilities: list[float], classes: list[int] | None
+    value: PredictionValue,
+    label: str,
+    probabilities: list[float],
+    classes: list[int] | None,
+    unknown: float | None = None,
 ) -> Prediction:
     """The message that `Prediction(...)` makes of these fields, which are not validated.
 
-    probabilities, classes: those to show, which with `top_k` are not those of `value`.
+    probabilities, classes, unknown: those to show, which with `top_k` are not those of `value`, nor where the score was
+    not asked for.
     """
     message = Prediction.__new__(Prediction)
     fields = {
@@ -34,6 +39,7 @@ def unchecked_prediction(
         "label": label,
         "probabilities": probabilities,
         "classes": classes,
+        "unknown": unknown,
         "epoch": value.epoch,
         "reset": value.reset,
         "skipped": value.skipped,
@@ -50,10 +56,12 @@ def unchecked_prediction(
 class JsonPredictions:
     """Results as the JSON text that `encode` makes of `Prediction`."""
 
-    __slots__ = ("_labels", "_top_k")
+    __slots__ = ("_labels", "_top_k", "_unknown")
 
-    def __init__(self, labels: Sequence[str], top_k: int | None) -> None:
+    def __init__(self, labels: Sequence[str], top_k: int | None, *, unknown: bool = False) -> None:
+        """unknown: the score is to be shown, where there is one."""
         self._labels = [to_json(label).decode() for label in labels]
+        self._unknown = unknown
         self._top_k = top_k if top_k is not None and top_k < len(labels) else None
 
     def __call__(self, value: PredictionValue) -> str:
@@ -62,6 +70,8 @@ class JsonPredictions:
             classes = top(probabilities, self._top_k)
             probabilities = [probabilities[k] for k in classes]
             more = f',"classes":[{",".join(map(str, classes))}]'
+        if self._unknown and value.unknown is not None:
+            more += f',"unknown":{value.unknown!r}'
         track = value.track if type(value.track) is int else to_json(value.track).decode()
         why = "" if value.reset is None else f',"reset":"{value.reset}"'
         return (

@@ -16,12 +16,15 @@ Packed results are binary messages, little-endian, less than half of their JSON;
         48     4  backlog, u32
         52     2  label, u16: the index of the most probable one in `ready.labels`
         54     1  reset, u8: 0 none, 1 gap, 2 backward, 3 requested, 4 evicted
-        55     1  flags, u8: 1: with `top_k`, the best first, and the indices of their labels follow
+        55     1  flags, u8: 1: with `top_k`, the best first, and the indices of their labels follow;
+                  2: `unknown` follows
         56        probabilities, each f32; in the order of `ready.labels` unless flags say otherwise
                   then, with flag 1, as many indices of labels, each u16
+                  then, with flag 2, unknown, f32
 
-The fields mean what they mean in JSON. Rounded to 6 decimals, the probabilities are those of JSON. A person whose
-track is a text or a larger number gets JSON all the same.
+The fields mean what they mean in JSON. Rounded to 6 decimals, the probabilities are those of JSON, and to 3 `unknown`
+is, which comes only where `start` asks for it. A person whose track is a text or a larger number gets JSON all the
+same.
 """
 
 from __future__ import annotations
@@ -37,10 +40,11 @@ from inkling.service.protocol.pose_binary import NOT_TRACKED
 from inkling.service.protocol.prediction_value import PredictionValue, top
 from inkling.service.protocol.track_id import UNTRACKED
 
-TOP = 1
+TOP, UNKNOWN = 1, 2
 HEADER = Header(PREDICTION, "IIQQIHBB")
-DECIMALS = 6
+DECIMALS, UNKNOWN_DECIMALS = 6, 3
 
+_SCORE = struct.Struct("<f")
 _RESET: dict[str | None, int] = {None: 0} | {reason: i for i, reason in enumerate(RESETS, 1)}
 _REASON: list[str | None] = [None, *RESETS]
 
@@ -48,29 +52,34 @@ _REASON: list[str | None] = [None, *RESETS]
 class PredictionMessages:
     """Results as `Prediction` messages."""
 
-    __slots__ = ("_labels", "_top_k")
+    __slots__ = ("_labels", "_top_k", "_unknown")
 
-    def __init__(self, labels: Sequence[str], top_k: int | None) -> None:
+    def __init__(self, labels: Sequence[str], top_k: int | None, *, unknown: bool = False) -> None:
+        """unknown: the score is to be shown, where there is one."""
         self._labels = labels
+        self._unknown = unknown
         self._top_k = top_k if top_k is not None and top_k < len(labels) else None
 
     def __call__(self, value: PredictionValue) -> Prediction:
-        probabilities = value.probabilities
+        probabilities, unknown = value.probabilities, value.unknown if self._unknown else None
         if self._top_k is None:
-            return unchecked_prediction(value, self._labels[value.best], probabilities, None)
+            return unchecked_prediction(value, self._labels[value.best], probabilities, None, unknown)
         classes = top(probabilities, self._top_k)
-        return unchecked_prediction(value, self._labels[value.best], [probabilities[k] for k in classes], classes)
+        shown = [probabilities[k] for k in classes]
+        return unchecked_prediction(value, self._labels[value.best], shown, classes, unknown)
 
 
 class PackedPredictions:
     """Results as packed bytes; as JSON where the track does not fit."""
 
-    __slots__ = ("_floats", "_json", "_top_k")
+    __slots__ = ("_floats", "_json", "_top_k", "_unknown")
 
-    def __init__(self, labels: Sequence[str], top_k: int | None) -> None:
+    def __init__(self, labels: Sequence[str], top_k: int | None, *, unknown: bool = False) -> None:
+        """unknown: the score is to be told, where there is one."""
         self._top_k = top_k if top_k is not None and top_k < len(labels) else None
+        self._unknown = unknown
         self._floats = struct.Struct(f"<{len(labels)}f")
-        self._json = JsonPredictions(labels, top_k)
+        self._json = JsonPredictions(labels, top_k, unknown=unknown)
 
     def __call__(self, value: PredictionValue) -> str | bytes:
         probabilities, row = value.probabilities, value.row
@@ -81,6 +90,9 @@ class PackedPredictions:
             row = struct.pack(f"<{count}f{count}H", *(probabilities[k] for k in classes), *classes)
         elif not row:
             row = self._floats.pack(*probabilities)
+        if self._unknown and value.unknown is not None:
+            flags |= UNKNOWN
+            row += _SCORE.pack(value.unknown)
         if value.track == NOT_TRACKED:
             return self._json(value)
         try:
@@ -100,19 +112,22 @@ class PackedPredictions:
 
 def wire_format(labels: Sequence[str], start: Start) -> Callable[[PredictionValue], str | bytes]:
     """How a stream's results are written for its client."""
-    return (PackedPredictions if start.results == "packed" else JsonPredictions)(labels, start.top_k)
+    format = PackedPredictions if start.results == "packed" else JsonPredictions
+    return format(labels, start.top_k, unknown=start.unknown)
 
 
 def unpack_prediction(data: bytes, labels: Sequence[str]) -> Prediction:
     """The prediction in a packed result; `labels`: those of `ready`. Raises BadMessage when it is none."""
     count, seq, pts_s, track, epoch, skipped, dropped, backlog, best, reset, flags = HEADER.unpack(data)
-    if flags & ~TOP or best >= len(labels) or reset >= len(_REASON):
+    if flags & ~(TOP | UNKNOWN) or best >= len(labels) or reset >= len(_REASON):
         raise BadMessage(f"label {best}, reset {reset} or flags {flags} of a packed result are not known")
-    wanted = HEADER.size + count * (6 if flags else 4)
+    scored = bool(flags & UNKNOWN)
+    wanted = HEADER.size + count * (6 if flags & TOP else 4) + (_SCORE.size if scored else 0)
     if len(data) != wanted:
         raise BadMessage(f"a packed result of {count} probabilities takes {wanted} bytes, not {len(data)}")
     numbers = struct.unpack_from(f"<{count}f", data, HEADER.size)
-    classes = list(struct.unpack_from(f"<{count}H", data, HEADER.size + 4 * count)) if flags else None
+    classes = list(struct.unpack_from(f"<{count}H", data, HEADER.size + 4 * count)) if flags & TOP else None
+    unknown = round(_SCORE.unpack(data[-_SCORE.size :])[0], UNKNOWN_DECIMALS) if scored else None
     shown = [round(number, DECIMALS) for number in numbers]
     value = PredictionValue(
         seq,
@@ -120,11 +135,12 @@ def unpack_prediction(data: bytes, labels: Sequence[str]) -> Prediction:
         UNTRACKED if track == NOT_TRACKED else track,
         best,
         shown,
-        data[HEADER.size :],
+        data[HEADER.size : HEADER.size + 4 * count],
         epoch,
         _REASON[reset],
         skipped,
         dropped,
         backlog,
+        unknown,
     )
-    return unchecked_prediction(value, labels[best], shown, classes)
+    return unchecked_prediction(value, labels[best], shown, classes, unknown)

@@ -112,7 +112,7 @@ class Broadcast:
     ) -> None:
         """outbox: takes all messages for the stream's own client. write: takes its predictions in place of `outbox`,
         as they go over the wire."""
-        self._message = PredictionMessages(labels, start.top_k)
+        self._message = PredictionMessages(labels, start.top_k, unknown=start.unknown)
         self._format = wire_format(labels, start)
         self._outbox = outbox
         self._write = write
