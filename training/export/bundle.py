@@ -166,6 +166,7 @@ def _quality(
             **{what: condition.model_dump(mode="json") for what, condition in report.conditions.items()},
             "calibration": {"before": report.raw.model_dump(), "after": report.calibrated.model_dump()},
             "promises": {what: [p.model_dump() for p in found] for what, found in report.promises.items()},
+            **({"unknown": {kind: c.model_dump() for kind, c in report.unknown.items()}} if report.unknown else {}),
         }
     if rounding is not None:
         quality["int8"] = {"largest_logit_difference": round(rounding, 5)}
