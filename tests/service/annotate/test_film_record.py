@@ -109,3 +109,13 @@ def test_poses_of_a_track_are_those_that_were_seen() -> None:
     np.testing.assert_array_equal(pts_s, [0.0, 0.1])
     np.testing.assert_array_equal(keypoints[:, 0, 0], [0, 5])
     assert record.tracks == [1, 2]
+
+
+def test_where_the_score_is_high_unknown_leads() -> None:
+    record = FilmRecord(LABELS)
+    record.unknown_above = 0.5
+    sure = said(1.0, 1, 0.1, 0.6, 0.3, 0.0)
+    record.predicted(sure.model_copy(update={"unknown": 0.4}))
+    record.predicted(sure.model_copy(update={"unknown": 0.6, "pts_s": 2.0}))
+    leading = [[label for label, _ in record.people_at(pts_s)[0].leading] for pts_s in (1.0, 2.0)]
+    assert leading == [["jump", "wave", "idle"], ["unknown", "jump", "wave"]]
