@@ -117,7 +117,7 @@ class Rig:
     def deliver(self) -> None:
         while self.outcomes:
             outcome = self.outcomes.pop(0)
-            unknown = outcome.unknown or [None] * len(outcome.answered)
+            unknown = outcome.unknown if outcome.unknown is not None else [None] * len(outcome.answered)
             answers = zip(outcome.answered, outcome.probabilities, outcome.best, unknown, strict=True)
             for step, probabilities, best, score in answers:
                 step.answered(probabilities, best, self.now_s, unknown=score)

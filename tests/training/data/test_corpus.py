@@ -263,3 +263,12 @@ def test_the_digest_knows_where_spans_lie(tmp_path: Path) -> None:
     table = tmp_path / "long" / "spans.csv"
     table.write_text(table.read_text(encoding="utf-8").replace("1.5", "1.7"), encoding="utf-8")
     assert load_corpus(recipe, tmp_path).digest() != before
+
+
+def test_clips_of_a_label_that_is_left_out_are_kept_for_measuring_alone(root: Path, corpus: Corpus) -> None:
+    less = load_corpus(tiny_recipe(unknown={"left_out": ["spread"]}), root)
+    assert less.labels == ("nod", "raise")
+    assert [e.path for e in less.left_out] == [f"poses/spread{i}.npz" for i in range(12, 16)]
+    assert {e.target for e in less.left_out} == {UNLABELLED}
+    assert {e.path for e in less.examples} == {e.path for e in corpus.examples if "spread" not in e.path}
+    assert not corpus.left_out

@@ -70,6 +70,11 @@ def test_all_problems_of_a_recipe_are_told_with_their_keys(tmp_path: Path) -> No
         (SMALLEST + '[pretraining]\ndatasets = [{ path = "a/x" }, { path = "b/x" }]\n', "the same folder name"),
         (SMALLEST + '[[pretraining.datasets]]\npath = "x"\n[frames]\nheight = 32\nwidth = 32\n', "clips of poses"),
         ('clock = "progress"\n' + SMALLEST + '[[pretraining.datasets]]\npath = "x"\n', "pretraining needs clock"),
+        (
+            SMALLEST + '[unknown]\nleft_out = ["x"]\n[frames]\nheight = 32\nwidth = 32\n',
+            "left_out is for",
+        ),
+        (SMALLEST + '[unknown]\nleft_out = ["idle"]\n[background]\n', "the background cannot be left out"),
         (SMALLEST + "[distillation]\nteachers = 2\n[frames]\nheight = 32\nwidth = 32\n", "several teachers"),
     ],
 )
