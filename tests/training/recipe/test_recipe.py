@@ -115,6 +115,7 @@ def test_the_digest_ignores_what_cannot_change_a_seeds_result() -> None:
     digest = tiny_recipe().digest()
     assert tiny_recipe(seeds=(3, 4)).digest() == digest
     assert tiny_recipe(bundle={"title": "Better words."}).digest() == digest
+    assert tiny_recipe(unknown={"urgent": ["nod"]}).digest() == digest
     assert tiny_recipe(bundle={"gaps": {"policy": "skip"}}).digest() != digest
     assert tiny_recipe(distillation={"alpha": 0.6}).digest() != digest
 
