@@ -2,6 +2,8 @@
 
 open --the leader was not the background and reached the threshold, min_steps results in a row--> decided
 decided --reopen(), or the background led min_steps results in a row--> open
+
+Nothing is decided on a result that is held back, because what is seen is perhaps none of the labels (`unknown`).
 """
 
 from __future__ import annotations
@@ -21,12 +23,12 @@ class EarlyDecisionRule:
         self._run = 0
         self.decided = False
 
-    def push(self, best: int, probability: float) -> bool:
+    def push(self, best: int, probability: float, *, held_back: bool = False) -> bool:
         """Take one result's most probable label; True: this label is decided now."""
         if self.decided:
             counts = best == self._background
         else:
-            counts = best != self._background and probability >= self._threshold
+            counts = best != self._background and probability >= self._threshold and not held_back
         if not counts:
             self._leader, self._run = -1, 0
             return False

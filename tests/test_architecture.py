@@ -57,7 +57,7 @@ ROOMS = {
         "networks": {"recipe", "errors"},
         "data": {"recipe", "networks", "augment", "labels", "seeds", "errors"},
         "distill": {"data", "recipe", "networks", "augment", "files", "labels", "seeds", "scores", "errors"},
-        "calibrate": {"data", "recipe", "run", "files", "scores"},
+        "calibrate": {"errors", "data", "recipe", "run", "files", "scores"},
         "evaluate": {
             *("calibrate", "data", "recipe", "augment", "run", "files", "labels", "scores", "seeds", "markdown"),
             *("recogniser", "errors"),

@@ -18,6 +18,7 @@ import torch
 
 from inkling.models.bundle.schema import FrameInput, PoseInput
 from inkling.models.networks import Student
+from inkling.training.calibrate.unknown import unknown_wish
 from inkling.training.calibrate.validation import Answered, fit_promises, told
 from inkling.training.data.corpus import Corpus, load_corpus
 from inkling.training.data.folds import Fold, cross_folds, draw_fold
@@ -60,6 +61,7 @@ def fit(
         raise ConfigError("a fit calibrates on validation clips: give validation.share or validation.folds")
     computed_on = resolve_device(device, devices)
     corpus = load_corpus(recipe, data)
+    unknown_wish(recipe, corpus.labels)  # refuses labels that there are not before anything is trained
     folds = {seed: draw_fold(corpus, recipe, seed) for seed in recipe.seeds}
     other = find_recogniser(recipe, out, corpus.labels, corpus.input, data)
     run = Run.begin(out, recipe, corpus.digest(), data)
@@ -200,8 +202,8 @@ def _fit_seed(run: Run, corpus: Corpus, fold: Fold, recogniser: Student | None, 
     parts = enumerate(cross_folds(fold, recipe.validation.folds, seed))
     others = [(one.student(part, run.fold_directory(seed, number))[0], part) for number, part in parts]
     answered = Answered.by(student, fold, others)
-    calibration, stopping = fit_promises(answered, recipe, corpus.labels, seed)
-    training.report(f"seed {seed}: validation AUC {100 * answered.auc:.1f}, {told(calibration, stopping)}")
+    fitted = fit_promises(answered, recipe, corpus.labels, seed)
+    training.report(f"seed {seed}: validation AUC {100 * answered.auc:.1f}, {told(fitted)}")
     if warning := few_clips_warning(answered.auc, len(answered.clips), recipe.validation.folds):
         training.report(f"seed {seed}: {warning}")
     result = SeedResult(
@@ -211,8 +213,9 @@ def _fit_seed(run: Run, corpus: Corpus, fold: Fold, recogniser: Student | None, 
         frame=corpus.input if isinstance(corpus.input, FrameInput) else None,
         student_auc=answered.auc,
         teacher_auc=sum(teacher_aucs) / len(teacher_aucs) if teacher_aucs else None,
-        calibration=calibration,
-        stopping=stopping,
+        calibration=fitted.calibration,
+        stopping=fitted.stopping,
+        unknown=fitted.unknown,
         train_clips=len(fold.train),
         val_clips=len(answered.clips),
         origins=corpus.origins,

@@ -17,7 +17,7 @@ from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
-from inkling.models.bundle.schema import Calibration, FrameInput, PoseInput, StoppingRule
+from inkling.models.bundle.schema import Calibration, FrameInput, PoseInput, StoppingRule, Unknown
 from inkling.models.networks import Student
 from inkling.models.problems import first_problem
 from inkling.models.skeletons import Skeleton
@@ -46,6 +46,8 @@ class SeedResult(BaseModel):
     calibration: Calibration
     stopping: StoppingRule | None = None
     """Certified on validation clips that chose neither weights nor calibration (`calibrate.stopping_rule`)."""
+    unknown: Unknown | None = None
+    """Its threshold is set on the clips that calibration was fitted on (`calibrate.unknown`)."""
     train_clips: int
     val_clips: int
     """Kept out of training; with `validation.folds`, answered by a student that was trained on other folds."""

@@ -220,6 +220,27 @@ class StoppingRule(Part):
         return self
 
 
+class Unknown(Part):
+    """How the bundle says that what somebody does is none of its labels (`inkling.models.unknown`).
+
+    The score is 1 - the largest probability of any other label than `labels`, averaged over the last `average_s`. While
+    it is above `threshold`, no event begins and nothing is decided.
+    """
+
+    labels: tuple[str, ...] = ()
+    """Those that mean 'none of the others', if there are any."""
+    average_s: Positive = 1.0
+    """Seconds after which a step weighs 1/e of the newest one in the average."""
+    threshold: Share
+    """Above it, what is seen counts as unknown."""
+    urgent: tuple[str, ...] = ()
+    """Labels whose events and decisions the score never holds back."""
+    lost: Share
+    """Of validation clips on which an event of their own action begins, the share on which the score prevents it."""
+    events: Annotated[int, Field(ge=0)]
+    """The number of these clips."""
+
+
 class Provenance(Part):
     """How the model came to be: enough to train it again."""
 
@@ -276,6 +297,8 @@ class BundleSpec(Part):
     """When a probability becomes an event."""
     stopping: StoppingRule | None = None
     """Of a bundle that can promise how often its commitments are wrong."""
+    unknown: Unknown | None = None
+    """Of a bundle that can say that what somebody does is none of its labels."""
     quality: dict[str, Any]
     """Measured quality, free in form: set name -> figures, each reproducible by a command on the card."""
     provenance: Provenance
@@ -301,6 +324,7 @@ class BundleSpec(Part):
             raise ValueError("a bundle whose task is anticipation has a lead_s, and no other has one")
         if self.background is not None and self.background not in self.labels:
             raise ValueError(f"background {self.background!r} is not one of the labels")
+        self._check_unknown()
         tensors = [self.input.name, self.logits]
         for state in self.state:
             tensors += [state.input, state.output]
@@ -308,6 +332,19 @@ class BundleSpec(Part):
             raise ValueError("input, logits and state tensors must all have different names")
         check_file_names(self.files, (STEP_FILE, VECTOR_FILE, CARD_FILE))
         return self
+
+    def _check_unknown(self) -> None:
+        """Raise ValueError where `unknown` is not of these labels."""
+        if self.unknown is None:
+            return
+        others = self.unknown.labels
+        for label in (*others, *self.unknown.urgent):
+            if label not in self.labels:
+                raise ValueError(f"unknown names {label!r}, which is not one of the labels")
+        if self.background in others:
+            raise ValueError(f"the background {self.background!r} is something known: it cannot be in unknown.labels")
+        if len(set(others)) >= len(self.labels):
+            raise ValueError("unknown.labels leaves no label that is known")
 
 
 def check_file_names(files: Mapping[str, str], needed: Iterable[str]) -> None:

@@ -14,6 +14,8 @@ from inkling.service.client.wording import in_advance
 from inkling.service.protocol.codec import DecisionMessage, Event, PeopleMessage, Prediction
 from inkling.service.protocol.track_id import TrackId
 
+UNKNOWN = "unknown"
+"""Stands where what somebody does is perhaps none of the labels."""
 APART_S = 0.35
 """Two looks at somebody that lie further apart are not joined: where they were in between is not known."""
 STALE_S = 1.0
@@ -54,6 +56,8 @@ class _Life:
     bodies: list[Body] = field(default_factory=list)
     said_s: list[float] = field(default_factory=list)
     probabilities: list[NDArray[np.float32]] = field(default_factory=list)
+    unknown: list[float] = field(default_factory=list)
+    """0 where the bundle has no such score."""
     events: list[Event] = field(default_factory=list)
     ahead: str = ""
 
@@ -64,6 +68,7 @@ class FilmRecord:
     def __init__(self, labels: Sequence[str]) -> None:
         """labels: what probabilities are of."""
         self.labels = tuple(labels)
+        self.unknown_above: float | None = None
         self.events: list[Event] = []
         self.decisions: list[DecisionMessage] = []
         self._lives: dict[TrackId, _Life] = {}
@@ -82,6 +87,7 @@ class FilmRecord:
         life.said_s.append(prediction.pts_s)
         life.ahead = in_advance(prediction)
         life.probabilities.append(np.array(prediction.probabilities, np.float32))
+        life.unknown.append(prediction.unknown or 0.0)
 
     def event(self, event: Event) -> None:
         self.events.append(event)
@@ -103,7 +109,8 @@ class FilmRecord:
         )
 
     def people_at(self, pts_s: float, best: int = 3) -> list[PersonNow]:
-        """Who is there at a time, in the order of their tracks; with their `best` labels.
+        """Who is there at a time, in the order of their tracks; with their `best` labels. The first of these is
+        `UNKNOWN`, with its score, where that is above `unknown_above`.
 
         Between two looks at somebody their body is in between. Nobody is shown where they were not seen.
         """
@@ -119,6 +126,8 @@ class FilmRecord:
             shares = life.probabilities[place] if fresh else np.zeros(0, np.float32)
             order = np.argsort(-shares, kind="stable")[:best]
             leading = [(self.labels[i], float(shares[i])) for i in order]
+            if fresh and self.unknown_above is not None and life.unknown[place] > self.unknown_above:
+                leading = [(UNKNOWN, life.unknown[place]), *leading][:best]
             people.append(PersonNow(track, body, leading, _active_at(life, pts_s), life.ahead))
         return sorted(people, key=lambda person: (isinstance(person.track, str), person.track))
 

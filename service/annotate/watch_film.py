@@ -66,6 +66,7 @@ def watch_film(
             bundle,
             input="frame",
             policy="block",
+            unknown=True,
             error_rate=error_rate,
             on_people=record.saw,
             on_event=record.event,
@@ -74,7 +75,7 @@ def watch_film(
             on_error=refuse,
         ) as stream,
     ):
-        record.labels = stream.labels
+        record.labels, record.unknown_above = stream.labels, stream.ready.unknown_above
         for pts_s, frame in reader:
             picture = turned(to_rgb(frame), rotate)
             size = picture.shape[1], picture.shape[0]

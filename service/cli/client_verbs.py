@@ -83,6 +83,7 @@ def run_stream(args: argparse.Namespace) -> int:
         args.bundle,
         skeleton=skeleton,
         policy=policy,
+        unknown=True,
         on_event=_event_teller(args.json),
         on_error=_complain,
         on_decision=_teller(args.json),
@@ -109,6 +110,7 @@ def _stream_video(args: argparse.Namespace) -> int:
                 args.bundle,
                 input="frame",
                 policy=policy,
+                unknown=True,
                 on_people=board.saw if console else tell_people,
                 on_event=board.event if console else tell_event,
                 on_error=_complain,
@@ -256,6 +258,7 @@ def _leader(entry: TimelineEntry) -> int:
 
 def _line(prediction: Prediction) -> str:
     note = f"  (reset: {prediction.reset})" if prediction.reset else ""
+    note = note if prediction.unknown is None else f"  unknown {prediction.unknown:4.0%}{note}"
     share = max(prediction.probabilities)
     what = f"{in_advance(prediction)}{prediction.label}"
     return f"{prediction.pts_s:8.2f} s  track {prediction.track}  {what:<20} {share:5.0%}{note}"

@@ -79,6 +79,7 @@ def show_video(
     board: what the stream's callbacks are methods of.
     """
     board.labels, board.figure = stream.labels, Figure.of(stream.skeleton)
+    board.unknown_above = stream.ready.unknown_above
     bundle = f"{stream.ready.bundle} {stream.ready.version}"
     latest: list[Pixels] = []
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from inkling.service.annotate.figure import COCO17, Figure
-from inkling.service.annotate.film_record import Body
+from inkling.service.annotate.film_record import UNKNOWN, Body
 from inkling.service.client.wording import happening, in_advance
 from inkling.service.protocol.codec import DecisionMessage, Event, PeopleMessage, Prediction
 from inkling.service.protocol.track_id import TrackId
@@ -24,9 +24,9 @@ EVENTS_KEPT = 50
 
 @dataclass(slots=True)
 class Row:
-    """One person. since_s: since when `label` leads. active: the event that is under way, and since when.
+    """One person. since_s: since when `label` leads. It is `UNKNOWN`, and the share its score, where that is high.
 
-    ahead: said before a label that is not of the moment: `in 0.5 s: `.
+    active: the event that is under way, and since when. ahead: said before a label of a later moment: `in 0.5 s: `.
     """
 
     track: TrackId
@@ -45,6 +45,7 @@ class PeopleBoard:
     """What a stream has said. told: lines about events and decisions, oldest first."""
 
     labels: Sequence[str] = ()
+    unknown_above: float | None = None
     told: deque[str] = field(default_factory=lambda: deque(maxlen=EVENTS_KEPT))
     bodies: dict[TrackId, Body] = field(default_factory=dict)
     """Of the latest frame that was looked at."""
@@ -61,14 +62,17 @@ class PeopleBoard:
     def predicted(self, prediction: Prediction) -> None:
         self.now_s = max(self.now_s, prediction.pts_s)
         order = np.argsort(-np.asarray(prediction.probabilities), kind="stable")[:2].tolist()
+        leading = [(self.labels[i], prediction.probabilities[i]) for i in order]
+        unknown, above = prediction.unknown, self.unknown_above
+        if unknown is not None and above is not None and unknown > above:
+            leading = [(UNKNOWN, unknown), *leading]
         row = self._rows.setdefault(prediction.track, Row(prediction.track))
-        label = self.labels[order[0]]
+        label, row.share = leading[0]
         if label != row.label:
             row.label, row.since_s = label, prediction.pts_s
-        row.ahead = in_advance(prediction)
-        row.share, row.said_s = prediction.probabilities[order[0]], prediction.pts_s
-        if len(order) > 1:
-            row.second, row.second_share = self.labels[order[1]], prediction.probabilities[order[1]]
+        row.ahead, row.said_s = in_advance(prediction), prediction.pts_s
+        if len(leading) > 1:
+            row.second, row.second_share = leading[1]
 
     def saw(self, seen: PeopleMessage) -> None:
         self.bodies = {

@@ -43,6 +43,8 @@ class TimelineEntry(BaseModel):
     probabilities: list[float]
     epoch: int
     for_s: float | None = None
+    unknown: float | None = None
+    """How likely it is that what is seen is none of the labels; None: the bundle has no such score."""
 
 
 class _Answer(BaseModel):
@@ -51,6 +53,7 @@ class _Answer(BaseModel):
     labels: list[str]
     rate_hz: float
     timeline: list[TimelineEntry]
+    unknown_above: float | None = None
     events: list[Event] = []
     decisions: list[DecisionMessage] = []
     warnings: list[str] = []
@@ -76,6 +79,8 @@ class Timeline:
     decisions: tuple[DecisionMessage, ...] = ()
     events: tuple[Event, ...] = ()
     lead_s: float = 0.0
+    unknown_above: float | None = None
+    """Above this `unknown` of an entry no event begins and nothing is decided."""
 
     @property
     def tracks(self) -> list[int | str]:
@@ -122,7 +127,8 @@ def read_timeline(status: int, body: bytes) -> Timeline:
         raise ClientError(f"the timeline is not one: {first_problem(error)}") from None
     labels, entries, warnings = tuple(read.labels), tuple(read.timeline), tuple(read.warnings)
     about = read.bundle, read.version, labels, read.rate_hz
-    return Timeline(*about, entries, warnings, answer, tuple(read.decisions), tuple(read.events), read.lead_s)
+    told = tuple(read.decisions), tuple(read.events)
+    return Timeline(*about, entries, warnings, answer, *told, read.lead_s, read.unknown_above)
 
 
 def refusal(status: int, answer: object) -> ClientError:

@@ -43,6 +43,7 @@ class Options(TypedDict, total=False):
     policy: Literal["drop_oldest", "block"]
     results: Literal["json", "packed"]
     error_rate: float | None
+    unknown: bool
 
 
 class Target:

@@ -49,13 +49,17 @@ class ClipPrediction:
     track: TrackId
     label: str
     probabilities: array[float]
+    unknown: float | None
     epoch: int
     reset: str | None
 
     @classmethod
     def of(cls, said: Prediction) -> ClipPrediction:
         exact = array("d", said.probabilities)
-        return cls(said.seq, said.pts_s, said.for_s, said.track, said.label, exact, said.epoch, said.reset)
+        exact_unknown = said.unknown
+        return cls(
+            said.seq, said.pts_s, said.for_s, said.track, said.label, exact, exact_unknown, said.epoch, said.reset
+        )
 
 
 @dataclass(frozen=True, slots=True)

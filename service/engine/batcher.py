@@ -19,6 +19,7 @@ from inkling.service.engine.onnx_engine import Stepper
 from inkling.service.engine.scheduler import Step
 from inkling.service.engine.state_pool import StatePool
 from inkling.service.engine.track_age import TrackAges
+from inkling.service.engine.unknown_scores import UnknownScores
 from inkling.service.protocol.prediction_format import DECIMALS
 
 log = logging.getLogger(__name__)
@@ -40,6 +41,8 @@ class BatchOutcome:
     """The same probabilities, each step's as little-endian f32."""
     best: list[int] = field(default_factory=list)
     failed: list[Step] = field(default_factory=list)
+    unknown: list[float] | None = None
+    """Each step's score of the unknown, of a bundle that has one."""
 
 
 class Batcher(BatchThread[BatchOutcome]):
@@ -57,7 +60,10 @@ class Batcher(BatchThread[BatchOutcome]):
         super().__init__(f"engine-{engine.spec.name}-{engine.spec.version}", post, max_batch, clock)
         self._engine = engine
         self._pool = pool
-        self._ages = TrackAges(pool.slots) if isinstance(engine.spec.calibration, TimedTemperature) else None
+        spec = engine.spec
+        aged = isinstance(spec.calibration, TimedTemperature) or spec.unknown is not None
+        self._ages = TrackAges(pool.slots) if aged else None
+        self._scores = None if spec.unknown is None else UnknownScores(spec.unknown, spec, pool.slots)
         self._failing = False
 
     def _prepare_thread(self) -> None:
@@ -69,7 +75,7 @@ class Batcher(BatchThread[BatchOutcome]):
         outcome = BatchOutcome(len(steps), 0.0, [taken_s - step.submitted_s for step in steps])
         stepped: list[bool] | None = None
         try:
-            probabilities, finite = self._advance(steps)
+            probabilities, unknown, finite = self._advance(steps)
         except Exception as error:  # whatever the runtime raises
             outcome.failed = steps
             stepped = [False] * len(steps)
@@ -88,15 +94,22 @@ class Batcher(BatchThread[BatchOutcome]):
                 answered = [i for i, step in enumerate(steps) if not step.repeats and (stepped is None or stepped[i])]
                 outcome.answered = [steps[i] for i in answered]
                 probabilities = probabilities[answered]
+                unknown = None if unknown is None else unknown[answered]
             outcome.best = probabilities.argmax(axis=1).tolist()
             rounded = probabilities.round(DECIMALS)
             outcome.probabilities = rounded.tolist()
             outcome.rows = _rows(rounded)
+            outcome.unknown = None if unknown is None else unknown.tolist()
         outcome.step_s = self._clock() - taken_s
         return outcome, stepped
 
-    def _advance(self, steps: list[Step]) -> tuple[NDArray[np.float64], NDArray[np.bool_] | None]:
-        """Probabilities (B, K), and which rows are finite (None: all). States of the finite rows are stored."""
+    def _advance(
+        self, steps: list[Step]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64] | None, NDArray[np.bool_] | None]:
+        """Probabilities (B, K), scores of the unknown (B,) if there are any, and which rows are finite (None: all).
+
+        States of the finite rows are stored.
+        """
         rows, generations, epochs = np.array(
             [(step.lane.slot, step.lane.generation, step.epoch) for step in steps], np.int64
         ).T
@@ -105,9 +118,11 @@ class Batcher(BatchThread[BatchOutcome]):
             logits = np.where(finite[:, np.newaxis], logits, 0)
         spec = self._engine.spec
         if self._ages is None:
-            return probabilities(logits, spec.calibration), finite
+            return probabilities(logits, spec.calibration), None, finite
         ages = self._ages.step(rows, generations, epochs, finite)
-        return probabilities(logits, spec.calibration, ages / spec.rate_hz), finite
+        shares = probabilities(logits, spec.calibration, ages / spec.rate_hz)
+        unknown = None if self._scores is None else self._scores.step(rows, ages, shares, finite)
+        return shares, unknown, finite
 
 
 def _rows(probabilities: NDArray[np.float64]) -> list[bytes]:

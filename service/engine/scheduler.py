@@ -53,8 +53,13 @@ class Step:
         self.repeats = repeats
         self.submitted_s = submitted_s
 
-    def answered(self, probabilities: list[float], best: int, now_s: float, row: bytes = b"") -> None:
-        """`probabilities` after `x`, their largest at index `best`; `row`: the same as f32. On the event loop."""
+    def answered(
+        self, probabilities: list[float], best: int, now_s: float, row: bytes = b"", unknown: float | None = None
+    ) -> None:
+        """`probabilities` after `x`, their largest at index `best`; `row`: the same as f32. On the event loop.
+
+        unknown: the score of the unknown, of a bundle that has one.
+        """
         raise NotImplementedError
 
     def failed(self, now_s: float) -> None:

@@ -81,7 +81,7 @@ def clip_router(core: Callable[[], Core]) -> APIRouter:
         spec = served.hub.spec(bundle, version)
         early_decision_terms(spec, error_rate)  # before anything large is sent in vain
         head, body = await _peek(_timely(request.stream(), served.settings.sockets.idle_timeout_s))
-        start = Start(bundle=bundle, version=version, policy="block", error_rate=error_rate)
+        start = Start(bundle=bundle, version=version, policy="block", error_rate=error_rate, unknown=True)
         poses = start.model_copy(update={"skeleton": skeleton, "width": width, "height": height})
         owner = ClipOwner(sender.id, quotas.people_of(sender))
         if is_arrays(head) or is_text(head):

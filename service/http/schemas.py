@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter
 
-from inkling.models.bundle.schema import PoseInput
+from inkling.models.bundle.schema import BundleSpec, PoseInput
 from inkling.service.clips.jobs import VideoJob
 from inkling.service.clips.scoring import ClipPrediction, ScoredClip
 from inkling.service.protocol.codec import DecisionMessage, Event
@@ -38,7 +38,8 @@ class BundleInfo(BaseModel):
     """A loaded bundle: what it recognises, what it takes, how good it is, how much of its capacity is taken.
 
     kind: `step`, it knows actions. error_rates: those that a stream may ask for, to be told of decisions. task:
-    `recognition`, or `anticipation`: labels are of `lead_s` seconds after each frame.
+    `recognition`, or `anticipation`: labels are of `lead_s` seconds after each frame. unknown_above: above this score
+    what is seen counts as none of the labels; null: the bundle has no such score.
     """
 
     kind: str
@@ -51,6 +52,7 @@ class BundleInfo(BaseModel):
     input: dict[str, Any]
     rate_hz: float
     error_rates: tuple[float, ...]
+    unknown_above: float | None
     quality: dict[str, Any]
     provenance: dict[str, Any]
     streams: int
@@ -101,7 +103,8 @@ class StreamRow(BaseModel):
 class TimelineEntry(BaseModel):
     """One prediction of a clip; `probabilities` in the order of `labels`. seq: the frame's number in the clip.
 
-    for_s: only of a bundle that says what comes: the time that label and probabilities are of.
+    for_s: only of a bundle that says what comes: the time that label and probabilities are of. unknown: as in a
+    stream's predictions, of a bundle that has such a score.
     """
 
     seq: int
@@ -110,6 +113,7 @@ class TimelineEntry(BaseModel):
     track: TrackId
     label: str
     probabilities: list[float]
+    unknown: float | None = None
     epoch: int
     reset: str | None = None
 
@@ -117,7 +121,8 @@ class TimelineEntry(BaseModel):
 class ClipAnswer(BaseModel):
     """The timeline of a clip: one entry for each track and step, in the order of time.
 
-    task: only of a bundle that says what comes: its labels are of `lead_s` seconds after each frame.
+    task: only of a bundle that says what comes: its labels are of `lead_s` seconds after each frame. unknown_above:
+    while an entry's `unknown` is above it, no event begins and nothing is decided.
     """
 
     bundle: str
@@ -126,6 +131,7 @@ class ClipAnswer(BaseModel):
     lead_s: float | None = None
     labels: tuple[str, ...]
     rate_hz: float
+    unknown_above: float | None = None
     timeline: list[TimelineEntry]
     events: list[Event]
     decisions: list[DecisionMessage]
@@ -175,6 +181,7 @@ def bundle_info(stats: BundleStats) -> BundleInfo:
         input=takes,
         rate_hz=spec.rate_hz,
         error_rates=error_rates(spec),
+        unknown_above=_unknown_above(spec),
         quality=spec.quality,
         provenance=spec.provenance.model_dump(),
         streams=stats.streams,
@@ -227,11 +234,16 @@ def _answer(scored: ScoredClip, predictions: Sequence[ClipPrediction]) -> ClipAn
         lead_s=spec.lead_s,
         labels=spec.labels,
         rate_hz=spec.rate_hz,
+        unknown_above=_unknown_above(spec),
         timeline=[_entry(prediction) for prediction in predictions],
         events=scored.events,
         decisions=scored.decisions,
         warnings=scored.warnings,
     )
+
+
+def _unknown_above(spec: BundleSpec) -> float | None:
+    return None if spec.unknown is None else spec.unknown.threshold
 
 
 def _entry(prediction: ClipPrediction) -> TimelineEntry:

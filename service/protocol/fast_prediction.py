@@ -23,11 +23,13 @@ def unchecked_prediction(
     label: str,
     probabilities: list[float],
     classes: list[int] | None,
+    unknown: float | None = None,
     lead_s: float | None = None,
 ) -> Prediction:
     """The message that `Prediction(...)` makes of these fields, which are not validated.
 
-    probabilities, classes: those to show, which with `top_k` are not those of `value`. lead_s: that of the bundle.
+    probabilities, classes, unknown: those to show, which with `top_k` are not those of `value`, nor where the score was
+    not asked for. lead_s: that of the bundle.
     """
     message = Prediction.__new__(Prediction)
     fields = {
@@ -39,6 +41,7 @@ def unchecked_prediction(
         "label": label,
         "probabilities": probabilities,
         "classes": classes,
+        "unknown": unknown,
         "epoch": value.epoch,
         "reset": value.reset,
         "skipped": value.skipped,
@@ -55,12 +58,16 @@ def unchecked_prediction(
 class JsonPredictions:
     """Results as the JSON text that `encode` makes of `Prediction`."""
 
-    __slots__ = ("_labels", "_lead_s", "_top_k")
+    __slots__ = ("_labels", "_lead_s", "_top_k", "_unknown")
 
-    def __init__(self, labels: Sequence[str], top_k: int | None, lead_s: float | None = None) -> None:
-        """lead_s: that of the bundle; None where its labels are of the present."""
+    def __init__(
+        self, labels: Sequence[str], top_k: int | None, lead_s: float | None = None, *, unknown: bool = False
+    ) -> None:
+        """lead_s: that of the bundle; None where its labels are of the present. unknown: the score is to be shown,
+        where there is one."""
         self._labels = [to_json(label).decode() for label in labels]
         self._lead_s = lead_s
+        self._unknown = unknown
         self._top_k = top_k if top_k is not None and top_k < len(labels) else None
 
     def __call__(self, value: PredictionValue) -> str:
@@ -69,6 +76,8 @@ class JsonPredictions:
             classes = top(probabilities, self._top_k)
             probabilities = [probabilities[k] for k in classes]
             more = f',"classes":[{",".join(map(str, classes))}]'
+        if self._unknown and value.unknown is not None:
+            more += f',"unknown":{value.unknown!r}'
         track = value.track if type(value.track) is int else to_json(value.track).decode()
         later = foretold_s(value.pts_s, self._lead_s)
         ahead = "" if later is None else f'"for_s":{_number(later)},'

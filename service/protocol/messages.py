@@ -37,6 +37,7 @@ class Start(Message):
     version: the newest loaded one by default. policy: what a full inbox means. error_rate: how many of the
     `decision` messages may be wrong, one of the rates that `/v1/bundles` lists; without it there are none.
     people: with `input: "frame"` and a bundle that takes poses, `people` messages come beside the predictions.
+    unknown: predictions say how likely it is that what is seen is none of the labels, where the bundle can tell.
     width, height: of the picture in pixels; only needed where keypoints are shares of it, from 0 to 1.
     resume: reserved; a stream cannot be resumed yet, so anything but null is refused.
     """
@@ -53,6 +54,7 @@ class Start(Message):
     error_rate: Annotated[float, Field(gt=0, lt=1)] | None = None
     results: Literal["json", "packed"] = "json"
     people: bool = False
+    unknown: bool = False
     resume: str | None = None
 
     @field_validator("resume")
@@ -129,6 +131,7 @@ class Ready(Message):
     image_size: width and height of what the model sees of an image; sending much more than that is a waste.
     skeleton: of the keypoints in `people` messages, where they come.
     task: only of a bundle that says what comes: its labels are of `lead_s` seconds after each frame.
+    unknown_above: above this `unknown` no event begins and nothing is decided; only where predictions have `unknown`.
     """
 
     type: Literal["ready"] = "ready"
@@ -142,12 +145,15 @@ class Ready(Message):
     skeleton: PeopleSkeleton | None = None
     task: Literal["anticipation"] | None = None
     lead_s: float | None = None
+    unknown_above: float | None = None
 
 
 class Prediction(Message):
     """Running probabilities of one track after one frame. Every frame up to `seq` is settled.
 
     probabilities: in the order of `labels`, to 6 decimals; with `top_k` the best k first, and `classes` their indices.
+    unknown: how likely it is that what is seen is none of the labels, averaged over about a second, from 0 to 1, to 3
+    decimals; only where `start` asks for it and the bundle can tell.
     epoch: counts the resets of the track; reset: why it was just reset (`gap`, `backward`, `requested`; `evicted`: its
     slot went to another person of the stream). skipped, dropped: frames of this stream so far. backlog: frames of this
     stream that wait. for_s: only of a bundle that says what comes: the time that `label` and `probabilities` are of,
@@ -162,6 +168,7 @@ class Prediction(Message):
     label: str
     probabilities: list[float]
     classes: list[int] | None = None
+    unknown: float | None = None
     epoch: int
     reset: str | None = None
     skipped: int

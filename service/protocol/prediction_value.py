@@ -11,11 +11,13 @@ class PredictionValue:
     """What `messages.Prediction` says, as numbers: made once a result, then written in whichever form is wanted.
 
     best: index of the largest of `probabilities`, which are in the order of the labels. row: the same as little-endian
-    f32, or empty where nobody did that. The other fields are those of the message.
+    f32, or empty where nobody did that. unknown: None where the bundle has no such score. The other fields are those of
+    the message.
     """
 
     __slots__ = (
         "backlog", "best", "dropped", "epoch", "probabilities", "pts_s", "reset", "row", "seq", "skipped", "track",
+        "unknown",
     )  # fmt: skip
 
     def __init__(
@@ -31,6 +33,7 @@ class PredictionValue:
         skipped: int,
         dropped: int,
         backlog: int,
+        unknown: float | None = None,
     ) -> None:
         self.seq = seq
         self.pts_s = pts_s
@@ -43,6 +46,7 @@ class PredictionValue:
         self.skipped = skipped
         self.dropped = dropped
         self.backlog = backlog
+        self.unknown = unknown
 
 
 def top(probabilities: list[float], k: int) -> list[int]:

@@ -154,6 +154,7 @@ class Source:
                     input="frame",
                     top_k=wanted.top_k,
                     error_rate=wanted.error_rate,
+                    unknown=True,
                     policy="block" if wanted.pace == "fast" else "drop_oldest",
                 ),
                 self.id,

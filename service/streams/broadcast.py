@@ -117,7 +117,7 @@ class Broadcast:
     ) -> None:
         """outbox: takes all messages for the stream's own client. write: takes its predictions in place of `outbox`,
         as they go over the wire. lead_s: that of the bundle."""
-        self._message = PredictionMessages(labels, start.top_k, lead_s)
+        self._message = PredictionMessages(labels, start.top_k, lead_s, unknown=start.unknown)
         self._format = wire_format(labels, start, lead_s)
         self._outbox = outbox
         self._write = write

@@ -77,10 +77,11 @@ class Delivery:
 
     def _deliver_batch(self, bundle: LoadedBundle, outcome: BatchOutcome) -> None:
         now_s = self._clock()
-        answers = zip(outcome.answered, outcome.probabilities, outcome.best, outcome.rows, strict=True)
-        for step, probabilities, best, row in answers:
+        unknown = outcome.unknown if outcome.unknown is not None else [None] * len(outcome.answered)
+        answers = zip(outcome.answered, outcome.probabilities, outcome.best, outcome.rows, unknown, strict=True)
+        for step, probabilities, best, row, score in answers:
             try:
-                step.answered(probabilities, best, now_s, row)
+                step.answered(probabilities, best, now_s, row, score)
             except Exception:  # a defect in one stream's path: it ends, the rest of the batch is delivered
                 log.exception("a result could not be delivered: its stream is closed")
                 _end_stream(step)

@@ -82,14 +82,17 @@ class EarlyDecisions:
         self._first = True
 
     def push(
-        self, pts_s: float, best: int, probability: float, events: Sequence[DetectedEvent]
+        self, pts_s: float, best: int, probability: float, events: Sequence[DetectedEvent], *, held_back: bool = False
     ) -> EarlyDecision | None:
-        """Take one result, its largest probability at index `best`, and the events that it brought."""
+        """Take one result, its largest probability at index `best`, and the events that it brought.
+
+        held_back: what is seen is perhaps none of the labels, so nothing is decided.
+        """
         rule = self._rule
         before = rule.decided
         if before and any(event.phase == "end" for event in events):
             rule.reopen()
-        decides = rule.push(best, probability)
+        decides = rule.push(best, probability, held_back=held_back)
         if self._since_s is None or (before and (decides or not rule.decided)):
             self._since_s = pts_s
         if not decides:

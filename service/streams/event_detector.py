@@ -21,8 +21,8 @@ class DetectedEvent:
 class EventDetector:
     """One track's debounced events: at most one action at a time, and every begin has its end.
 
-    An action begins when it was the most probable, at `rule.on` or more, in `rule.min_steps` results in a row, and ends
-    when it falls below `rule.off` or another one begins. The background never begins.
+    An action begins when it was the most probable, at `rule.on` or more, in `rule.min_steps` results in a row, none of
+    them held back, and ends when it falls below `rule.off` or another one begins. The background never begins.
     """
 
     __slots__ = ("_active", "_background", "_candidate", "_last", "_rule", "_run")
@@ -41,10 +41,13 @@ class EventDetector:
         """Index of the action under way."""
         return self._active
 
-    def push(self, probabilities: Sequence[float], best: int) -> tuple[DetectedEvent, ...]:
-        """Take one result, its largest probability at index `best`; what it brought, the end before the begin."""
+    def push(self, probabilities: Sequence[float], best: int, *, held_back: bool = False) -> tuple[DetectedEvent, ...]:
+        """Take one result, its largest probability at index `best`; what it brought, the end before the begin.
+
+        held_back: what is seen is perhaps none of the labels, so nothing begins.
+        """
         active = self._active
-        if probabilities[best] >= self._rule.on and best != self._background and best != active:
+        if probabilities[best] >= self._rule.on and best != self._background and best != active and not held_back:
             self._run = self._run + 1 if best == self._candidate else 1
             self._candidate = best
             begins = self._run >= self._rule.min_steps

@@ -29,11 +29,11 @@ class FrameOwner(Protocol):
 class PersonStep(Step):
     """One person's step, and then its result.
 
-    reason: of the track's last reset. probabilities, best (the index of the largest), row (the same as f32): of the
-    result. error: the frame cannot be decoded.
+    reason: of the track's last reset. probabilities, best (the index of the largest), row (the same as f32), unknown
+    (of a bundle that has such a score): of the result. error: the frame cannot be decoded.
     """
 
-    __slots__ = ("best", "error", "frame", "probabilities", "reason", "row", "track")
+    __slots__ = ("best", "error", "frame", "probabilities", "reason", "row", "track", "unknown")
 
     def __init__(self, lane: Lane, x: Any, repeats: int, frame: FrameInFlight, track: Track) -> None:
         self.lane = lane  # as Step does it, spared a call
@@ -47,12 +47,16 @@ class PersonStep(Step):
         self.probabilities: list[float] | None = None
         self.best = 0
         self.row = b""
+        self.unknown: float | None = None
         self.error: ServiceError | None = None
 
-    def answered(self, probabilities: list[float], best: int, now_s: float, row: bytes = b"") -> None:
+    def answered(
+        self, probabilities: list[float], best: int, now_s: float, row: bytes = b"", unknown: float | None = None
+    ) -> None:
         self.probabilities = probabilities
         self.best = best
         self.row = row
+        self.unknown = unknown
         self.frame.session.step_done(self, now_s)
 
     def failed(self, now_s: float) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 from inkling.models.bundle.schema import BundleSpec, FrameInput
 from inkling.models.people.tracker import TrackedPeople
 from inkling.models.skeletons import Skeleton
+from inkling.models.unknown import UnknownScore
 from inkling.service.protocol.codec import (
     Credit,
     DecisionMessage,
@@ -52,12 +53,17 @@ class Outlet(Protocol):
 class Responder:
     """Messages of one stream, with its counts in them."""
 
-    __slots__ = ("_counts", "_error_rate", "_labels", "_outlet", "_predict", "_send", "_spec", "dropped")
+    __slots__ = (
+        "_counts", "_error_rate", "_labels", "_outlet", "_predict", "_score", "_send", "_spec", "_tells_unknown",
+        "dropped",
+    )  # fmt: skip
 
     def __init__(self, spec: BundleSpec, start: Start, counts: Counts, outlet: Outlet) -> None:
         self._spec = spec
         self._labels = spec.labels
         self._error_rate = start.error_rate or 0.0
+        self._score = None if spec.unknown is None else UnknownScore(spec.unknown, spec.labels, spec.rate_hz)
+        self._tells_unknown = start.unknown
         self._counts = counts
         self._outlet = outlet
         self._send = outlet.send
@@ -90,6 +96,7 @@ class Responder:
                 else PeopleSkeleton(name=skeleton.name, joints=skeleton.joints, bones=skeleton.bones),
                 task="anticipation" if spec.task == "anticipation" else None,
                 lead_s=spec.lead_s,
+                unknown_above=spec.unknown.threshold if spec.unknown is not None and self._tells_unknown else None,
             )
         )
 
@@ -125,17 +132,19 @@ class Responder:
             events = track.detector.end()
             if track.early_decisions is not None:
                 track.early_decisions.restart()
-        events += track.detector.push(probabilities, best)
+        unknown, score = step.unknown, self._score
+        held_back = score is not None and unknown is not None and score.holds_back(unknown, best)
+        events += track.detector.push(probabilities, best, held_back=held_back)
         self._predict(
             PredictionValue(
                 frame.seq, frame.pts_s, track.id, best, probabilities, step.row,
-                step.epoch, reset, self._counts.skipped, self.dropped, backlog,
+                step.epoch, reset, self._counts.skipped, self.dropped, backlog, unknown,
             )
         )  # fmt: skip
         for event in events:
             self.event(frame.seq, frame.pts_s, track, event)
         if track.early_decisions is not None:
-            decision = track.early_decisions.push(frame.pts_s, best, probabilities[best], events)
+            decision = track.early_decisions.push(frame.pts_s, best, probabilities[best], events, held_back=held_back)
             if decision is not None:
                 self._decision(frame, step, probabilities[best], decision)
 

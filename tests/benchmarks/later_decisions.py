@@ -18,9 +18,11 @@ import torch
 
 from inkling.models.bundle import load
 from inkling.models.calibration import probabilities
+from inkling.models.unknown import UnknownScore
 from inkling.service.streams.early_decision import EarlyDecisions, early_decision_terms, error_rates
 from inkling.service.streams.event_detector import EventDetector
 from inkling.training.augment.joining import join
+from inkling.training.calibrate.unknown import held_back_at
 from inkling.training.data.corpus import load_corpus
 from inkling.training.data.loader import targets_by_step
 from inkling.training.evaluate.onnx_graph import OnnxGraph, bundle_predictor
@@ -40,6 +42,7 @@ def main() -> None:
     clips = [clip for examples in corpus.tests().values() for clip in examples]
     background = None if spec.background is None else spec.labels.index(spec.background)
     found = {rate: {"clips": len(clips), "decisions": 0, "wrong": 0, "clips_decided": 0} for rate in error_rates(spec)}
+    score = None if spec.unknown is None else UnknownScore(spec.unknown, spec.labels, spec.rate_hz)
     random = torch.Generator().manual_seed(arguments.seed)
     for clip in clips:
         other = clips[int(torch.randint(len(clips), (), generator=random))]
@@ -47,16 +50,19 @@ def main() -> None:
         pose, _ = join(other.pose, other_targets, clip.pose, targets, round(0.4 * spec.rate_hz))
         logits = predict(pose[None])[0].numpy()
         times = np.arange(len(logits)) / spec.rate_hz
-        shares = probabilities(logits, spec.calibration, times).tolist()
+        answered = probabilities(logits, spec.calibration, times)
+        held_back = [False] * len(times) if score is None else held_back_at(score, score.over(answered), answered)
+        shares = answered.tolist()
         begin = len(pose) - len(clip.pose)
         for rate, counts in found.items():
             asked = early_decision_terms(spec, rate)
             assert asked is not None
             promised, decision = EarlyDecisions(asked), EventDetector(spec.decision, background)
             later = []
-            for step, (pts_s, row) in enumerate(zip(times.tolist(), shares, strict=True)):
+            for step, (pts_s, row, held) in enumerate(zip(times.tolist(), shares, held_back, strict=True)):
                 best = int(np.argmax(row))
-                made = promised.push(pts_s, best, row[best], decision.push(row, best))
+                events = decision.push(row, best, held_back=held)
+                made = promised.push(pts_s, best, row[best], events, held_back=held)
                 if made is not None and not made.first and step >= begin:
                     later.append(best)
             counts["decisions"] += len(later)

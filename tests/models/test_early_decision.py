@@ -13,6 +13,20 @@ def run(rule: EarlyDecisionRule, *rows: tuple[int, float]) -> list[int]:
     return [i for i, row in enumerate(rows) if rule.push(*row)]
 
 
+def test_nothing_is_decided_while_it_is_held_back_but_a_decision_may_come_to_its_end() -> None:
+    rule = EarlyDecisionRule(0.6, 2, 0)
+    assert [rule.push(1, 0.9, held_back=True) for _ in range(4)] == [False] * 4
+    assert [rule.push(1, 0.9), rule.push(1, 0.9, held_back=True), rule.push(1, 0.9), rule.push(1, 0.9)] == [
+        False,
+        False,
+        False,
+        True,
+    ]
+    rule.push(0, 0.9, held_back=True)
+    rule.push(0, 0.9, held_back=True)
+    assert not rule.decided
+
+
 def test_it_decides_after_enough_sure_results_in_a_row_and_only_once() -> None:
     assert run(EarlyDecisionRule(0.8, 2, None), (1, 0.9), (1, 0.8), (1, 0.99), (1, 0.99), (2, 0.99), (2, 0.99)) == [1]
 

@@ -117,8 +117,10 @@ class Rig:
     def deliver(self) -> None:
         while self.outcomes:
             outcome = self.outcomes.pop(0)
-            for step, probabilities, best in zip(outcome.answered, outcome.probabilities, outcome.best, strict=True):
-                step.answered(probabilities, best, self.now_s)
+            unknown = outcome.unknown if outcome.unknown is not None else [None] * len(outcome.answered)
+            answers = zip(outcome.answered, outcome.probabilities, outcome.best, unknown, strict=True)
+            for step, probabilities, best, score in answers:
+                step.answered(probabilities, best, self.now_s, unknown=score)
             for step in outcome.failed:
                 step.failed(self.now_s)
 

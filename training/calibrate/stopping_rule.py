@@ -44,12 +44,16 @@ class Watched:
     target: int
     group: str = ""
     source: str = ""
-    likeliest: tuple[tuple[int, float], ...] = field(init=False, repr=False)
-    """At each step the likeliest label and its probability. Computed once: every clip is run under every threshold."""
+    held_back: Sequence[bool] | None = None
+    """At each step whether nothing is decided, whatever is likeliest; None: never."""
+    likeliest: tuple[tuple[int, float, bool], ...] = field(init=False, repr=False)
+    """At each step the likeliest label, its probability, and whether it is held back. Computed once: every clip is run
+    under every threshold."""
 
     def __post_init__(self) -> None:
         labels, shares = self.probabilities.argmax(1).tolist(), self.probabilities.max(1).tolist()
-        object.__setattr__(self, "likeliest", tuple(zip(labels, shares, strict=True)))
+        held_back = self.held_back or [False] * len(labels)
+        object.__setattr__(self, "likeliest", tuple(zip(labels, shares, held_back, strict=True)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +73,8 @@ class Committed:
 def commit(clip: Watched, threshold: float, min_steps: int, background: int | None) -> Committed:
     """Run the rule over one clip, up to its first commitment."""
     rule = EarlyDecisionRule(threshold, min_steps, background)
-    for step, (label, probability) in enumerate(clip.likeliest):
-        if rule.push(label, probability):
+    for step, (label, probability, held_back) in enumerate(clip.likeliest):
+        if rule.push(label, probability, held_back=held_back):
             return Committed(step, label == clip.target, len(clip.likeliest))
     return Committed(None, False, len(clip.likeliest))
 

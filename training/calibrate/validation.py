@@ -1,4 +1,4 @@
-"""Calibration and stopping rule of a student, fitted on its answers to validation clips."""
+"""Calibration, stopping rule and score of the unknown of a student, fitted on its answers to validation clips."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ from typing import Self
 
 import numpy as np
 
-from inkling.models.bundle.schema import Calibration, StoppingRule, TimedTemperature
+from inkling.models.bundle.schema import Calibration, StoppingRule, TimedTemperature, Unknown
 from inkling.models.calibration import probabilities
+from inkling.models.unknown import UnknownScore
 from inkling.training.calibrate.stopping_rule import Watched, fit_rule
 from inkling.training.calibrate.temperature import fit_calibration
+from inkling.training.calibrate.unknown import fit_unknown, held_back_at
 from inkling.training.data.corpus import Example, load_corpus
 from inkling.training.data.folds import Fold, cross_folds, draw_fold, parted
 from inkling.training.data.synthetic_idle import SYNTHETIC
@@ -55,12 +57,21 @@ class Answered:
         return auc(accuracy(self.at_ratios, targets_of(self.clips)))
 
 
-def fit_promises(
-    answered: Answered, recipe: Recipe, labels: Sequence[str], seed: int
-) -> tuple[Calibration, StoppingRule | None]:
-    """The calibration, fitted on one part of the validation clips, and the stopping rule, on the other part.
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """What a bundle does with the answers of its student. unknown: None where it does not say what it does not know."""
 
-    Groups are not divided. The rule is None where there are too few groups for two parts.
+    calibration: Calibration
+    stopping: StoppingRule | None
+    unknown: Unknown | None
+
+
+def fit_promises(answered: Answered, recipe: Recipe, labels: Sequence[str], seed: int) -> Fitted:
+    """Calibration and score of the unknown, fitted on one part of the validation clips, and the stopping rule, on the
+    other part.
+
+    Groups are not divided. The rule is None where there are too few groups for two parts. Raises ConfigError where the
+    recipe names a label that there is not.
     """
     stopping = recipe.stopping
     first, second = parted(answered.clips, stopping.share, seed)
@@ -68,21 +79,26 @@ def fit_promises(
     elapsed_s = ratio_steps(others.clips) / recipe.rate_hz
     sources = [e.source for e in others.clips]
     calibration = fit_calibration(others.at_ratios, targets_of(others.clips), elapsed_s, sources)
+    unknown = fit_unknown(others.steps, others.clips, calibration, recipe, labels)
     if not kept.clips:
-        return calibration, None
+        return Fitted(calibration, None, unknown)
+    score = None if unknown is None else UnknownScore(unknown, labels, recipe.rate_hz)
     rule = fit_rule(
-        watched(others.steps, others.clips, calibration, recipe.rate_hz),
-        watched(kept.steps, kept.clips, calibration, recipe.rate_hz),
+        watched(others.steps, others.clips, calibration, recipe.rate_hz, score),
+        watched(kept.steps, kept.clips, calibration, recipe.rate_hz, score),
         stopping.error_rates,
         delta=stopping.delta,
         min_steps=stopping.min_steps,
         background=background_of(recipe, labels),
     )
-    return calibration, rule
+    return Fitted(calibration, rule, unknown)
 
 
 def recalibrate(run: Run, data: Path | str, report: Callable[[str], None]) -> None:
-    """Fit calibration and stopping rule of every finished seed again, as `fit` does. Raises TrainingError."""
+    """Fit calibration, stopping rule and score of the unknown of every finished seed again, as `fit` does.
+
+    Raises TrainingError.
+    """
     corpus = load_corpus(run.recipe, data)
     Run.begin(run.directory, run.recipe, corpus.digest())  # refuses other clips
     for seed, result in run.results().items():
@@ -90,21 +106,32 @@ def recalibrate(run: Run, data: Path | str, report: Callable[[str], None]) -> No
         parts = enumerate(cross_folds(fold, run.recipe.validation.folds, seed))
         others = [(run.student(result, number), part) for number, part in parts]
         answered = Answered.by(run.student(result), fold, others)
-        calibration, stopping = fit_promises(answered, run.recipe, corpus.labels, seed)
-        result = result.model_copy(update={"calibration": calibration, "stopping": stopping})
+        fitted = fit_promises(answered, run.recipe, corpus.labels, seed)
+        result = result.model_copy(
+            update={"calibration": fitted.calibration, "stopping": fitted.stopping, "unknown": fitted.unknown}
+        )
         write_text(run.seed_directory(seed) / RESULT_FILE, result.model_dump_json(indent=2) + "\n")
-        report(f"seed {seed}: {told(calibration, stopping)}")
+        report(f"seed {seed}: {told(fitted)}")
 
 
 def watched(
-    steps: Sequence[Floats], examples: Sequence[Example], calibration: Calibration, rate_hz: float
+    steps: Sequence[Floats],
+    examples: Sequence[Example],
+    calibration: Calibration,
+    rate_hz: float,
+    score: UnknownScore | None = None,
 ) -> list[Watched]:
-    """Clips with calibrated probabilities, from the logits (T, K) of their steps; steps that lead in are left out."""
+    """Clips with calibrated probabilities, from the logits (T, K) of their steps; steps that lead in are left out.
+
+    score: of a model that says what it does not know.
+    """
     found = []
     for clip, example in zip(steps, examples, strict=True):
         shares = probabilities(clip, calibration, np.arange(len(clip)) / rate_hz)
         source = "" if example.source == SYNTHETIC else example.source
-        found.append(Watched(shares[example.lead :], example.target, example.group, source))
+        own = shares[example.lead :]
+        held_back = None if score is None else held_back_at(score, score.over(shares), shares)[example.lead :]
+        found.append(Watched(own, example.target, example.group, source, held_back))
     return found
 
 
@@ -113,13 +140,14 @@ def background_of(recipe: Recipe, labels: Sequence[str]) -> int | None:
     return None if recipe.background_label is None else list(labels).index(recipe.background_label)
 
 
-def told(calibration: Calibration, stopping: StoppingRule | None) -> str:
-    """Calibration and stopping rule in a line."""
+def told(fitted: Fitted) -> str:
+    """What was fitted, in a line."""
+    calibration, stopping, unknown = fitted.calibration, fitted.stopping, fitted.unknown
     if isinstance(calibration, TimedTemperature):
         temperature = f"temperature {calibration.first:.2f} to {calibration.later:.2f}"
     else:
         temperature = f"temperature {calibration.temperature:.2f}"
-    if stopping is None:
-        return f"{temperature}, no promises"
-    kept = [f"{promise.error_rate:.0%}" for promise in stopping.promises if promise.threshold is not None]
-    return f"{temperature}, promises {', '.join(kept) or 'nothing'}"
+    kept = [] if stopping is None else [f"{p.error_rate:.0%}" for p in stopping.promises if p.threshold is not None]
+    promises = "no promises" if stopping is None else f"promises {', '.join(kept) or 'nothing'}"
+    above = "" if unknown is None else f", unknown above {unknown.threshold:g}"
+    return f"{temperature}, {promises}{above}"

@@ -87,6 +87,8 @@ class Corpus:
     """A sentence about each data set, for the card."""
     pretraining: Corpus | None = None
     """The labelled training clips of the section `pretraining`, with labels of their own."""
+    left_out: tuple[Example, ...] = ()
+    """Test clips of labels that the recipe leaves out. In neither `examples` nor the digest: nothing learns them."""
 
     @property
     def skeleton(self) -> Skeleton:
@@ -185,7 +187,7 @@ def _pose_corpus(
     recipe: Recipe, datasets: Sequence[tuple[Source, PoseDataset]], target: Skeleton, *, measured: bool = True
 ) -> tuple[Corpus, list[Problem]]:
     """The clips of data sets on one skeleton, and what is wrong with them. measured False: labelled training clips."""
-    sets, problems = renamed_sets(datasets, measured=measured)
+    sets, problems = renamed_sets(datasets, measured=measured, left_out=recipe.left_out)
     labels = label_set(sets, recipe.background_label)
     if len(labels) < 2:
         what = "a recipe" if measured else "pretraining"
@@ -193,6 +195,7 @@ def _pose_corpus(
         problems.append(Problem(table, None, f"{what} needs clips of at least two labels"))
     index = {label: i for i, label in enumerate(labels)}
     examples: list[Example] = []
+    left_out: list[Example] = []
     for each in sets:
         problems += untrained_labels(each, labels)
         try:
@@ -200,18 +203,24 @@ def _pose_corpus(
         except SkeletonError as error:
             problems.append(Problem(each.dataset.directory / DATASET_FILE, None, str(error)))
             continue
-        examples += _pose_examples(recipe, each, to_target, index)
+        examples += _pose_examples(recipe, each, each.clips, to_target, index)
+        left_out += _pose_examples(recipe, each, each.left_out, to_target, index)
     own = {each.name: tuple(sorted({index[label] for label in meant(each) if label in index})) for each in sets}
     origins = tuple(_origin(each.name, each.dataset.about, each.dataset.terms) for each in sets)
     corpus = Corpus(labels, pose_input(target), recipe.rate_hz, tuple(examples), own, _repeats(recipe), origins)
-    return corpus, problems
+    return replace(corpus, left_out=tuple(left_out)), problems
 
 
 def _pose_examples(
-    recipe: Recipe, labelled: LabelledSet, to_target: skeletons.Mapping, index: Mapping[str, int]
+    recipe: Recipe,
+    labelled: LabelledSet,
+    clips: Sequence[Clip],
+    to_target: skeletons.Mapping,
+    index: Mapping[str, int],
 ) -> list[Example]:
+    """clips: those of the set that are wanted."""
     examples = []
-    for clip in labelled.clips:
+    for clip in clips:
         if not clip.names and clip.split != "train":
             continue  # Renamed to nothing: there is no answer to compare with.
         steps = _steps(clip, recipe)

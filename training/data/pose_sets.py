@@ -22,6 +22,8 @@ class LabelledSet:
     """Where the names of its groups count: in this set, or in all that have the same text."""
     dataset: PoseDataset
     clips: tuple[Clip, ...]
+    left_out: tuple[Clip, ...] = ()
+    """Test clips of labels that the recipe leaves out."""
 
 
 def inspect_sets(recipe: Recipe, root: Path) -> tuple[list[tuple[Source, PoseDataset]], list[Problem]]:
@@ -41,21 +43,29 @@ def same_folders(
 
 
 def renamed_sets(
-    datasets: Sequence[tuple[Source, PoseDataset]], *, measured: bool
+    datasets: Sequence[tuple[Source, PoseDataset]], *, measured: bool, left_out: Sequence[str] = ()
 ) -> tuple[list[LabelledSet], list[Problem]]:
-    """The data sets with the recipe's labels, and a problem for each renamed label that no clip has.
+    """The data sets with the recipe's labels, and a problem for each label to be renamed or left out that no clip has.
 
     measured: all clips are used, else the training clips that have a label.
     """
-    sets, problems = [], []
+    sets, problems, missing = [], [], set(left_out)
     for source, dataset in datasets:
         unknown = source.rename.keys() - {name for clip in dataset.clips for name in clip.names}
         table = dataset.directory / CLIPS_FILE
         problems += [Problem(table, None, f"the recipe renames {old!r}, no clip has it") for old in sorted(unknown)]
         clips = [_renamed(clip, source.rename) for clip in dataset.clips]
+        missing -= {clip.label for clip in clips if clip.label}
+        tested = tuple(clip for clip in clips if clip.label in left_out and clip.split == "test")
+        clips = [clip for clip in clips if clip.label not in left_out]
         if not measured:
             clips = [clip for clip in clips if clip.names and clip.split == "train"]
-        sets.append(LabelledSet(source.name, source.groups or source.name, dataset, tuple(clips)))
+        sets.append(LabelledSet(source.name, source.groups or source.name, dataset, tuple(clips), tested))
+    if missing:
+        table = datasets[0][1].directory / CLIPS_FILE
+        problems += [
+            Problem(table, None, f"unknown.left_out has {label!r}, no clip has it") for label in sorted(missing)
+        ]
     return sets, problems
 
 

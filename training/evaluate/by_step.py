@@ -12,14 +12,16 @@ from numpy.typing import NDArray
 
 from inkling.models.bundle.schema import Calibration, DecisionRule
 from inkling.models.calibration import probabilities
+from inkling.models.unknown import UnknownScore
 from inkling.training import markdown
+from inkling.training.calibrate.unknown import held_back_at
 from inkling.training.data.corpus import Example
 from inkling.training.evaluate.set_report import LabelSteps, StepScores
 from inkling.training.labels import anything_but
 from inkling.training.scores import Floats, Ints
 
-Clip = tuple[NDArray[np.float64], Ints]
-"""Calibrated probabilities (T, K) and targets (T,)."""
+Clip = tuple[NDArray[np.float64], Ints, Sequence[bool]]
+"""Calibrated probabilities (T, K), targets (T,), and whether events are held back, at each of T steps."""
 
 
 def step_scores(
@@ -31,18 +33,21 @@ def step_scores(
     rule: DecisionRule,
     background: int | None,
     ahead: int = 0,
+    score: UnknownScore | None = None,
 ) -> StepScores:
     """What became of every step of `examples`, from the logits (T, K) of their steps. background: it has no events.
 
-    ahead: how many steps later what is said of a step is under way.
+    ahead: how many steps later what is said of a step is under way. score: of a model that says what it does not know.
     """
     clips: list[Clip] = []
     for logits, example in zip(steps, examples, strict=True):
         shares = probabilities(logits, calibration, np.arange(len(logits)) / rate_hz)
         targets = example.step_targets.numpy() if example.step_targets is not None else None
-        clips.append((shares, np.full(len(logits), example.target) if targets is None else targets))
-    truth = np.concatenate([targets for _, targets in clips])
-    answers = np.concatenate([shares.argmax(1) for shares, _ in clips])
+        targets = np.full(len(logits), example.target) if targets is None else targets
+        held_back = [False] * len(logits) if score is None else held_back_at(score, score.over(shares), shares)
+        clips.append((shares, targets, held_back))
+    truth = np.concatenate([targets for _, targets, _ in clips])
+    answers = np.concatenate([shares.argmax(1) for shares, _, _ in clips])
     known = truth >= 0
     named = sorted({int(t if t >= 0 else anything_but(t)) for t in np.unique(truth).tolist() if t != -1})
     return StepScores(
@@ -57,13 +62,18 @@ def step_scores(
     )
 
 
-def events(probability: NDArray[np.float64], rule: DecisionRule) -> list[tuple[int, int]]:
-    """(first step, step after the last) of each event of a label, from its probability (T,) at each step."""
+def events(
+    probability: NDArray[np.float64], rule: DecisionRule, held_back: Sequence[bool] | None = None
+) -> list[tuple[int, int]]:
+    """(first step, step after the last) of each event of a label, from its probability (T,) at each step.
+
+    held_back: at each step whether none begins; None: never.
+    """
     found: list[tuple[int, int]] = []
     begun, run = None, 0
     for step, share in enumerate(probability.tolist()):
         if begun is None:
-            run = run + 1 if share >= rule.on else 0
+            run = run + 1 if share >= rule.on and not (held_back and held_back[step]) else 0
             if run == rule.min_steps:
                 begun = step
         elif share < rule.off:
@@ -96,8 +106,8 @@ def _label_steps(
     clips: Sequence[Clip], label: int, rate_hz: float, rule: DecisionRule, accuracy: float | None, ahead: int
 ) -> LabelSteps:
     spans, false, quiet, left = 0, 0, 0, []
-    for shares, targets in clips:
-        begun = [begin for begin, _ in events(shares[:, label], rule)]
+    for shares, targets, held_back in clips:
+        begun = [begin for begin, _ in events(shares[:, label], rule, held_back)]
         other = ((targets >= 0) & (targets != label)) | (targets == anything_but(label))
         quiet += int(other.sum())
         false += int(other[begun].sum())

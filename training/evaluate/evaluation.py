@@ -10,7 +10,7 @@ import torch
 from pydantic import Field, ValidationError
 
 from inkling.models.bundle import load, verify_graph
-from inkling.models.bundle.schema import SPEC_FILE, Calibration, FrameInput, PoseInput, StoppingRule
+from inkling.models.bundle.schema import SPEC_FILE, Calibration, FrameInput, PoseInput, StoppingRule, Unknown
 from inkling.models.calibration import temperatures
 from inkling.training.calibrate.stopping_rule import Watched, measured
 from inkling.training.calibrate.validation import background_of, watched
@@ -32,6 +32,7 @@ from inkling.training.evaluate.set_report import (
     SetReport,
     StepScores,
 )
+from inkling.training.evaluate.unknown import UnknownMeasure
 from inkling.training.recipe.recipe import Recipe, read_recipe
 from inkling.training.recogniser import kept_recogniser
 from inkling.training.run import Run
@@ -79,6 +80,7 @@ class Evaluation(ReportPart):
     rate_hz: float
     calibration: Calibration
     stopping: StoppingRule | None = None
+    unknown: Unknown | None = None
     ratios: tuple[float, ...] = RATIOS
     sets: dict[str, SetReport]
     steps: dict[str, StepScores] = Field(default_factory=dict)
@@ -108,11 +110,12 @@ def measure(
     calibration: Calibration,
     stopping: StoppingRule | None = None,
     training: Training | None = None,
+    unknown: Unknown | None = None,
     recogniser: Answering | None = None,
 ) -> Evaluation:
-    """Measure a predictor on all test sets of a corpus. Raises ConfigError when there are no test clips.
+    """Measure a predictor on all test sets of a corpus. unknown: of a model that says what it does not know.
 
-    recogniser: what one that says what comes is compared with.
+    recogniser: what one that says what comes is compared with. Raises ConfigError when there are no test clips.
     """
     tests = corpus.tests()
     if not tests:
@@ -120,15 +123,19 @@ def measure(
             f"recipe {recipe.name}: no data set has clips of the split 'test' "
             "(inkling train prepare videos and prepare poses keep some for it)"
         )
+    rule, background = recipe.bundle.decision, background_of(recipe, corpus.labels)
+    known = None
+    if unknown is not None:
+        known = UnknownMeasure(unknown, corpus.labels, calibration, recipe.rate_hz, rule, background)
     sets = {
-        name: _measure_set(recipe, predict, corpus, corpus.own_labels[name], examples, calibration, stopping)
+        name: _measure_set(recipe, predict, corpus, name, examples, calibration, stopping, known)
         for name, examples in tests.items()
     }
-    rule, background = recipe.bundle.decision, background_of(recipe, corpus.labels)
+    score = None if known is None else known.score
     steps = {
         name: step_scores(
             step_logits(predict, examples), examples, corpus.labels, calibration, recipe.rate_hz, rule, background,
-            recipe.ahead,
+            recipe.ahead, score,
         )
         for name, examples in corpus.watched().items()
     }  # fmt: skip
@@ -139,6 +146,7 @@ def measure(
         rate_hz=recipe.rate_hz,
         calibration=calibration,
         stopping=stopping,
+        unknown=unknown,
         sets=sets,
         steps=steps,
         lead_s=recipe.whole_lead_s,
@@ -151,11 +159,13 @@ def _measure_set(
     recipe: Recipe,
     predict: Predict,
     corpus: Corpus,
-    own: tuple[int, ...],
+    name: str,
     examples: list[Example],
     calibration: Calibration,
     stopping: StoppingRule | None,
+    known: UnknownMeasure | None,
 ) -> SetReport:
+    own = corpus.own_labels[name]
     at, targets, labels = ratio_steps(examples), targets_of(examples), corpus.labels
     skeleton = corpus.input.skeleton if isinstance(corpus.input, PoseInput) else None
     clean: list[Floats] = []
@@ -167,8 +177,12 @@ def _measure_set(
         clean = clean or steps  # the first condition
         logits[condition] = np.stack([clip[rows] for clip, rows in zip(steps, at, strict=True)])
         if stopping is not None:
-            clips = watched(steps, seen, calibration, recipe.rate_hz)
+            clips = watched(steps, seen, calibration, recipe.rate_hz, None if known is None else known.score)
             promises[condition] = _promises(clips, stopping, background_of(recipe, labels), recipe.rate_hz)
+    unknown = {}
+    if known is not None:
+        left_out = [clip for clip in corpus.left_out if clip.source == name]
+        unknown = known.of(examples, clean, step_logits(predict, left_out) if left_out else [])
     at_ratios, temperature = logits["clean"], temperatures(calibration, at / recipe.rate_hz)
     return SetReport(
         clips=len(examples),
@@ -180,6 +194,7 @@ def _measure_set(
         raw=_calibration(at_ratios, targets, np.ones_like(temperature)),
         calibrated=_calibration(at_ratios, targets, temperature),
         promises=promises,
+        unknown=unknown,
         confusion=tuple(tuple(row) for row in confusion(at_ratios, targets).tolist()),
         by_label={
             labels[i]: Scores.of(accuracy(at_ratios[targets == i], targets[targets == i])).accuracy
@@ -220,8 +235,8 @@ def evaluate_run(
     name = f"{run.recipe.name}, seed {result.seed}"
     other = Run.open(recogniser) if recogniser is not None else kept_recogniser(run)
     compared = compared_with(other, run.recipe, corpus)
-    student, calibration = run.student(result), result.calibration
-    return measure(name, run.recipe, student, corpus, calibration, result.stopping, training, compared)
+    student, fitted = run.student(result), (result.calibration, result.stopping)
+    return measure(name, run.recipe, student, corpus, *fitted, training, result.unknown, compared)
 
 
 def evaluate_bundle(
@@ -257,7 +272,8 @@ def evaluate_bundle(
     )
     name, predict = f"{spec.name} {spec.version}", bundle_predictor(bundle, graph)
     compared = compared_with(Run.open(recogniser) if recogniser is not None else None, recipe, corpus)
-    return measure(name, recipe, predict, corpus, spec.calibration, spec.stopping, training, compared)
+    fitted = spec.calibration, spec.stopping
+    return measure(name, recipe, predict, corpus, *fitted, training, spec.unknown, compared)
 
 
 def _seconds(lead_s: float | None) -> str:

@@ -15,6 +15,7 @@ from inkling.training.evaluate.page_tables import (
     percent,
     promises_section,
     training_table,
+    unknown_section,
 )
 from inkling.training.evaluate.set_report import SetReport
 from inkling.training.evaluate.svg import Line, line_chart
@@ -64,6 +65,7 @@ def page(evaluation: Evaluation) -> str:
         *(_worst(name, report) for name, report in sets.items() if report.worst),
         *(_probabilities(name, report) for name, report in sets.items()),
         promises_section(evaluation),
+        unknown_section(evaluation),
         _training(evaluation),
         _words(),
     ]

@@ -13,6 +13,7 @@ from inkling.models.bundle.schema import TimedTemperature
 from inkling.training.evaluate.evaluation import Evaluation
 from inkling.training.evaluate.set_report import AnswerSpan, ClipReport, PromiseScores, SetReport
 from inkling.training.evaluate.svg import sparkline
+from inkling.training.evaluate.unknown import HEAD, unknown_rows, unknown_text
 
 PREPARED = re.compile(r"-[0-9a-f]{24}\.npy$")
 """What `prepare videos` adds to the name of a video."""
@@ -142,6 +143,15 @@ def _promise(scores: PromiseScores) -> tuple[str, ...]:
         f"{scores.seconds:.2f} s" if scores.seconds is not None else "–",
         percent(scores.never),
     )
+
+
+def unknown_section(evaluation: Evaluation) -> str:
+    """What comes out as none of the labels; empty for a model without such a score."""
+    if evaluation.unknown is None:
+        return ""
+    rows = unknown_rows({name: report.unknown for name, report in evaluation.sets.items()})
+    text = escape(unknown_text(evaluation.unknown).replace("`", ""))
+    return f"<section><h2>What it does not know</h2><p>{text}</p>{html_table(HEAD, rows, text=(0, 1))}</section>"
 
 
 def training_table(evaluation: Evaluation) -> str:

@@ -13,6 +13,7 @@ from inkling.training.evaluate.foresight import foresight_tables, foretold
 from inkling.training.evaluate.page import page, warnings_of
 from inkling.training.evaluate.plots import accuracy_plot, confusion_plot
 from inkling.training.evaluate.set_report import PromiseScores, SetReport
+from inkling.training.evaluate.unknown import unknown_table, unknown_text
 from inkling.training.files import write_text
 
 REPORT_FILE = "report.html"
@@ -121,6 +122,9 @@ def sections(evaluation: Evaluation) -> list[str]:
         ]
     for said, (head, rows) in foresight_tables(evaluation.foresight, evaluation.lead_s):
         parts += [f"{said}\n", markdown.table(head, rows) + "\n"]
+    if evaluation.unknown is not None:
+        by_kind = {name: report.unknown for name, report in evaluation.sets.items()}
+        parts += [unknown_text(evaluation.unknown) + "\n", unknown_table(by_kind)]
     rule = evaluation.stopping
     if rule is not None:
         parts += [

@@ -71,6 +71,18 @@ class PromiseScores(ReportPart):
     never: float | None = None
 
 
+class UnknownClips(ReportPart):
+    """What became of clips of one kind. above: share that counts as unknown at its end. events: share in which an event
+    begins, and events_without: would begin without the score. auroc: against the data set's clips of known actions.
+    """
+
+    clips: int
+    above: float
+    events: float
+    events_without: float
+    auroc: float | None = None
+
+
 class AnswerSpan(ReportPart):
     """A label that was answered for a while. from_s: seconds since the clip began. probability: the highest of it."""
 
@@ -171,6 +183,8 @@ class SetReport(ReportPart):
     calibrated: CalibrationScores
     promises: dict[str, tuple[PromiseScores, ...]] = {}
     """By condition; of a model that has a stopping rule."""
+    unknown: dict[str, UnknownClips] = {}
+    """By kind of clip (`evaluate.unknown`); of a model that says what it does not know."""
     confusion: tuple[tuple[int, ...], ...]
     """At the whole clip, clean: rows true labels, columns answers, in the order of the model's labels."""
     by_label: dict[str, tuple[float, ...]] = {}

@@ -144,6 +144,7 @@ def _fields(
         "calibration": result.calibration,
         "decision": recipe.bundle.decision,
         "stopping": result.stopping,
+        "unknown": result.unknown,
         "provenance": Provenance(
             data=(*result.origins, *result.pretrained_on),
             recipe=recipe.name,
@@ -166,6 +167,7 @@ def _quality(
             **{what: condition.model_dump(mode="json") for what, condition in report.conditions.items()},
             "calibration": {"before": report.raw.model_dump(), "after": report.calibrated.model_dump()},
             "promises": {what: [p.model_dump() for p in found] for what, found in report.promises.items()},
+            **({"unknown": {kind: c.model_dump() for kind, c in report.unknown.items()}} if report.unknown else {}),
         }
     for set_name, scores in evaluation.foresight.items() if evaluation is not None else ():
         quality[set_name]["foresight"] = scores.model_dump(mode="json")

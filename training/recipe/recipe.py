@@ -39,6 +39,7 @@ from inkling.training.recipe.sections import (
     Source,
     Stopping,
     Streaming,
+    UnknownActions,
     Validation,
     WindowSection,
 )
@@ -117,6 +118,9 @@ class Recipe(Section):
     """Which clips validate."""
     stopping: Stopping = Stopping()
     """The promises of the bundle."""
+    unknown: UnknownActions | None = None
+    """How the bundle says that what somebody does is none of its labels. By default as the section's own defaults where
+    a label is called `other`, else not at all."""
     background: Background | None = None
     """The label that means that nothing is happening. By default none."""
     bundle: Shipping = Shipping()
@@ -135,6 +139,10 @@ class Recipe(Section):
             raise ValueError("several teachers need poses: each would bring an eye of its own for frames")
         if self.frames is not None and self.distillation.target == "neighbours":
             raise ValueError("neighbours are found among poses")
+        if self.frames is not None and self.left_out:
+            raise ValueError("unknown.left_out is for clips of poses")
+        if self.background_label in self.left_out:
+            raise ValueError("the background cannot be left out")
         if self.pretraining is not None:
             self._check_pretraining(self.pretraining)
         self._check_task()
@@ -214,6 +222,7 @@ class Recipe(Section):
                 "fit_teacher": (self.fit_teacher or self.fit).model_copy(update=epochs),
                 "validation": Validation(share=0, select="last"),
                 "stopping": Stopping(),
+                "unknown": None,
                 "background": None,
             }
         )
@@ -222,9 +231,18 @@ class Recipe(Section):
     def background_label(self) -> str | None:
         return self.background.label if self.background else None
 
+    @property
+    def left_out(self) -> tuple[str, ...]:
+        """Labels that are not learned, to measure by them what comes out as unknown."""
+        return () if self.unknown is None else self.unknown.left_out
+
     def digest(self) -> str:
-        """sha256 over what decides the result of one seed: all but the list of seeds and what only the bundle says."""
-        ignored: dict[str, Any] = {"seeds": True, "bundle": {"title", "limits", "decision"}}
+        """sha256 over what decides the result of one seed: all but the list of seeds and what only the bundle says.
+
+        The score of the unknown is fitted after all else, also by `calibrate`; labels that it leaves out change the
+        digest of the clips.
+        """
+        ignored: dict[str, Any] = {"seeds": True, "unknown": True, "bundle": {"title", "limits", "decision"}}
         if self.frames is None:
             ignored |= {"frames": True, "pixels": True, "windows": True}
         ignored["datasets"] = {i: _unset(source) for i, source in enumerate(self.datasets)}

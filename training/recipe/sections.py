@@ -233,6 +233,25 @@ class Stopping(Section):
     """Share of the validation clips that certify, whole groups at a time. The others set the calibration."""
 
 
+class UnknownActions(Section):
+    """How the bundle says that what somebody does is none of its labels, so that no event of theirs begins.
+
+    By default a bundle does where one of its labels is `other`. The threshold is set on validation clips.
+    """
+
+    labels: tuple[str, ...] | None = None
+    """Labels of many different actions that mean 'none of the others'. By default `other`, where there is one."""
+    average_s: Positive = 1.0
+    """Seconds that the score is averaged over: a step that long ago weighs 1/e of the newest one."""
+    urgent: tuple[str, ...] = ()
+    """Labels whose events and decisions are never held back: missing one is worse than a false one."""
+    lost: OpenShare = 0.05
+    """Share of rightly begun events that may be lost to it, in the validation clips of each data set."""
+    left_out: tuple[str, ...] = ()
+    """Labels to measure the score by: clips of these are neither learned nor validated, and of the test clips
+    `inkling train evaluate` says how many come out as unknown. For clips of poses that have one label each."""
+
+
 class Shipping(Section):
     """What the bundle says that training cannot know."""
 

@@ -138,6 +138,29 @@ def test_a_bundle_says_how_far_ahead_it_looks_or_that_it_does_not(spec: BundleSp
             changed(spec, **wrong)
 
 
+@pytest.mark.parametrize(
+    ("unknown", "sentence"),
+    [
+        ({"labels": ["x"]}, "unknown names 'x', which is not one of the labels"),
+        ({"urgent": ["x"]}, "unknown names 'x'"),
+        ({"labels": ["c"]}, "the background 'c' is something known"),
+        ({"threshold": 1.5}, "less than or equal to 1"),
+    ],
+)
+def test_a_score_of_the_unknown_is_of_the_bundle_s_own_labels(
+    spec: BundleSpec, unknown: dict[str, Any], sentence: str
+) -> None:
+    fields = {"threshold": 0.5, "lost": 0.01, "events": 9}
+    assert changed(spec, unknown=fields | {"labels": ["b"], "urgent": ["a"]}).unknown is not None
+    with pytest.raises(ValidationError, match=sentence):
+        changed(spec, background="c", unknown=fields | unknown)
+
+
+def test_a_score_of_the_unknown_leaves_something_known(spec: BundleSpec) -> None:
+    with pytest.raises(ValidationError, match="leaves no label that is known"):
+        changed(spec, unknown={"labels": ["a", "b", "c"], "threshold": 0.5, "lost": 0.0, "events": 0})
+
+
 def test_a_calibration_without_a_kind_is_one_temperature(spec: BundleSpec) -> None:
     assert changed(spec, calibration={"temperature": 2.0}).calibration == Temperature(temperature=2.0)
 

@@ -117,3 +117,13 @@ def test_what_comes_is_told_with_when() -> None:
     record.predicted(said(1.0, 1, 0.1, 0.6, 0.3, 0.0).model_copy(update={"for_s": 1.5}))
     record.predicted(said(1.0, 2, 0.1, 0.6, 0.3, 0.0))
     assert [person.ahead for person in record.people_at(1.0)] == ["in 0.5 s: ", ""]
+
+
+def test_where_the_score_is_high_unknown_leads() -> None:
+    record = FilmRecord(LABELS)
+    record.unknown_above = 0.5
+    sure = said(1.0, 1, 0.1, 0.6, 0.3, 0.0)
+    record.predicted(sure.model_copy(update={"unknown": 0.4}))
+    record.predicted(sure.model_copy(update={"unknown": 0.6, "pts_s": 2.0}))
+    leading = [[label for label, _ in record.people_at(pts_s)[0].leading] for pts_s in (1.0, 2.0)]
+    assert leading == [["jump", "wave", "idle"], ["unknown", "jump", "wave"]]

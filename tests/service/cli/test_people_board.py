@@ -73,3 +73,14 @@ def test_bodies_are_those_of_the_latest_frame() -> None:
     board.saw(seen(1.1, {2: 60.0}))
     assert list(board.bodies) == [2]
     assert board.bodies[2].box[0] == 60
+
+
+def test_where_the_score_is_high_unknown_leads_and_the_likeliest_label_is_second() -> None:
+    board = board_of(1)
+    board.unknown_above = 0.5
+    sure = said(1.2, 1, 0.1, 0.6, 0.3, 0.0)
+    board.predicted(sure.model_copy(update={"unknown": 0.5}))
+    assert (board.shown(1)[0][0].label, board.shown(1)[0][0].second) == ("jump", "wave")
+    board.predicted(sure.model_copy(update={"unknown": 0.51, "pts_s": 1.4}))
+    (row,), _ = board.shown(1)
+    assert (row.label, row.share, row.second, row.since_s) == ("unknown", 0.51, "jump", 1.4)

@@ -28,7 +28,7 @@ WAIT_S = 30.0
 def bundles(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("bundles")
     make_bundle(root)
-    make_frame_bundle(root)
+    make_frame_bundle(root, unknown={"threshold": 0.5, "lost": 0.0, "events": 1})
     return root
 
 
@@ -249,13 +249,18 @@ def test_the_predictions_of_a_source_are_followed_through_an_outage_until_it_is_
         id = add(here, camera.url).json()["id"]
         kinds: list[str] = []
         resets: list[str] = []
+        unknown: list[float] = []
         with httpx.stream("GET", f"{here.url}/v1/streams/{id}/predictions", timeout=WAIT_S) as events:
             for line in events.iter_lines():
                 if line.startswith("event: "):
                     kinds.append(line.removeprefix("event: "))
-                elif line.startswith("data: ") and (reset := json.loads(line.removeprefix("data: ")).get("reset")):
-                    resets.append(reset)
-                    httpx.delete(f"{here.url}/v1/sources/{id}")
+                elif line.startswith("data: "):
+                    told = json.loads(line.removeprefix("data: "))
+                    if kinds[-1] == "prediction":
+                        unknown.append(told["unknown"])
+                    if "reset" in told:
+                        resets.append(told["reset"])
+                        httpx.delete(f"{here.url}/v1/sources/{id}")
                 if kinds.count("prediction") == 5 and camera.requests == 1:
                     camera.off()
                     assert within(WAIT_S, lambda: look(here, id)["state"] == "retrying")
@@ -265,6 +270,7 @@ def test_the_predictions_of_a_source_are_followed_through_an_outage_until_it_is_
     assert kinds[-1] == "summary"
     assert set(kinds[1:-1]) <= {"prediction", "event"}
     assert resets[0] == "gap"
+    assert all(0 <= score <= 1 for score in unknown)
 
 
 @pytest.mark.parametrize("kind", ["packets lost", "pictures cut"])

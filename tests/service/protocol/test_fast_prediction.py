@@ -15,10 +15,10 @@ VALUE = PredictionValue(3, 0.2, 1, 1, [0.25, 0.75], b"", 2, "gap", 4, 5, 6)
 
 
 def test_an_unchecked_prediction_is_the_checked_one() -> None:
-    unchecked = unchecked_prediction(VALUE, "b", [0.25, 0.75], None)
+    unchecked = unchecked_prediction(VALUE, "b", [0.25, 0.75], None, 0.125)
     checked = Prediction(
-        seq=3, pts_s=0.2, track=1, label="b", probabilities=[0.25, 0.75], classes=None, epoch=2, reset="gap",
-        skipped=4, dropped=5, backlog=6,
+        seq=3, pts_s=0.2, track=1, label="b", probabilities=[0.25, 0.75], classes=None, unknown=0.125, epoch=2,
+        reset="gap", skipped=4, dropped=5, backlog=6,
     )  # fmt: skip
     assert unchecked == checked
     assert unchecked.model_dump_json() == checked.model_dump_json()
@@ -26,12 +26,12 @@ def test_an_unchecked_prediction_is_the_checked_one() -> None:
     assert unchecked.model_copy(update={"seq": 9}).seq == 9
 
 
-@given(values(), st.sampled_from([None, 1, 3, 5, 9]), st.sampled_from([None, 0.5, 0.5333]))
+@given(values(), st.sampled_from([None, 1, 3, 5, 9]), st.sampled_from([None, 0.5, 0.5333]), st.booleans())
 def test_json_written_by_hand_is_that_of_pydantic(
-    value: PredictionValue, top_k: int | None, lead_s: float | None
+    value: PredictionValue, top_k: int | None, lead_s: float | None, unknown: bool
 ) -> None:
-    text = JsonPredictions(LABELS, top_k, lead_s)(value)
-    message = PredictionMessages(LABELS, top_k, lead_s)(value)
+    text = JsonPredictions(LABELS, top_k, lead_s, unknown=unknown)(value)
+    message = PredictionMessages(LABELS, top_k, lead_s, unknown=unknown)(value)
     assert (message.for_s is None) == (lead_s is None)
     assert text == encode(message)
     assert decode_reply(text) == message

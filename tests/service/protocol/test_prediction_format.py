@@ -19,12 +19,16 @@ from inkling.service.protocol.prediction_value import PredictionValue
 from tests.service.protocol.values import LABELS, values
 
 
-@given(values(), st.sampled_from([None, 1, 3, 5, 9]), st.sampled_from([None, 0.5]))
-def test_a_packed_result_tells_what_json_does(value: PredictionValue, top_k: int | None, lead_s: float | None) -> None:
-    data = PackedPredictions(LABELS, top_k, lead_s)(value)
-    assert decode_reply(data, LABELS, lead_s) == PredictionMessages(LABELS, top_k, lead_s)(value)
-    assert len(data) < len(JsonPredictions(LABELS, top_k, lead_s)(value))
-    assert len(data) == len(PackedPredictions(LABELS, top_k)(value)), "what is ahead takes no room"
+@given(values(), st.sampled_from([None, 1, 3, 5, 9]), st.sampled_from([None, 0.5]), st.booleans())
+def test_a_packed_result_tells_what_json_does(
+    value: PredictionValue, top_k: int | None, lead_s: float | None, unknown: bool
+) -> None:
+    data = PackedPredictions(LABELS, top_k, lead_s, unknown=unknown)(value)
+    message = PredictionMessages(LABELS, top_k, lead_s, unknown=unknown)(value)
+    assert decode_reply(data, LABELS, lead_s) == message
+    assert len(data) < len(JsonPredictions(LABELS, top_k, lead_s, unknown=unknown)(value))
+    assert len(data) == len(PackedPredictions(LABELS, top_k, unknown=unknown)(value)), "what is ahead takes no room"
+    assert message.unknown == (value.unknown if unknown else None)
 
 
 @pytest.mark.parametrize(("sent", "known"), [(0.5, None), (None, 0.5)])
@@ -35,6 +39,16 @@ def test_a_packed_result_is_not_read_as_of_another_time(sent: float | None, know
     assert isinstance(data, bytes)
     with pytest.raises(BadMessage, match="disagree"):
         unpack_prediction(data, ("a", "b"), known)
+
+
+def test_who_does_not_ask_for_the_unknown_gets_what_earlier_releases_sent() -> None:
+    row = [0.1, 0.1, 0.1, 0.1, 0.6]
+    scored, plain = (PredictionValue(0, 0.0, 0, 4, row, b"", 0, None, 0, 0, 0, score) for score in (0.4, None))
+    for results in ("json", "packed"):
+        quiet = wire_format(LABELS, Start(bundle="b", results=results))
+        asked = wire_format(LABELS, Start(bundle="b", results=results, unknown=True))
+        assert quiet(scored) == quiet(plain) == asked(plain)
+        assert len(asked(scored)) - len(quiet(scored)) == (len(',"unknown":0.4') if results == "json" else 4)
 
 
 def test_a_stream_gets_the_format_that_its_start_asks_for() -> None:

@@ -21,4 +21,5 @@ def values(draw: st.DrawFn) -> PredictionValue:
     return PredictionValue(
         draw(st.integers(0, 2**53 - 1)), draw(TIMES), draw(st.integers(-1, 2**32 - 2)), best, probabilities, b"",
         draw(COUNT), draw(st.sampled_from([None, *RESETS])), draw(COUNT), draw(COUNT), draw(st.integers(0, 1000)),
+        draw(st.one_of(st.none(), st.integers(0, 1000).map(lambda thousandths: thousandths / 1000))),
     )  # fmt: skip

@@ -52,7 +52,7 @@ START = Start(bundle="b")
 
 
 def value(seq: int) -> PredictionValue:
-    return PredictionValue(seq, seq / 15, 0, 0, [0.7, 0.3], b"", 0, None, 0, 0, 0)
+    return PredictionValue(seq, seq / 15, 0, 0, [0.7, 0.3], b"", 0, None, 0, 0, 0, 0.25)
 
 
 @pytest.fixture(scope="module")
@@ -227,7 +227,7 @@ def test_the_client_gets_as_bytes_what_followers_get_as_messages(results: Litera
     async def run() -> tuple[list[Outgoing], list[str | bytes], list[Outgoing]]:
         mine: list[Outgoing] = []
         written: list[str | bytes] = []
-        start = Start(bundle="b", results=results)
+        start = Start(bundle="b", results=results, unknown=True)
         broadcast = Broadcast(READY.labels, start, mine.append, FollowerPlaces(1), written.append)
         broadcast.send(READY)
         broadcast.predict(value(0))
@@ -241,6 +241,8 @@ def test_the_client_gets_as_bytes_what_followers_get_as_messages(results: Litera
     own = [decode_reply(data, READY.labels) for data in written]
     assert [message.seq for message in own if isinstance(message, Prediction)] == [0, 1]
     assert copied[1] == own[1]
+    assert isinstance(copied[1], Prediction)
+    assert copied[1].unknown == 0.25
 
 
 def test_a_listener_beyond_its_room_is_lost_and_its_place_free() -> None:

@@ -43,7 +43,9 @@ class Numbered(Step):
         super().__init__(LANE, number, 0, 0, 0.0)
         self.note = note
 
-    def answered(self, probabilities: list[float], best: int, now_s: float, row: bytes = b"") -> None:
+    def answered(
+        self, probabilities: list[float], best: int, now_s: float, row: bytes = b"", unknown: float | None = None
+    ) -> None:
         self.note(self.x)
 
     def failed(self, now_s: float) -> None:

@@ -52,6 +52,16 @@ def test_end_tells_the_last_probability_and_forgets_the_run() -> None:
     assert run(decision, (0.7, 0.3)) == []
 
 
+def test_nothing_begins_while_it_is_held_back_but_what_is_under_way_goes_on() -> None:
+    decision = EventDetector(RULE, None)
+    assert [decision.push((0.9, 0.1), 0, held_back=True) for _ in range(5)] == [()] * 5
+    assert decision.push((0.9, 0.1), 0) == ()
+    assert decision.push((0.9, 0.1), 0) == (DetectedEvent("begin", 0, 0.9),)
+    assert decision.push((0.8, 0.2), 0, held_back=True) == ()
+    assert decision.active == 0
+    assert decision.push((0.3, 0.7), 1, held_back=True) == (DetectedEvent("end", 0, 0.3),)
+
+
 @given(st.lists(st.tuples(*[st.floats(0, 1)] * 3), max_size=60), st.integers(1, 4), st.sampled_from([None, 0]))
 def test_begins_and_ends_alternate_and_obey_the_thresholds(
     rows: list[tuple[float, float, float]], min_steps: int, background: int | None

@@ -3,18 +3,37 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any, Literal
 
+import numpy as np
 import pytest
 
+from inkling.client import Client
+from inkling.models.bundle import Bundle
+from inkling.models.bundle.schema import Unknown
 from inkling.models.clock import Resampler
-from inkling.service.protocol.codec import Credit, ErrorMessage, Event, Flushed, Outgoing, Ready, Start, Summary
+from inkling.models.unknown import UnknownScore
+from inkling.service.protocol.codec import (
+    Credit,
+    DecisionMessage,
+    ErrorMessage,
+    Event,
+    Flushed,
+    Outgoing,
+    Prediction,
+    Ready,
+    Reset,
+    Start,
+    Summary,
+)
 from inkling.service.protocol.errors import BadPose
 from inkling.service.protocol.prediction_value import PredictionValue
 from inkling.service.streams.event_detector import DetectedEvent, EventDetector
 from inkling.service.streams.responder import Responder
 from inkling.service.streams.stats import Counts
 from inkling.service.streams.tracks import Track
-from tests.service.rig import tiny
+from tests.service.conftest import PROMISES, running, tiny_settings
+from tests.service.rig import Rig, Stream, body, tiny
 
 
 class Heard:
@@ -97,3 +116,92 @@ def test_drops_show_in_what_is_said_next(responder: Responder, heard: Heard, cou
         Flushed(id=7),
         Summary(received=9, stepped=3, skipped=4, dropped=2, refused=1, tracks=2, resets={"gap": 2}, duration_s=1.5),
     ]
+
+
+UNKNOWN = Unknown(labels=("c",), average_s=0.5, threshold=0.45, lost=0.0, events=1)
+FIELDS: dict[str, Any] = {"stopping": PROMISES, "decision": {"on": 0.5, "off": 0.4, "min_steps": 2}}
+LONG = 45
+
+
+def knowing(root: Path, **unknown: Any) -> Bundle:
+    return tiny(root, unknown=UNKNOWN.model_copy(update=unknown), **FIELDS)
+
+
+def moved(bundle: Bundle, **start: Any) -> Stream:
+    """A stream that was sent somebody who moves, with a reset on the way."""
+    stream = Stream(Rig(bundle), error_rate=0.2, **start)
+    for seq in range(LONG):
+        if seq == 20:
+            stream.receive(Reset())
+        stream.send(seq, seq / 15, {1: body(seq // 6)})
+        stream.rig.run()
+    return stream
+
+
+def begun(stream: Stream) -> list[tuple[str, int]]:
+    """Events and decisions: their label and when they began."""
+    events = [(event.label, event.seq) for event in stream.of(Event) if event.phase == "begin"]
+    return sorted(events + [(decision.label, decision.seq) for decision in stream.of(DecisionMessage)])
+
+
+def test_a_score_is_that_of_the_predictions_beside_it_and_begins_anew_with_the_state(tmp_path: Path) -> None:
+    bundle = knowing(tmp_path)
+    stream = moved(bundle, unknown=True)
+    score = UnknownScore(UNKNOWN, bundle.spec.labels, bundle.spec.rate_hz)
+    for epoch in (0, 1):
+        told = [prediction for prediction in stream.predictions if prediction.epoch == epoch]
+        expected = score.over(np.array([prediction.probabilities for prediction in told]))
+        assert [prediction.unknown for prediction in told] == pytest.approx(expected, abs=6e-4)
+
+
+def test_while_the_score_is_high_no_event_begins_and_nothing_is_decided(tmp_path: Path) -> None:
+    free = moved(knowing(tmp_path / "free", threshold=1.0), unknown=True)
+    scores = [prediction.unknown for prediction in free.predictions]
+    middle = float(np.median([scores[seq] or 0.0 for _, seq in begun(free)]))
+    held = moved(knowing(tmp_path / "held", threshold=middle), unknown=True)
+    high = {prediction.seq for prediction in held.predictions if (prediction.unknown or 0.0) > middle}
+    assert any(seq in high for _, seq in begun(free))
+    assert begun(held)
+    assert not any(seq in high for _, seq in begun(held))
+    urgent = moved(knowing(tmp_path / "urgent", threshold=0.0, urgent=bundle_labels(free)), unknown=True)
+    assert begun(urgent) == begun(free)
+    assert not begun(moved(knowing(tmp_path / "none", threshold=0.0)))
+
+
+def bundle_labels(stream: Stream) -> tuple[str, ...]:
+    return stream.rig.spec.labels
+
+
+def test_who_does_not_ask_is_not_told_though_events_wait_for_it_all_the_same(tmp_path: Path) -> None:
+    bundle = knowing(tmp_path)
+    asked, quiet = moved(bundle, unknown=True), moved(bundle)
+    assert [stream.of(Ready)[0].unknown_above for stream in (asked, quiet)] == [0.45, None]
+    assert all(prediction.unknown is None for prediction in quiet.predictions)
+    assert begun(asked) == begun(quiet)
+
+
+def test_a_bundle_without_a_score_has_nothing_to_say(tmp_path: Path) -> None:
+    stream = moved(tiny(tmp_path, **FIELDS), unknown=True)
+    assert stream.of(Ready)[0].unknown_above is None
+    assert all(prediction.unknown is None for prediction in stream.predictions)
+
+
+@pytest.mark.parametrize("results", ["json", "packed"])
+def test_over_the_socket_and_over_rest_the_score_is_the_same(
+    tmp_path: Path, results: Literal["json", "packed"]
+) -> None:
+    knowing(tmp_path)
+    frames = np.stack([body(seq // 6) for seq in range(LONG)])
+    with running(tiny_settings(tmp_path)) as server:
+        client = Client(server.url)
+        heard: list[Prediction] = []
+        options: dict[str, Any] = {"policy": "block", "results": results, "unknown": True}
+        with client.stream("tiny", on_prediction=heard.append, **options) as stream:
+            for seq, frame in enumerate(frames):
+                stream.send(frame, seq / 15)
+            list(stream.finish())
+            assert stream.ready.unknown_above == 0.45
+        scored = client.score(frames, "tiny", fps=15)
+    assert scored.unknown_above == 0.45
+    assert [entry.unknown for entry in scored.entries] == [prediction.unknown for prediction in heard]
+    assert len({prediction.unknown for prediction in heard}) > 3

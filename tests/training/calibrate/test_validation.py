@@ -12,8 +12,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from inkling.models.bundle.schema import Promise, StoppingRule, Temperature, TimedTemperature
-from inkling.training.calibrate.validation import Answered, fit_promises, recalibrate, told, watched
+from inkling.models.bundle.schema import Promise, StoppingRule, Temperature, TimedTemperature, Unknown
+from inkling.training.calibrate.validation import Answered, Fitted, fit_promises, recalibrate, told, watched
 from inkling.training.data.corpus import Corpus, Example, load_corpus
 from inkling.training.data.folds import Fold, parted
 from inkling.training.data.synthetic_idle import SYNTHETIC
@@ -58,9 +58,9 @@ def test_one_group_cannot_be_parted_and_then_nothing_is_promised() -> None:
     recipe = tiny_recipe()
     clips = examples(6, per_group=6)
     answered = Answered.by(lambda x: torch.zeros(*x.shape[:2], 3), Fold((), tuple(clips)))
-    calibration, rule = fit_promises(answered, recipe, ("a", "b", "c"), 0)
-    assert rule is None
-    assert isinstance(calibration, TimedTemperature)
+    fitted = fit_promises(answered, recipe, ("a", "b", "c"), 0)
+    assert fitted.stopping is None
+    assert isinstance(fitted.calibration, TimedTemperature)
 
 
 def test_a_clip_is_watched_from_its_own_beginning_but_its_time_counts_from_the_stream_s() -> None:
@@ -98,9 +98,10 @@ def test_made_up_clips_are_watched_as_every_set_s() -> None:
 
 
 def test_a_line_says_what_was_fitted() -> None:
-    assert told(Temperature(temperature=0.8), None) == "temperature 0.80, no promises"
+    assert told(Fitted(Temperature(temperature=0.8), None, None)) == "temperature 0.80, no promises"
     timed = TimedTemperature(first=1.1, later=0.8, settle_s=1.0)
-    assert told(timed, RULE) == "temperature 1.10 to 0.80, promises 20%"
+    unknown = Unknown(threshold=0.52, lost=0.03, events=90)
+    assert told(Fitted(timed, RULE, unknown)) == "temperature 1.10 to 0.80, promises 20%, unknown above 0.52"
 
 
 def test_a_fit_calibrates_and_tries_every_rate(finished: tuple[Run, Path]) -> None:

@@ -312,3 +312,12 @@ def test_the_commonest_label_is_that_of_most_steps_of_a_sets_training_clips(tmp_
     assert [corpus.labels[corpus.commonest_label(name)] for name in ("sticks", "long")] == ["spread", "nod"]
     others = replace(corpus, examples=tuple(e for e in corpus.examples if e.source == "sticks"))
     assert corpus.labels[others.commonest_label("long")] == "spread", "a set that trains nothing has that of all"
+
+
+def test_clips_of_a_label_that_is_left_out_are_kept_for_measuring_alone(root: Path, corpus: Corpus) -> None:
+    less = load_corpus(tiny_recipe(unknown={"left_out": ["spread"]}), root)
+    assert less.labels == ("nod", "raise")
+    assert [e.path for e in less.left_out] == [f"poses/spread{i}.npz" for i in range(12, 16)]
+    assert {e.target for e in less.left_out} == {UNLABELLED}
+    assert {e.path for e in less.examples} == {e.path for e in corpus.examples if "spread" not in e.path}
+    assert not corpus.left_out

@@ -46,3 +46,12 @@ def test_a_folder_is_recognised_by_another_path(tmp_path: Path) -> None:
     (tmp_path / "alias").symlink_to("one")
     own, other, alias = (a_set(str(tmp_path / name)) for name in ("one", "two", "alias"))
     assert [problem.file for problem in same_folders([own], [other, alias])] == [tmp_path / "alias"]
+
+
+def test_what_is_left_out_is_neither_learned_nor_tested_but_its_test_clips_are_kept_aside() -> None:
+    sets = [a_set("one", ("a", "train"), ("b", "train"), ("b", "test")), a_set("two", ("b", "val"), ("c", "test"))]
+    (one, two), problems = renamed_sets(sets, measured=True, left_out=("b", "d"))
+    assert [[clip.label for clip in each.clips] for each in (one, two)] == [["a"], ["c"]]
+    assert [[clip.row for clip in each.left_out] for each in (one, two)] == [[4], []]
+    assert label_set([one, two], None) == ("a",)
+    assert [problem.reason for problem in problems] == ["unknown.left_out has 'd', no clip has it"]

@@ -7,10 +7,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from inkling.models.bundle.schema import Temperature
+from inkling.models.bundle.schema import Temperature, Unknown
 from inkling.training.data.corpus import Corpus, load_corpus
 from inkling.training.errors import ConfigError
 from inkling.training.evaluate.evaluation import evaluate_bundle, evaluate_run, is_bundle, measure, read_evaluation
+from inkling.training.evaluate.report import REPORT_FILE, write_report
 from inkling.training.export.bundle import export
 from inkling.training.recipe.recipe import Recipe
 from inkling.training.run import Run
@@ -141,3 +142,24 @@ def test_without_test_clips_nothing_is_measured(tmp_path: Path) -> None:
     corpus = load_corpus(tiny_recipe(), tmp_path)
     with pytest.raises(ConfigError, match="split 'test'"):
         measure("dummy", tiny_recipe(), lambda x: x, corpus, Temperature())
+
+
+def test_a_model_that_says_what_it_does_not_know_is_measured_on_what_was_left_out(tmp_path: Path) -> None:
+    write_stick_set(tmp_path / "sticks", train=4, test=3)
+    recipe = tiny_recipe(unknown={"left_out": ["spread"]})
+    corpus = load_corpus(recipe, tmp_path)
+    unknown = Unknown(threshold=0.4, lost=0.02, events=50)
+
+    def predict(x: Tensor) -> Tensor:  # sure while the hands stay where they are
+        still = (x[..., 1, 0] - x[:, :1, 1, 0]).abs() < 15
+        return torch.stack([torch.where(still, 4.0, 0.0), torch.zeros_like(still, dtype=torch.float32)], -1)
+
+    found = measure("dummy", recipe, predict, corpus, Temperature(), unknown=unknown)
+    kinds = found.sets["sticks"].unknown
+    assert {kind: scores.clips for kind, scores in kinds.items()} == {"known": 6, "left out": 3}
+    assert kinds["left out"].auroc == 1.0
+    assert measure("dummy", recipe, predict, corpus, Temperature()).sets["sticks"].unknown == {}
+    directory = write_report(found, tmp_path / "report")
+    assert "actions left out of training" in (directory / "evaluation.md").read_text()
+    assert "What it does not know" in (directory / REPORT_FILE).read_text()
+    assert read_evaluation(directory / "evaluation.json") == found

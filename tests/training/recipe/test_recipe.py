@@ -84,6 +84,11 @@ def test_all_problems_of_a_recipe_are_told_with_their_keys(tmp_path: Path) -> No
             '[[pretraining.datasets]]\npath = "x"\n',
             "either with the recogniser's weights or with pretraining",
         ),
+        (
+            SMALLEST + '[unknown]\nleft_out = ["x"]\n[frames]\nheight = 32\nwidth = 32\n',
+            "left_out is for",
+        ),
+        (SMALLEST + '[unknown]\nleft_out = ["idle"]\n[background]\n', "the background cannot be left out"),
         (SMALLEST + "[distillation]\nteachers = 2\n[frames]\nheight = 32\nwidth = 32\n", "several teachers"),
     ],
 )
@@ -131,6 +136,7 @@ def test_the_digest_ignores_what_cannot_change_a_seeds_result() -> None:
     digest = tiny_recipe().digest()
     assert tiny_recipe(seeds=(3, 4)).digest() == digest
     assert tiny_recipe(bundle={"title": "Better words."}).digest() == digest
+    assert tiny_recipe(unknown={"urgent": ["nod"]}).digest() == digest
     assert tiny_recipe(bundle={"gaps": {"policy": "skip"}}).digest() != digest
     assert tiny_recipe(distillation={"alpha": 0.6}).digest() != digest
 
