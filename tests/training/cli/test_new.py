@@ -2,8 +2,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -21,11 +19,6 @@ SMALL = [
     *("frames.height=32", "frames.width=32", "frames.channels=8", "fit.epochs=1", "fit_teacher.epochs=1"),
     *("validation.folds=2", "student.hidden=8", "teacher.hidden=8", "rate_hz=5"),
 ]
-
-
-def inkling_train(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "inkling.training.cli", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=cwd)
 
 
 def settings(*changes: str) -> list[str]:
@@ -97,7 +90,10 @@ def test_a_folder_of_nothing_is_refused(tmp_path: Path, capsys: pytest.CaptureFi
     assert [path.name for path in tmp_path.iterdir()] == ["empty"]
 
 
-def test_the_steps_work_as_the_help_prints_them(videos: Path, tmp_path: Path) -> None:
+def test_the_steps_work_as_the_help_prints_them(
+    videos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
     (tmp_path / "my-videos").symlink_to(videos)
     commands = [line.split()[2:] for line in EPILOG.splitlines() if line.startswith("  inkling train ")]
     assert [words[0] for words in commands] == ["new", "prepare", "fit", "evaluate", "export"]
@@ -107,8 +103,7 @@ def test_the_steps_work_as_the_help_prints_them(videos: Path, tmp_path: Path) ->
         "fit": settings(*(change for change in SMALL if not change.startswith(("rate", "frames.h", "frames.w")))),
     }
     for words in commands[1:]:
-        done = inkling_train(*words, *smaller.get(words[0], []), cwd=tmp_path)
-        assert done.returncode == 0, done.stderr
+        assert main([*words, *smaller.get(words[0], [])]) == 0, capsys.readouterr().err
     run_steps(tmp_path / "bundles" / "mine" / "1")
     assert "mine" in load(tmp_path / "bundles" / "mine" / "1").spec.quality
     assert f"path = {json.dumps('mine')}" in (tmp_path / "datasets" / "mine.toml").read_text()
