@@ -1,4 +1,5 @@
 # make serve          install the service into .venv and run it (ARGS="--port 9000" and so on go to `inkling serve`)
+# make environment    install everything into .venv, which `make test` also does
 # make test           install everything, then lint and all tests in two processes (PYTEST="-k clock": those, in one)
 # make lint           ruff and mypy
 # make bench          measure the service on one core, for a quarter of an hour; the last line is JSON
@@ -21,7 +22,7 @@ SERVICE := $(VENV)/.service-$(ENGINE)
 EVERYTHING := $(VENV)/.everything-$(ENGINE)
 SITE := $(VENV)/.docs
 
-.PHONY: help serve test lint bench attack docs train-default
+.PHONY: help serve environment test lint bench attack docs train-default
 .DELETE_ON_ERROR:
 
 help:
@@ -29,6 +30,8 @@ help:
 
 serve: $(SERVICE)
 	$(BIN)/inkling serve $(ARGS)
+
+environment: $(EVERYTHING)
 
 test: lint
 	$(BIN)/python -m pytest $(PYTEST)

@@ -1,9 +1,9 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
+import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -29,23 +29,9 @@ from inkling.training.run import Run
 from tests.training.support import STICK, read_rows, stick_clip, tiny_recipe, write_rows, write_stick_set
 
 KILLED = 9
-VICTIM = """
-import json, os, sys
-import torch
-from tests.training.support import tiny_recipe
-from inkling.training.fit import fit
-
-torch.set_num_threads(1)
-out, data, moment, changes = sys.argv[1:]
-
-
-def report(line):
-    if moment in line:
-        os._exit(9)
-
-
-fit(tiny_recipe(**json.loads(changes)), out, data, device="cpu", report=report)
-"""
+FORKS = multiprocessing.get_context("forkserver")
+"""Its processes begin with torch loaded, which takes longer than the fits of these tests."""
+FORKS.set_forkserver_preload([__name__])
 
 
 def weights(run: Run, name: str) -> dict[str, torch.Tensor]:
@@ -53,10 +39,22 @@ def weights(run: Run, name: str) -> dict[str, torch.Tensor]:
     return found
 
 
-def killed(out: Path, data: Path, moment: str, **changes: Any) -> None:
+def victim(out: Path, data: Path, moment: str, changes: dict[str, Any]) -> None:
     """A fit that ends, without a chance to tidy up, as it reports `moment`."""
-    command = [sys.executable, "-c", VICTIM, str(out), str(data), moment, json.dumps(changes)]
-    assert subprocess.run(command, check=False).returncode == KILLED
+
+    def report(line: str) -> None:
+        if moment in line:
+            os._exit(KILLED)
+
+    torch.set_num_threads(1)
+    fit(tiny_recipe(**changes), out, data, device="cpu", report=report)
+
+
+def killed(out: Path, data: Path, moment: str, **changes: Any) -> None:
+    process = FORKS.Process(target=victim, args=(out, data, moment, changes))
+    process.start()
+    process.join()
+    assert process.exitcode == KILLED
     assert list(out.rglob("last.ckpt"))
 
 
