@@ -12,7 +12,7 @@ VENV ?= .venv
 DATA ?= downloads
 ARGS ?=
 # Two processes: on two cores that is nearly twice as fast. Each takes half of the tests in their order, so that fixtures
-# are seldom made twice; the one that ends first takes over tests of the other.
+# are seldom made twice; the one that ends first takes over tests of the other. More threads would only wait for each other.
 PYTEST ?= -n 2 --dist worksteal
 
 BIN := $(VENV)/bin
@@ -34,7 +34,7 @@ serve: $(SERVICE)
 environment: $(EVERYTHING)
 
 test: lint
-	$(BIN)/python -m pytest $(PYTEST)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(PYTEST)
 
 lint: $(EVERYTHING)
 	$(BIN)/ruff check .
