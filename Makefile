@@ -11,8 +11,9 @@ PYTHON ?= python3
 VENV ?= .venv
 DATA ?= downloads
 ARGS ?=
-# Two processes: on two cores that is nearly twice as fast. Each takes half of the tests in their order, so that fixtures
-# are seldom made twice; the one that ends first takes over tests of the other. More threads would only wait for each other.
+# Two processes: one computes while the other waits for a socket or a clock. Each takes half of the tests in their order,
+# so that fixtures are seldom made twice; the one that ends first takes over tests of the other. More threads would only
+# wait for each other.
 PYTEST ?= -n 2 --dist worksteal
 
 BIN := $(VENV)/bin
