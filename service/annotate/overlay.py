@@ -103,7 +103,10 @@ def draw(
 
 
 def draw_skeleton(image: Pixels, body: Body, figure: Figure, colour: Colour, line: int, *, rim: bool = True) -> None:
-    """Bones and joints into RGB, in place; rim: a dark one, so that they show on any ground."""
+    """Bones and joints into RGB, in place; rim: a dark one, so that they show on any ground.
+
+    A joint without a bone that is drawn is left out, for it is mostly a guess; where there are no bones at all none is.
+    """
     joints = body.keypoints
     sure = joints[:, 2] >= SURE
     drawn = [(a, b) for a, b in figure.bones if max(a, b) < len(joints) and sure[a] and sure[b]]
@@ -111,7 +114,8 @@ def draw_skeleton(image: Pixels, body: Body, figure: Figure, colour: Colour, lin
     for thick, shade in [*strokes, (line, colour)]:
         for a, b in drawn:
             cv2.line(image, _point(joints[a]), _point(joints[b]), shade, thick, cv2.LINE_AA, _SHIFT)
-    for joint in joints[sure] if rim else ():
+    ends = sorted({end for bone in drawn for end in bone}) if figure.bones else np.flatnonzero(sure).tolist()
+    for joint in joints[ends] if rim else ():
         cv2.circle(image, _point(joint), round((line + 0.5) * 2**_SHIFT), DARK, -1, cv2.LINE_AA, _SHIFT)
         cv2.circle(image, _point(joint), round(line * 2**_SHIFT), colour, -1, cv2.LINE_AA, _SHIFT)
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from pathlib import Path
 
+import onnx
 import pytest
 
 from inkling.models.bundle import Found
-from inkling.models.errors import BundleCorrupt, BundleNotFound, BundleOfAnotherKind
+from inkling.models.errors import BundleCorrupt, BundleInvalid, BundleNotFound, BundleOfAnotherKind
 from inkling.service import bootstrap
+from tests.people_bundle import make_people_bundle
 from tests.service.conftest import tiny_settings
 from tests.support import make_bundle
 
@@ -80,3 +83,18 @@ def test_a_core_is_ready_from_its_start_to_its_drain(bundles: Path) -> None:
 
     asyncio.run(life())
     assert ready == [False, True, False]
+
+
+def test_eyes_with_a_wrong_head_keep_the_server_from_starting_and_the_head_is_named(tmp_path: Path) -> None:
+    make_bundle(tmp_path)
+    path = make_people_bundle(tmp_path)
+    model = onnx.load(path / "people.onnx")
+    model.graph.node[-1].output[0] = model.graph.output[-1].name = "joints"
+    data = model.SerializeToString()
+    spec = (path / "bundle.json").read_text()
+    old = hashlib.sha256((path / "people.onnx").read_bytes()).hexdigest()
+    (path / "people.onnx").write_bytes(data)
+    (path / "bundle.json").write_text(spec.replace(old, hashlib.sha256(data).hexdigest()))
+    with pytest.raises(BundleInvalid, match="output 'keypoints' is missing") as refusal:
+        bootstrap.build(tiny_settings(tmp_path, people_bundle="colours"))
+    assert "colours/1" in str(refusal.value)

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from inkling.service.annotate.figure import Figure
 from inkling.service.annotate.film_record import Body, PersonNow
 from inkling.service.annotate.overlay import COLOURS, Places, Style, Unit, blur_face, colour_of, draw
 from inkling.service.demo.figure import pose
@@ -44,6 +45,20 @@ def test_a_body_a_box_and_a_panel_are_drawn_at_any_size(height: int, width: int)
         assert near(image[max(y - 2, 0) : y + 3, max(x - 2, 0) : x + 3], COLOURS[0]).any()
     share = near(image, COLOURS[0]).mean()
     assert 0.005 < share < 0.12, "lines grow with the picture"
+
+
+def test_a_joint_without_a_neighbour_is_not_drawn() -> None:
+    """Of somebody half hidden, a lone ankle far below is a guess."""
+    person = figure(240, 320)
+    body = person.body
+    assert body is not None
+    joints = body.keypoints.copy()
+    joints[13:, 2] = 0.01  # knees, ankles
+    joints[16] = 300, 220, 0.5
+    alone = replace(person, body=Body(body.box, joints))
+    boneless = Style(figure=Figure("odd", (), ()))
+    assert not near(draw(grey(240, 320), [alone], [], 1.0)[214:227, 294:307], COLOURS[0]).any()
+    assert near(draw(grey(240, 320), [alone], [], 1.0, boneless)[214:227, 294:307], COLOURS[0]).any()
 
 
 def test_letters_are_never_smaller_than_can_be_read_and_grow_with_the_picture() -> None:
