@@ -234,12 +234,12 @@ def mediapipe_command(python: str | None, task: Path | None, directory: Path) ->
     bundle = load(Registry([zoo_directory()]).get(BUNDLE))
     spec = bundle.spec
     assert isinstance(spec.input, PoseInput)
-    joints = skeletons.mapping(skeletons.get("blazepose33"), spec.input.skeleton).groups
+    source, body = skeletons.get("blazepose33"), spec.input.skeleton
     about = {
         "input": spec.input.name,
         "logits": spec.logits,
         "state": [[tensor.input, tensor.output, list(tensor.shape), tensor.initial] for tensor in spec.state],
-        "joints": [groups[-1][0] if groups else 0 for groups in joints],
+        "joints": [source.joints.index("nose" if joint == "head" else joint) for joint in body.joints],
     }
     (directory / "about.json").write_text(json.dumps(about))
     (directory / "step.onnx").write_bytes(bundle.step)
