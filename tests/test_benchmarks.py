@@ -265,7 +265,7 @@ def test_mediapipe_is_left_out_with_a_reason_unless_there_is_one_to_run(tmp_path
 
 def test_a_benchmarks_own_options_reach_it_alone() -> None:
     wish = eyes.options().parse_args(["--pose-task", "x.task"])
-    assert own_flags(eyes.options(), wish) == ["--pose-task", "x.task"]
+    assert own_flags(eyes.options(), wish) == ["--people-bundle", "people", "--pose-task", "x.task"]
     assert own_flags(None, wish) == []
 
 
@@ -276,7 +276,12 @@ def test_cameras_a_core_are_frames_a_second_over_the_cameras_rate() -> None:
     rates = once(served=90.0, bare=95.0, served_still=900.0, bare_still=1000.0)
     ratios = {name: Spread.of([0.95]).as_json() for name in ("served_over_bare", "served_over_bare_by_core")}
     half = {**once(cameras=3.0, p99_ms=40.0), "dropped": 0, "lost": 0}
-    about = {"films": "made up", "people_a_frame": 1.0, "mediapipe": {"skipped": "there is none"}}
+    about = {
+        "films": "made up",
+        "people_bundle": "people",
+        "people_a_frame": 1.0,
+        "mediapipe": {"skipped": "there is none"},
+    }
     result = {**about, **ratios, "frames_per_s": rates, "by_core": rates, "half_load": half}
     said = {row.what: row for row in eyes.rows(result)}
     assert said["busy cameras at 15 Hz a core"].found == "6.0 (6.0 to 6.0)"

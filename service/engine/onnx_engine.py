@@ -200,8 +200,6 @@ def _options(threads: int | None) -> Any:
     options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
     # Threads that spin for work take the event loop's core.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    # Without VNNI, eight-bit products would overflow; nothing changes elsewhere.
-    options.add_session_config_entry("session.x64quantprecision", "1")
     options.log_severity_level = 3
     return options
 

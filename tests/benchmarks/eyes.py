@@ -2,6 +2,7 @@
 
     python -m tests.benchmarks.eyes [--rounds 5] [--seconds 2]
     python -m tests.benchmarks.eyes --mediapipe-python PYTHON --pose-task pose_landmarker_lite.task
+    python -m tests.benchmarks.eyes --people-bundle people-int8
 
 640 x 480 JPEGs of films (INKLING_TEST_DATA; without it a made-up shape) on `body-actions`: decoded, people found in a
 picture of 192 x 256, tracked, stepped, answered. served: frames a second over WebSocket with every stream's credits
@@ -52,7 +53,7 @@ from tests.benchmarks.load import Load
 from tests.benchmarks.processes import BenchmarkFailed, asked, cores, output_of, sent, service
 from tests.benchmarks.streams import Group
 
-BUNDLE, PEOPLE = "body-actions", "people"
+BUNDLE = "body-actions"
 CAMERA_HZ = 15.0
 BUSY, STILL = 8, 16
 """Streams that load the server."""
@@ -66,6 +67,7 @@ REASON = 200
 
 def options() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(add_help=False)
+    parser.add_argument("--people-bundle", default="people", metavar="NAME", help="of eyes: what finds people (people)")
     parser.add_argument("--mediapipe-python", metavar="PYTHON", help="of eyes: one with mediapipe, onnxruntime, OpenCV")
     parser.add_argument("--pose-task", type=Path, metavar="FILE", help="of eyes: MediaPipe's pose_landmarker_….task")
     return parser
@@ -95,13 +97,13 @@ class BareCamera:
 class BareLoop:
     """Decode, find people, track, step and answer, one after the other on one thread."""
 
-    def __init__(self, films: Sequence[str], cameras: int) -> None:
+    def __init__(self, people_bundle: str, films: Sequence[str], cameras: int) -> None:
         registry, wish = Registry([zoo_directory()]), PerceptionOptions()
         cv2.setNumThreads(0)
         self._bundle: Bundle = load(registry.get(BUNDLE))
         self._engine = Engine(self._bundle, threads=1)
         self._model = people_model(
-            load_people(registry.get(PEOPLE, kind="people")), wish, threads=1, max_batch=max(BATCHES)
+            load_people(registry.get(people_bundle, kind="people")), wish, threads=1, max_batch=max(BATCHES)
         )
         estimator: PeopleEstimator = self._model.estimator
         self._mapper = PictureMapper(estimator.prepare, self._model.size(wish), LIMITS, gated=True)
@@ -140,9 +142,11 @@ class BareLoop:
             json.dumps({"track": track, "probabilities": shares[row].round(4).tolist()})
 
 
-def bare_frames(films: Sequence[str], cameras: int, seconds: float) -> dict[int, tuple[float, float, float]]:
+def bare_frames(
+    people_bundle: str, films: Sequence[str], cameras: int, seconds: float
+) -> dict[int, tuple[float, float, float]]:
     """Frames a second, and a second on the processor, and people a frame, of a plain loop, by batch size."""
-    loop, found = BareLoop(films, cameras), {}
+    loop, found = BareLoop(people_bundle, films, cameras), {}
     turns = cycle(range(cameras))
     for _ in range(5 * cameras):  # until the gate of a still camera knows its noise
         loop.turn([loop.cameras[next(turns)]])
@@ -177,7 +181,8 @@ class Rounds:
 class Contest:
     """What takes turns within each round."""
 
-    def __init__(self, url: str, pid: int, films: Films, seconds: float) -> None:
+    def __init__(self, url: str, pid: int, people_bundle: str, films: Films, seconds: float) -> None:
+        self._people_bundle = people_bundle
         self._url, self._pid, self._films, self._seconds = f"{url}/v1/stream", pid, films, seconds
         self.found = Rounds()
         self.people_a_frame = 0.0
@@ -193,7 +198,7 @@ class Contest:
         self.found.note(name, rate, rate * self._seconds / max(seen["server_s"], 0.01))
 
     def bare(self, name: str, films: Sequence[Path], cameras: int) -> None:
-        arguments = ["--bare", str(cameras), str(self._seconds), *map(str, films)]
+        arguments = ["--bare", self._people_bundle, str(cameras), str(self._seconds), *map(str, films)]
         found = asked("eyes", *arguments, core=cores()[0])
         rate, by_core, people = (max(row[k] for row in found.values()) for k in range(3))
         self.found.note(name, rate, by_core)
@@ -247,14 +252,20 @@ def mediapipe_command(python: str | None, task: Path | None, directory: Path) ->
 
 
 def measure(
-    rounds: int, seconds: float, *, mediapipe_python: str | None = None, pose_task: Path | None = None
+    rounds: int,
+    seconds: float,
+    *,
+    people_bundle: str = "people",
+    mediapipe_python: str | None = None,
+    pose_task: Path | None = None,
 ) -> Result:
-    with tempfile.TemporaryDirectory() as name, service("--load", BUNDLE) as (url, pid):
+    flags = "--load", BUNDLE, "--people-bundle", people_bundle
+    with tempfile.TemporaryDirectory() as name, service(*flags) as (url, pid):
         directory = Path(name)
         films = write_films(directory / "films")
         (directory / "mediapipe").mkdir()
         command, skipped = mediapipe_command(mediapipe_python, pose_task, directory / "mediapipe")
-        contest, half = Contest(url, pid, films, seconds), list[dict[str, Any]]()
+        contest, half = Contest(url, pid, people_bundle, films, seconds), list[dict[str, Any]]()
         for turn in range(rounds):
             calls: list[Callable[[], None]] = [
                 partial(contest.bare, "bare", films.busy, BUSY),
@@ -278,6 +289,7 @@ def measure(
             half.append(contest.live(max(1, round(float(np.median(found.rates["served"])) / CAMERA_HZ / 2))))
     return {
         "films": films.about,
+        "people_bundle": people_bundle,
         "frames_per_s": {name: Spread.of(rates).as_json() for name, rates in found.rates.items()},
         "by_core": {name: Spread.of(rates).as_json() for name, rates in found.by_core.items()},
         "served_over_bare": Spread.of(found.ratios("served", "bare")).as_json(),
@@ -309,6 +321,7 @@ def rows(result: Result) -> list[Row]:
 
     shown = [
         Row("the cameras see", f"{result['films']}; {result['people_a_frame']:.2f} people a frame"),
+        Row("people are found by", result["people_bundle"]),
         *(Row(f"camera frames/s: {name}", f"{spread(found):,.1f}") for name, found in rates.items()),
         Row.at_least("camera frames served, over a bare loop of the same", spread(result["served_over_bare"]), 0.9),
         Row("the same by time on the processor", f"{spread(result['served_over_bare_by_core']):.2f}"),
@@ -338,7 +351,7 @@ BENCHMARK = Benchmark("eyes", __doc__ or "", measure, rows, options=options())
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["--bare"]:
-        cameras, seconds, *films = sys.argv[2:]
-        print(json.dumps(bare_frames(films, int(cameras), float(seconds))))
+        people_bundle, cameras, seconds, *films = sys.argv[2:]
+        print(json.dumps(bare_frames(people_bundle, films, int(cameras), float(seconds))))
     else:
         BENCHMARK.run()

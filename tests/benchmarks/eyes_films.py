@@ -1,8 +1,8 @@
 """Films of people for `eyes`, as the JPEGs of a camera with 640 x 480 pixels, a directory for each camera.
 
-With INKLING_TEST_DATA they are films of UR Fall and the pedestrian film, cut to 4:3; the still camera sees the median
-of a film, in which nobody is left, with a camera's noise. Without, a made-up shape moves where people would be: nobody
-is found, so nobody is tracked and stepped.
+With INKLING_TEST_DATA they are films of UR Fall and the pedestrian film, cut to 4:3; the still camera sees the first
+frame of the latter, in which nobody is yet, with a camera's noise. Without, a made-up shape moves where people would
+be: nobody is found, so nobody is tracked and stepped.
 """
 
 from __future__ import annotations
@@ -31,9 +31,8 @@ BUSY = (
     ("urfall/videos/adl/adl-30-cam0.mp4", 30, 2),
     ("video_samples/intel_sample_videos/one-by-one-person-detection.mp4", 160, 1),
 )
-EMPTIED = BUSY[-1][0]
-"""The film whose median has nobody in it."""
-EMPTIED_EVERY, EMPTIED_FRAMES = 25, 50
+EMPTY = BUSY[-1][0]
+"""The film whose first frame has nobody in it."""
 
 Picture = NDArray[np.uint8]
 
@@ -60,9 +59,8 @@ def write_films(directory: Path) -> Films:
         _written(directory / f"busy-{number}", map(encoded, _taken(Path(data) / film, first, every, FRAMES)))
         for number, (film, first, every) in enumerate(BUSY)
     )
-    pictures = list(_taken(Path(data) / EMPTIED, 0, EMPTIED_EVERY, EMPTIED_FRAMES))
-    empty = np.median(np.stack(pictures), axis=0).astype(np.uint8)
-    return Films(busy, _still(directory, empty), "films of UR Fall and of pedestrians, the median of one of them")
+    (empty,) = _taken(Path(data) / EMPTY, 0, 1, 1)
+    return Films(busy, _still(directory, empty), "films of UR Fall and of pedestrians; an empty pavement")
 
 
 def encoded(picture: Picture) -> bytes:
