@@ -6,8 +6,10 @@ import asyncio
 import json
 import math
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 from websockets.frames import Frame, Opcode
@@ -16,16 +18,18 @@ from inkling.service.protocol.codec import Pose, decode, encode
 from inkling.service.protocol.messages import Credit, Prediction, Ready, Summary
 from inkling.service.protocol.pose_binary import unpack_pose
 from inkling.service.settings import Settings
-from tests.benchmarks import report
+from tests.benchmarks import eyes, report
+from tests.benchmarks.__main__ import own_flags
 from tests.benchmarks.command import Row
 from tests.benchmarks.device import RUNS, profile
+from tests.benchmarks.eyes_films import FRAMES, STILL_FRAMES, read_films, write_films
 from tests.benchmarks.figures import SHARES, Spread, composed, distribution, drawn, latency_figures, table
-from tests.benchmarks.load import Load, connected
+from tests.benchmarks.load import Load, connected, payload_of
 from tests.benchmarks.load import run as run_load
 from tests.benchmarks.search import in_time, most, proved
-from tests.benchmarks.streams import Group, Results
+from tests.benchmarks.streams import Group, Inkling, Results
 from tests.benchmarks.throughput import ALTERNATIVES, RESULTS, WANTED, summarised
-from tests.benchmarks.wire import BINARY, TEXT, framed, json_poses, messages, packed_poses, settled_by
+from tests.benchmarks.wire import BINARY, TEXT, framed, jpegs, json_poses, messages, packed_poses, settled_by
 from tests.service.conftest import running
 
 
@@ -211,6 +215,80 @@ def test_a_frame_that_nobody_accounts_for_is_lost(url: str) -> None:
 
 
 # -- reports -----------------------------------------------------------------------------------------------------
+# -- cameras -------------------------------------------------------------------------------------------------------
+def test_cameras_have_films_even_where_there_is_no_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("INKLING_TEST_DATA", raising=False)
+    films = write_films(tmp_path)
+    assert "INKLING_TEST_DATA is not set" in films.about
+    busy, still = read_films([str(films.busy[0]), str(films.still)])
+    assert (len(busy), len(still)) == (FRAMES, STILL_FRAMES)
+    first, second = (cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_GRAYSCALE) for data in still[:2])
+    assert 0 < np.abs(first.astype(int) - second).mean() < 4, "noise alone"
+
+
+def test_a_load_sends_the_pictures_of_a_directory_in_their_order(tmp_path: Path) -> None:
+    files = jpegs(3)
+    for number, data in enumerate(files):
+        (tmp_path / f"{number}.jpg").write_bytes(data)
+    payload = payload_of(Group("http://x", payload="jpeg", pictures=str(tmp_path)))
+    sent = [payload.frame(seq, 0.0) for seq in range(4)]
+    assert [frame[-len(data) :] for frame, data in zip(sent, [*files, files[0]], strict=True)] == [*files, files[0]]
+
+
+def test_a_frame_in_which_nobody_is_seen_is_settled_without_an_answer() -> None:
+    async def made() -> Inkling:
+        return Inkling(Group("http://x"), packed_poses())
+
+    stream = asyncio.run(made())
+    for _ in range(3):
+        stream.frame()
+    stream.settle(1, 5.0)
+    stream.answered(2, 6.0)
+    stream.answered(2, 7.0)  # of somebody else
+    assert list(stream.settled_s) == [5.0, 5.0, 6.0]
+    assert [at == at for at in stream.answered_s] == [False, False, True]
+    assert stream.answered_s[2] == 7.0
+
+
+def test_mediapipe_is_left_out_with_a_reason_unless_there_is_one_to_run(tmp_path: Path) -> None:
+    task = tmp_path / "pose.task"
+    assert "not given" in eyes.mediapipe_command(None, task, tmp_path)[1]
+    assert str(task) in eyes.mediapipe_command("python", task, tmp_path)[1]
+    task.write_bytes(b"")
+    command, reason = eyes.mediapipe_command("python", task, tmp_path)
+    assert not reason
+    about = json.loads((tmp_path / "about.json").read_text())
+    assert about["joints"] == [0, 11, 12, 13, 14, 15, 16, 23, 24, 25, 26, 27, 28], "a nose stands for the head"
+    assert command[0] == "python"
+    assert all(Path(path).exists() for path in command[1:])
+
+
+def test_a_benchmarks_own_options_reach_it_alone() -> None:
+    wish = eyes.options().parse_args(["--pose-task", "x.task"])
+    assert own_flags(eyes.options(), wish) == ["--people-bundle", "people", "--pose-task", "x.task"]
+    assert own_flags(None, wish) == []
+
+
+def test_cameras_a_core_are_frames_a_second_over_the_cameras_rate() -> None:
+    def once(**found: float) -> dict[str, Any]:
+        return {name.replace("_still", ", still"): Spread.of([rate]).as_json() for name, rate in found.items()}
+
+    rates = once(served=90.0, bare=95.0, served_still=900.0, bare_still=1000.0)
+    ratios = {name: Spread.of([0.95]).as_json() for name in ("served_over_bare", "served_over_bare_by_core")}
+    half = {**once(cameras=3.0, p99_ms=40.0), "dropped": 0, "lost": 0}
+    about = {
+        "films": "made up",
+        "people_bundle": "people",
+        "people_a_frame": 1.0,
+        "mediapipe": {"skipped": "there is none"},
+    }
+    result = {**about, **ratios, "frames_per_s": rates, "by_core": rates, "half_load": half}
+    said = {row.what: row for row in eyes.rows(result)}
+    assert said["busy cameras at 15 Hz a core"].found == "6.0 (6.0 to 6.0)"
+    assert said["still cameras at 15 Hz a core"].cells()[2:] == ("≥ 40", "met")
+    assert "there is none" in said["MediaPipe's pose landmarker and the same step, in a loop"].found
+
+
 def test_ratios_are_taken_within_a_round() -> None:
     rounds = [
         {"served, json results": 100.0, "echo, json results": 200.0, "raw": 200.0, "naive_onnx": 50.0},

@@ -17,7 +17,7 @@ from inkling.models.bundle.schema import BundleSpec, FrameInput
 from inkling.models.errors import VideoError
 from inkling.models.resize import FitPolicy, fit_image
 from inkling.service.inputs.decode_cost import FREE, DecodeCost, decode_cost
-from inkling.service.inputs.image_decoder import decode_image
+from inkling.service.inputs.image_decoder import JPEG, decode_image
 from inkling.service.protocol.errors import BadImage, UnsupportedInput
 from inkling.service.protocol.image_binary import NV12, RGB, EncodedImage, ImageFrame, Pixels
 from inkling.service.protocol.messages import Start
@@ -25,7 +25,6 @@ from inkling.service.protocol.pose_binary import about
 
 IncomingImage = EncodedImage | ImageFrame
 
-_JPEG = ("jpeg", "progressive jpeg")
 _MARGIN = 2
 """A JPEG is not reduced below so many times the input's size: what its decoder averages away differs from what
 `fit_image` does by a quarter of a grey level then, and by ten times that without a margin."""
@@ -108,7 +107,7 @@ def decoded(frame: IncomingImage, height: int, width: int, fit: FitPolicy) -> Pi
     if isinstance(frame, ImageFrame):
         image = frame.image if isinstance(frame.image, np.ndarray) else frame.image()
     elif frame.file is not None:
-        factor = reduction(frame.height, frame.width, height, width, fit) if frame.file.coding in _JPEG else 1
+        factor = reduction(frame.height, frame.width, height, width, fit) if frame.file.coding in JPEG else 1
         image = decode_image(frame.data, frame.file, factor)
     elif frame.format == RGB:
         image = np.frombuffer(frame.data, np.uint8).reshape(frame.height, frame.width, 3)

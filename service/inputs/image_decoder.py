@@ -22,6 +22,8 @@ from inkling.service.protocol.image_facts import ImageFile
 
 Pixels = NDArray[np.uint8]
 
+JPEG = ("jpeg", "progressive jpeg")
+"""Codings that can be reduced while they are decoded."""
 _PADDING = 3
 """So many bytes between the last pixel and the end of a JPEG are an encoder's padding; UVC cameras leave some. More of
 them mean that the decoder lost its way."""
@@ -34,7 +36,7 @@ def decode_image(data: memoryview, file: ImageFile, reduce: int = 1) -> Pixels:
 
     Raises BadImage with what the decoder says.
     """
-    if file.coding in ("jpeg", "progressive jpeg"):
+    if file.coding in JPEG:
         return _jpeg(data, file, reduce)
     if file.coding == "png":
         data = memoryview(plain_png(bytes(data)))
@@ -47,24 +49,29 @@ def decode_image(data: memoryview, file: ImageFile, reduce: int = 1) -> Pixels:
     return np.asarray(image, np.uint8)
 
 
-def _jpeg(data: memoryview, file: ImageFile, reduce: int) -> Pixels:
+def decode_grey(data: memoryview, file: ImageFile, reduce: int) -> Pixels:
+    """uint8 (height, width, 1) of a JPEG, without its colours; else as `decode_image`."""
+    return _jpeg(data, file, reduce, "GRAY")
+
+
+def _jpeg(data: memoryview, file: ImageFile, reduce: int, colours: str = "RGB") -> Pixels:
     try:
-        return _strictly(data, file, reduce)
+        return _strictly(data, file, reduce, colours)
     except ValueError as error:
         warning = str(error)
     if warning.startswith(_WRONG_SCAN):  # as some phones write them; libjpeg warns and does not use them
-        return _jpeg(memoryview(_with_scan_mended(bytes(data))), file, reduce)
+        return _jpeg(memoryview(_with_scan_mended(bytes(data))), file, reduce, colours)
     padded = _PADDED.search(warning)
     if padded and int(padded[1]) <= _PADDING:  # the first warning is the one that is told, and none follows this one
-        return _strictly(data, file, reduce, strict=False)
+        return _strictly(data, file, reduce, colours, strict=False)
     raise BadImage(f"the JPEG is damaged: {warning}")
 
 
-def _strictly(data: memoryview, file: ImageFile, reduce: int, strict: bool = True) -> Pixels:
+def _strictly(data: memoryview, file: ImageFile, reduce: int, colours: str, strict: bool = True) -> Pixels:
     """Raises ValueError with libjpeg's words."""
     smallest = (0, 0) if reduce == 1 else (-(-file.height // reduce), -(-file.width // reduce))
     image: Pixels = simplejpeg.decode_jpeg(
-        data, "RGB", fastdct=False, fastupsample=False, min_height=smallest[0], min_width=smallest[1], strict=strict
+        data, colours, fastdct=False, fastupsample=False, min_height=smallest[0], min_width=smallest[1], strict=strict
     )
     return image
 

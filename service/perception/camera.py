@@ -17,7 +17,7 @@ from inkling.models.people.tracker import PersonTracker, TrackedPeople
 class Camera:
     """The tracker and the motion gate of one stream."""
 
-    __slots__ = ("_changes", "_epoch", "_gate", "_most", "_tracker")
+    __slots__ = ("_changes", "_epoch", "_gate", "_most", "_tracker", "passed_over")
 
     def __init__(self, tracker: PersonTracker, gate: MotionGate | None, most: int) -> None:
         """gate: None where every picture is perceived. most: people who are given on, of those who are tracked."""
@@ -26,6 +26,8 @@ class Camera:
         self._gate = gate
         self._most = most
         self._epoch = 0
+        self.passed_over = False
+        """Whether the last picture was; so the next one is likely to be. Any thread may read it."""
 
     def still(self, grey: NDArray[np.uint8] | None, pts_s: float, epoch: int) -> bool:
         """Whether nothing has moved and nobody is tracked, so that the picture may be passed over.
@@ -40,7 +42,8 @@ class Camera:
                 self._gate.reset()
         if self._gate is None or grey is None:
             return False
-        return not self._gate.decide(grey, pts_s, self._tracker.alive > 0).open
+        self.passed_over = not self._gate.decide(grey, pts_s, self._tracker.alive > 0).open
+        return self.passed_over
 
     def track(self, found: Detections, pts_s: float) -> tuple[TrackedPeople, Changes]:
         """Who is in the picture, and what became of tracks in it. The longest tracked come first.

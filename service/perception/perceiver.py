@@ -54,17 +54,31 @@ class Perceiver(BatchThread[PerceptionOutcome]):
         outcome = PerceptionOutcome([taken_s - picture.submitted_s for picture in pictures])
         alike: dict[tuple[int, ...], list[PictureStep]] = {}
         for picture in pictures:
-            decoded: CameraPicture = picture.x
-            if picture.camera.still(decoded.grey, picture.pts_s, picture.epoch):
+            taken: CameraPicture = picture.x
+            if picture.camera.still(taken.grey, picture.pts_s, picture.epoch):
                 picture.still = True
                 outcome.seen.append(picture)
+            elif self._decode(picture, taken):
+                alike.setdefault(picture.x.prepared.shape, []).append(picture)
             else:
-                alike.setdefault(decoded.prepared.shape, []).append(picture)
+                outcome.failed.append(picture)
         for group in alike.values():
             self._perceive(group, outcome)
         for picture in pictures:
             picture.x = None  # nobody needs the picture any more
         return outcome, [False] * len(steps)  # nothing is to be held for the next step
+
+    @staticmethod
+    def _decode(picture: PictureStep, taken: CameraPicture) -> bool:
+        """Put the decoded picture in its place, which is made here if the gate was expected to pass over it. False: it
+        cannot be decoded, though what the gate saw of it could."""
+        try:
+            picture.x = taken.decoded() if callable(taken.decoded) else taken.decoded
+        except Exception:  # a picture that cannot be decoded must not end the thread
+            log.exception("a picture could not be decoded that the motion gate had seen")
+            picture.camera.not_perceived()
+            return False
+        return True
 
     def _perceive(self, pictures: Sequence[PictureStep], outcome: PerceptionOutcome) -> None:
         """Run the estimator on pictures of one size, and have each camera's tracker say who is who."""

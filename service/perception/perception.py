@@ -8,13 +8,13 @@ from functools import partial
 from inkling.models.people.motion import MotionConfig, MotionGate
 from inkling.models.people.tracker import PersonTracker
 from inkling.service.engine.scheduler import Lane, Step
-from inkling.service.inputs.decode_pool import DecodePool, Decoder
+from inkling.service.inputs.decode_pool import DecodePool
 from inkling.service.inputs.frame_mapper import ImageLimits
 from inkling.service.perception.camera import Camera
 from inkling.service.perception.people_model import PeopleModel
 from inkling.service.perception.perceiver import Perceiver, PerceptionOutcome
 from inkling.service.perception.perception_options import PerceptionOptions
-from inkling.service.perception.picture_mapper import PictureMapper
+from inkling.service.perception.picture_mapper import PictureDecoder, PictureMapper
 from inkling.service.perception.stream_perception import StreamPerception
 from inkling.service.protocol.errors import ServiceError
 
@@ -45,7 +45,7 @@ class Perception:
         self._post = post
         self._refuse = refuse
         self._perceiver = Perceiver(model.name, model.estimator, self._done, max_batch, clock)
-        self._decoders: dict[tuple[int | None, bool], tuple[PictureMapper, Decoder]] = {}
+        self._decoders: dict[tuple[int | None, bool], tuple[PictureMapper, PictureDecoder]] = {}
 
     def open(self, options: PerceptionOptions | None, most: int, lost_s: float) -> StreamPerception:
         """Perception for one more stream. options: None: those of the server. most: people at once.
@@ -61,7 +61,8 @@ class Perception:
                 self._limits,
                 gated=options.motion_gate,
             )
-            self._decoders[way] = mapper, Decoder(self._pool, self._perceiver, mapper.decode, self._refuse, mapper.cost)
+            decoder = PictureDecoder(self._pool, self._perceiver, mapper.decode, self._refuse, mapper.cost)
+            self._decoders[way] = mapper, decoder
         mapper, decoder = self._decoders[way]
         gate = MotionGate(MotionConfig()) if options.motion_gate else None
         camera = Camera(PersonTracker(model.tracker(options, lost_s)), gate, min(model.most(options), most))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -27,15 +28,22 @@ class Estimator(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class CameraPicture:
-    """A decoded picture. prepared: for the estimator. grey: small, for the motion gate; None: there is none.
-
-    scale: from its pixels to those of the picture as its camera has it, (x, y).
-    """
+class DecodedPicture:
+    """prepared: for the estimator. scale: from its pixels to those of the picture as its camera has it, (x, y)."""
 
     prepared: PreparedPicture
-    grey: NDArray[np.uint8] | None
     scale: tuple[float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class CameraPicture:
+    """A picture as perception takes it. grey: small, for the motion gate; None: there is none.
+
+    decoded: for the estimator; or, of a picture that the gate is likely to pass over, what decodes it (BadImage).
+    """
+
+    grey: NDArray[np.uint8] | None
+    decoded: DecodedPicture | Callable[[], DecodedPicture]
 
 
 class PictureStep(Step):

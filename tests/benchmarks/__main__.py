@@ -13,7 +13,6 @@ they are run.
 from __future__ import annotations
 
 import argparse
-import importlib
 import json
 import subprocess
 import sys
@@ -49,20 +48,30 @@ def run(name: str, flags: list[str]) -> dict[str, Any] | None:
     return found
 
 
+def own_flags(options: argparse.ArgumentParser | None, wish: argparse.Namespace) -> list[str]:
+    """What was given of the options that a benchmark has for itself."""
+    names = [] if options is None else list(vars(options.parse_args([])))
+    given = ((name, getattr(wish, name)) for name in names)
+    return [part for name, value in given if value is not None for part in (f"--{name.replace('_', '-')}", str(value))]
+
+
 def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    named = {name: report.benchmark(name) for name in report.NAMES}
+    more = [options for found in named.values() if (options := found.options) is not None]
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0], parents=more)
     parser.add_argument("name", nargs="*", choices=[[], *report.NAMES], help=f"default: {', '.join(report.NAMES)}")
     parser.add_argument("--rounds", type=int, default=ROUNDS, help="medians are of so many")
     parser.add_argument("--seconds", type=float, default=SECONDS, help="that each load lasts")
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the figures into this file")
     wish = parser.parse_args()
     flags = ["--rounds", str(wish.rounds), "--seconds", str(wish.seconds)]
+    given = {name: own_flags(found.options, wish) for name, found in named.items()}
     end_in_order()
     results = {}
     for name in wish.name or report.NAMES:
-        about = (importlib.import_module(f"tests.benchmarks.{name}").__doc__ or "").splitlines()[0]
+        about = named[name].about.splitlines()[0]
         print(f"{TELL}{name}: {about}", flush=True)
-        if (found := run(name, flags)) is not None:
+        if (found := run(name, flags + given[name])) is not None:
             results[name] = found
             if wish.markdown:
                 report.write(wish.markdown, results)

@@ -43,30 +43,33 @@ class Row:
 @dataclass(frozen=True, slots=True)
 class Benchmark:
     """measure(rounds, seconds): rounds of all contestants in turns, each loaded for so many seconds. rows: of its
-    result. drawing: of its result, for a terminal."""
+    result. drawing: of its result, for a terminal. options: more of the command's, which `measure` takes by name."""
 
     name: str
     about: str
-    measure: Callable[[int, float], Result]
+    measure: Callable[..., Result]
     rows: Callable[[Result], Sequence[Row]]
     drawing: Callable[[Result], str] = lambda result: ""
+    options: argparse.ArgumentParser | None = None
 
     def run(self) -> None:
         """As a command: a table, then one line of JSON."""
-        parser = argparse.ArgumentParser(description=self.about.splitlines()[0])
+        more = [] if self.options is None else [self.options]
+        parser = argparse.ArgumentParser(description=self.about.splitlines()[0], parents=more)
         parser.add_argument("--rounds", type=int, default=ROUNDS, help="medians are of so many")
         parser.add_argument("--seconds", type=float, default=SECONDS, help="that each load lasts")
-        wish = parser.parse_args()
+        wish = vars(parser.parse_args())
+        rounds, seconds = wish.pop("rounds"), wish.pop("seconds")
         end_in_order()
         busy = otherwise_busy()
-        result = self.measure(wish.rounds, wish.seconds)
+        result = self.measure(rounds, seconds, **wish)
         busy = max(busy, otherwise_busy())
         if drawn := self.drawing(result):
             print(drawn)
         print(table(("what", "median (least to greatest)", "target", ""), [row.cells() for row in self.rows(result)]))
         if busy > QUIET:
             print(f"The machine was busy with other work ({busy:.0%}): expect less than it can do, and a wide spread.")
-        about = {"benchmark": self.name, "machine": machine(), "rounds": wish.rounds, "otherwise_busy": busy}
+        about = {"benchmark": self.name, "machine": machine(), "rounds": rounds, "otherwise_busy": busy}
         print(json.dumps({**about, **result}))
 
 

@@ -19,6 +19,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -27,7 +28,7 @@ import numpy as np
 from tests.benchmarks.figures import distribution, latency_figures
 from tests.benchmarks.proc import on_processor_s
 from tests.benchmarks.streams import KINDS, Group, Stream
-from tests.benchmarks.wire import PAYLOADS
+from tests.benchmarks.wire import PAYLOADS, Payload, images
 
 TAIL_S = 0.5
 """Seconds after the last frame in which its answer may come before the stream is ended."""
@@ -97,7 +98,7 @@ async def _server_s(server: int, begin_s: float, end_s: float) -> float:
 
 async def connected(group: Group) -> list[Stream]:
     """The streams of a group, each ready to send."""
-    loop, where, payload = asyncio.get_running_loop(), urlsplit(group.url), PAYLOADS[group.payload]()
+    loop, where, payload = asyncio.get_running_loop(), urlsplit(group.url), payload_of(group)
     host, port = where.hostname or "127.0.0.1", where.port or 80
     made = partial(KINDS[group.kind], group, payload)
     streams: list[Stream] = []
@@ -107,6 +108,13 @@ async def connected(group: Group) -> list[Stream]:
         streams += [stream for _, stream in pairs]
         await asyncio.gather(*(stream.ready for stream in streams[-count:]))
     return streams
+
+
+def payload_of(group: Group) -> Payload:
+    """What its streams send."""
+    if not group.pictures:
+        return PAYLOADS[group.payload]()
+    return images([path.read_bytes() for path in sorted(Path(group.pictures).iterdir())])
 
 
 async def _driven(streams: list[Stream], begin_s: float, last_s: float) -> list[float]:
@@ -155,6 +163,7 @@ async def _ended(streams: list[Stream], timeout_s: float) -> None:
 def _seen(group: Group, streams: list[Stream], counted: tuple[float, float], late: list[float]) -> dict[str, Any]:
     sent = np.concatenate([np.asarray(stream.sent_s) for stream in streams])
     answered = np.concatenate([np.asarray(stream.answered_s) for stream in streams])
+    settled = np.concatenate([np.asarray(stream.settled_s) for stream in streams])
     begin_s, end_s = counted
     timed = (sent >= begin_s) & ~np.isnan(answered)
     latencies = (answered - sent)[timed]
@@ -166,6 +175,7 @@ def _seen(group: Group, streams: list[Stream], counted: tuple[float, float], lat
         "sent": len(sent),
         "answered": answers,
         "answered_per_s": round(float(((answered >= begin_s) & (answered < end_s)).sum() / (end_s - begin_s)), 1),
+        "settled_per_s": round(float(((settled >= begin_s) & (settled < end_s)).sum() / (end_s - begin_s)), 1),
         **latency_figures(latencies),
         "distribution_ms": distribution(latencies),
         "early": latency_figures(latencies[PART : 2 * PART]),

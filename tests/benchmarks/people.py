@@ -178,14 +178,16 @@ def text_of(figures: dict[str, Any], command: str) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
     parser.add_argument("source", type=Path, metavar="URFALL")
-    parser.add_argument("--bundle", type=Path, default=zoo_directory() / "people" / "1")
+    embedded = zoo_directory() / "people" / "1"
+    parser.add_argument("--bundle", type=Path, default=embedded)
     parser.add_argument("--every", type=int, default=15, help="of so many frames one is looked at (15)")
     parser.add_argument("--size", type=int, help="longer side of the input (the bundle's)")
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
     figures = measure(load_people(arguments.bundle), arguments.source, arguments.every, arguments.size)
     size = "" if arguments.size is None else f" --size {arguments.size}"
-    command = f"python -m tests.benchmarks.people URFALL --every {arguments.every}{size}"
+    name = "" if arguments.bundle == embedded else f" --bundle {arguments.bundle}"
+    command = f"python -m tests.benchmarks.people URFALL --every {arguments.every}{size}{name}"
     if arguments.out is not None:
         answer = {"figures": {"urfall": figures | {"command": command}}, "text": text_of(figures, command)}
         arguments.out.write_text(json.dumps(answer, indent=2) + "\n")

@@ -148,14 +148,21 @@ def _await_answer(url: str) -> None:
 
 def asked(name: str, *arguments: str, core: int) -> dict[str, Any]:
     """Run a module of this package on a core; returns the JSON object of its last line."""
-    with pinned(core):
-        done = subprocess.run(
-            [sys.executable, "-m", f"tests.benchmarks.{name}", *arguments], capture_output=True, text=True
-        )
-    if done.returncode:
-        raise BenchmarkFailed(f"{name} failed: {done.stderr[-2000:]}")
-    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    said = output_of([sys.executable, "-m", f"tests.benchmarks.{name}", *arguments], core=core)
+    found: dict[str, Any] = json.loads(said.splitlines()[-1])
     return found
+
+
+def output_of(command: list[str], core: int) -> str:
+    """What a command prints that runs on a core. Raises BenchmarkFailed when there is no such command, or it fails."""
+    with pinned(core):
+        try:
+            done = subprocess.run(command, capture_output=True, text=True)
+        except OSError as error:
+            raise BenchmarkFailed(f"{command[0]}: {error.strerror}") from error
+    if done.returncode:
+        raise BenchmarkFailed(f"{' '.join(command[:4])} failed: {done.stderr[-2000:]}")
+    return done.stdout
 
 
 def sent(load: Load) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from inkling.training.markdown import table
 from tests.benchmarks.command import Benchmark, Row
 from tests.benchmarks.figures import SHARES
 
-NAMES = ("throughput", "capacity", "latency", "memory", "fairness", "mixed", "video")
+NAMES = ("throughput", "capacity", "latency", "memory", "fairness", "mixed", "video", "eyes")
 HERE = Path(__file__).parent
 RESULTS, PLOT = "results.json", "latency.png"
 SECTION = re.compile(r"(<!-- results -->\n).*?(<!-- end -->)", re.DOTALL)

@@ -34,7 +34,8 @@ class Group:
     hz: frames a second of each stream, sent on time whether answers come or not; 0: a closed loop, in which each stream
     keeps `window` frames unanswered (the service: as many as its credits allow, if fewer) until it has sent `frames`,
     or the time is over. pts_hz: frames a second by their timestamps; 0: as sent, in a closed loop the model's rate, so
-    that every frame is a step. state_bytes: of the model's state, which a client of kind `http` carries.
+    that every frame is a step. state_bytes: of the model's state, which a client of kind `http` carries. pictures: of
+    payload `jpeg`, a directory of JPEGs to send in the order of their names; "": made-up ones.
     """
 
     url: str
@@ -48,6 +49,7 @@ class Group:
     window: int = 8
     frames: int = 0
     state_bytes: int = 0
+    pictures: str = ""
 
 
 class Stream(asyncio.Protocol):
@@ -62,7 +64,8 @@ class Stream(asyncio.Protocol):
         self.pts_step_s = 1 / (group.pts_hz or group.hz or 15.0)
         self.sent_s = array("d")
         self.answered_s = array("d")
-        """When each frame, by its number, was sent and answered; NaN: it was not."""
+        self.settled_s = array("d")
+        """When each frame, by its number, was sent, answered, and settled, answered or not; NaN: it was not."""
         self.settled = -1
         self.answer_bytes = 0
         self.errors = 0
@@ -87,6 +90,7 @@ class Stream(asyncio.Protocol):
         seq = len(self.sent_s)
         message = self.payload.frame(seq, seq * self.pts_step_s)
         self.answered_s.append(NAN)
+        self.settled_s.append(NAN)
         self.sent_s.append(time.perf_counter())
         return message
 
@@ -114,7 +118,13 @@ class Stream(asyncio.Protocol):
 
     def answered(self, seq: int, now_s: float) -> None:
         self.answered_s[seq] = now_s
-        self.settled = seq
+        self.settle(seq, now_s)
+
+    def settle(self, seq: int, now_s: float) -> None:
+        """Nothing more will be said of the frames up to `seq`, unless it is of somebody else in that one."""
+        for frame in range(self.settled + 1, seq + 1):
+            self.settled_s[frame] = now_s
+        self.settled = max(self.settled, seq)
 
     def end(self) -> None:
         """No frame follows: finish what is under way, then part."""
@@ -199,7 +209,7 @@ class Inkling(Plain):
             self.answer_bytes += end - begin
             self.answered(seq, now_s)
         elif kind == "c":
-            self.settled = max(self.settled, seq)
+            self.settle(seq, now_s)
         elif kind == "r":
             ready = json.loads(data[begin:end])
             self.window = min(self.window, ready["credits"])

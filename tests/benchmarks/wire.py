@@ -136,8 +136,9 @@ def jpegs(count: int = PICTURES) -> list[bytes]:
     return files
 
 
-def images() -> Packed:
-    return Packed([pack_image(0, data) for data in jpegs()])
+def images(files: list[bytes] | None = None) -> Packed:
+    """files: None: made-up ones."""
+    return Packed([pack_image(0, data) for data in (jpegs() if files is None else files)])
 
 
 PAYLOADS: dict[str, Callable[[], Payload]] = {

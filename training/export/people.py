@@ -13,6 +13,7 @@ The graph gets the bundle's name and version into its metadata; its answers to m
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,18 +30,23 @@ from inkling.models.bundle.people import PictureInput
 from inkling.training.errors import ExportError
 from inkling.training.evaluate.figures import Figures
 from inkling.training.evaluate.onnx_graph import OnnxGraph
+from inkling.training.export.film_frames import film_frames
+from inkling.training.export.quantise_people import quantised_people
 
 PICTURES = 2
 SMALL = 64, 96
 """About the height and width of a test picture where the graph takes any."""
 
 
-def export_people(graph: Path, about: Path, out: Path, figures: Figures | None = None) -> Path:
+def export_people(
+    graph: Path, about: Path, out: Path, figures: Figures | None = None, int8_films: Sequence[Path] = ()
+) -> Path:
     """Write the bundle `out/NAME/VERSION` and return that path.
 
     graph: an ONNX file. about: the TOML file. figures: measured quality, beside what the TOML file says of it, and a
-    text for the end of the card. Raises ExportError when a file cannot be read or the graph cannot be run, BundleError
-    when the graph does not hold its contract (the sentence says where) or the version exists.
+    text for the end of the card. int8_films: the graph is turned into eight bits, with ranges from their frames.
+    Raises ExportError when a file cannot be read or the graph cannot be run, BundleError when the graph does not hold
+    its contract (the sentence says where) or the version exists.
     """
     fields = _fields(about)
     beside = about.parent
@@ -50,9 +56,16 @@ def export_people(graph: Path, about: Path, out: Path, figures: Figures | None =
     if figures is not None:
         fields["quality"] |= figures.figures
         card = f"{card.rstrip()}\n\n{figures.text.strip()}\n"
-    model = _named(graph, str(fields.get("name")), str(fields.get("version")))
+    model = _read(graph)
     try:
-        vector = _vector(OnnxGraph(model), PictureInput.model_validate(fields.get("input", {})))
+        given = PictureInput.model_validate(fields.get("input", {}))
+        if int8_films:
+            made, _ = quantised_people(model, film_frames(int8_films, given))
+            model = bytes(made.SerializeToString())
+        model = _named(model, graph, str(fields.get("name")), str(fields.get("version")))
+        vector = _vector(OnnxGraph(model), given)
+    except ExportError:
+        raise
     except Exception as error:  # pydantic's, onnxruntime's: none of them share a base class
         raise ExportError(f"{graph}: the graph cannot be run on test pictures: {error}") from error
     return write_people(out, fields, model, vector, card, notices, verify=verified)
@@ -95,10 +108,10 @@ def _fields(about: Path) -> dict[str, Any]:
     return fields
 
 
-def _named(graph: Path, name: str, version: str) -> bytes:
-    """The file with the bundle's name and version in its metadata."""
+def _named(data: bytes, graph: Path, name: str, version: str) -> bytes:
+    """The graph with the bundle's name and version in its metadata."""
     try:
-        model = onnx.load_model_from_string(_read(graph))
+        model = onnx.load_model_from_string(data)
     except DecodeError as error:
         raise ExportError(f"{graph}: not an ONNX file: {error}") from error
     kept = {entry.key: entry.value for entry in model.metadata_props}

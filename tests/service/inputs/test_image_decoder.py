@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from inkling.service.inputs.image_decoder import decode_image
+from inkling.service.inputs.image_decoder import decode_grey, decode_image
 from inkling.service.protocol.errors import BadImage
 from inkling.service.protocol.image_file import image_file
 from tests.support import picture
@@ -155,3 +155,14 @@ FILES = [
     encoded(picture(30, 40), ".webp", cv2.IMWRITE_WEBP_QUALITY, 50),
     encoded(picture(30, 40), ".webp", cv2.IMWRITE_WEBP_QUALITY, 101),
 ]
+
+
+def test_a_jpeg_can_be_read_without_its_colours_and_is_refused_like_one_with_them() -> None:
+    data = cv2.imencode(".jpg", picture(96, 160))[1].tobytes()
+    grey = decode_grey(memoryview(data), image_file(data), 8)
+    assert grey.shape == (12, 20, 1)
+    brightness = cv2.cvtColor(decode_image(memoryview(data), image_file(data), 8), cv2.COLOR_RGB2GRAY)
+    assert np.abs(grey[..., 0].astype(int) - brightness).max() <= 2
+    cut = data[: len(data) // 2] + data[-2:]
+    with pytest.raises(BadImage):
+        decode_grey(memoryview(cut), image_file(cut), 8)

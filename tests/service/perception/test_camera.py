@@ -32,7 +32,9 @@ def test_a_still_room_is_passed_over_and_whatever_moves_is_not() -> None:
     assert sum(looks(watched, [STILL] * 60)) < 20
     moved = STILL.copy()
     moved[10:30, 10:20] = 200
+    assert watched.passed_over
     assert looks(watched, [moved], 60 * STEP_S) == [True]
+    assert not watched.passed_over
 
 
 def test_nothing_is_passed_over_while_somebody_is_tracked() -> None:

@@ -11,7 +11,8 @@ from inkling.models.people.tracker import PersonTracker, TrackerConfig
 from inkling.service.engine.scheduler import Lane
 from inkling.service.perception.camera import Camera
 from inkling.service.perception.perceiver import Perceiver, PerceptionOutcome, in_camera_pixels
-from inkling.service.perception.picture_step import CameraPicture, PictureStep
+from inkling.service.perception.picture_step import CameraPicture, DecodedPicture, PictureStep
+from inkling.service.protocol.errors import BadImage
 from tests.coloured_people import RED, FaultyGraph, coloured_people, room
 from tests.people_bundle import Box
 
@@ -36,7 +37,8 @@ class Stand:
             self.cameras[camera] = Lane(0, 0, lambda rows: rows), Camera(tracker, None, 4)
         prepared = self.estimator.prepare(room({RED: box}, height))
         lane, watched = self.cameras[camera]
-        picture = PictureStep(lane, CameraPicture(prepared, None, (scale, scale)), 0, 3.0, watched, pts_s)
+        taken = CameraPicture(None, DecodedPicture(prepared, (scale, scale)))
+        picture = PictureStep(lane, taken, 0, 3.0, watched, pts_s)
         self.perceiver.submit([picture])
         return picture
 
@@ -63,6 +65,28 @@ def test_people_are_in_pixels_of_the_camera() -> None:
     stand.perceiver.run_once()
     assert picture.people is not None
     assert picture.people.boxes[0].tolist() == [2.5 * side for side in BOX]
+
+
+def test_a_picture_is_decoded_when_the_gate_did_not_pass_over_it() -> None:
+    stand = Stand()
+    picture = stand.picture(1)
+    at_once = picture.x.decoded
+    picture.x = CameraPicture(None, lambda: at_once)
+    stand.perceiver.run_once()
+    assert picture.people is not None
+    assert picture.people.tracks.tolist() == [1]
+
+
+def test_a_picture_that_cannot_be_decoded_then_fails_alone() -> None:
+    def broken() -> DecodedPicture:
+        raise BadImage("the JPEG is damaged")
+
+    stand = Stand()
+    damaged, fine = stand.picture(1), stand.picture(2)
+    damaged.x = CameraPicture(None, broken)
+    stand.perceiver.run_once()
+    assert (stand.outcomes[0].failed, stand.outcomes[0].seen) == ([damaged], [fine])
+    assert damaged.people is None
 
 
 def test_a_run_that_fails_fails_its_own_pictures_and_the_next_one_is_fine() -> None:

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from inkling.models.people.input_fit import InputSize, prepare
-from inkling.service.inputs.frame_mapper import ImageLimits
+from inkling.service.inputs.frame_mapper import ImageLimits, decoded
 from inkling.service.perception.picture_mapper import GREY_SIDE, PictureMapper, small_grey
+from inkling.service.perception.picture_step import CameraPicture, DecodedPicture
 from inkling.service.protocol.errors import BadImage
 from inkling.service.protocol.image_binary import ImageFrame, pack_image, unpack_image
 from tests.support import picture
@@ -26,8 +27,12 @@ def jpeg(height: int, width: int, orientation: int = 0) -> bytes:
     return pack_image(4, data.tobytes(), 0.0, orientation=orientation)
 
 
+def made(taken: CameraPicture) -> DecodedPicture:
+    return taken.decoded() if callable(taken.decoded) else taken.decoded
+
+
 def test_a_large_jpeg_is_reduced_and_its_people_are_still_in_its_own_pixels() -> None:
-    seen = mapper().decode(unpack_image(jpeg(960, 1280)))
+    seen = made(mapper().decode(unpack_image(jpeg(960, 1280))))
     assert seen.prepared.shape == (96, 128, 3)
     geometry = seen.prepared.geometry
     assert geometry.width < 1280, "reduced while it was decoded"
@@ -35,14 +40,14 @@ def test_a_large_jpeg_is_reduced_and_its_people_are_still_in_its_own_pixels() ->
 
 
 def test_a_picture_that_lies_on_its_side_is_seen_upright() -> None:
-    seen = mapper().decode(unpack_image(jpeg(120, 160, orientation=6)))
+    seen = made(mapper().decode(unpack_image(jpeg(120, 160, orientation=6))))
     assert seen.prepared.shape == (128, 96, 3)
     geometry = seen.prepared.geometry
     assert (geometry.width * seen.scale[0], geometry.height * seen.scale[1]) == pytest.approx((120, 160))
 
 
 def test_a_smaller_copy_says_how_large_the_cameras_picture_is() -> None:
-    seen = mapper().decode(ImageFrame(0, 0.0, picture(96, 128), (1280, 960)))
+    seen = made(mapper().decode(ImageFrame(0, 0.0, picture(96, 128), (1280, 960))))
     assert seen.scale == (10.0, 10.0)
 
 
@@ -54,6 +59,34 @@ def test_the_gates_picture_is_small_and_made_only_for_a_gate() -> None:
     assert small_grey(picture(10, 12)).shape == (10, 12)
 
 
+@pytest.mark.parametrize("orientation", [0, 6])
+@pytest.mark.parametrize(("height", "width"), [(48, 64), (240, 320), (480, 640), (960, 1280), (720, 1280)])
+def test_the_gate_sees_the_same_of_a_jpeg_that_it_would_see_of_its_pixels(
+    height: int, width: int, orientation: int
+) -> None:
+    frame = unpack_image(jpeg(height, width, orientation))
+    grey = mapper().decode(frame).grey
+    assert grey is not None
+    whole = small_grey(decoded(frame, 2000, 2000, "letterbox"))
+    assert grey.shape == whole.shape
+    assert np.abs(grey.astype(int) - whole).mean() <= 2, "cells of it are averages of a few that were averages before"
+
+
+def test_what_is_likely_to_be_passed_over_is_decoded_only_when_it_is_asked_for_and_then_alike() -> None:
+    frame = unpack_image(jpeg(480, 640))
+    at_once, later = mapper().decode(frame), mapper().decode(frame, passed_over=True)
+    assert not callable(at_once.decoded)
+    assert callable(later.decoded)
+    assert np.array_equal(at_once.grey, later.grey)
+    assert np.array_equal(made(later).prepared.pixels, at_once.decoded.prepared.pixels)
+    assert made(later).scale == at_once.decoded.scale
+
+
+def test_without_a_gate_every_picture_is_decoded_at_once() -> None:
+    frame = unpack_image(jpeg(480, 640))
+    assert not callable(mapper(gated=False).decode(frame, passed_over=True).decoded)
+
+
 def test_what_is_too_large_is_refused_before_it_is_decoded_and_what_is_broken_when() -> None:
     frame = unpack_image(jpeg(200, 200))
     with pytest.raises(BadImage) as too_large:
@@ -61,13 +94,14 @@ def test_what_is_too_large_is_refused_before_it_is_decoded_and_what_is_broken_wh
     assert too_large.value.seq == 4
     data = jpeg(200, 200)
     broken = unpack_image(data[: len(data) // 2] + data[-2:])
-    with pytest.raises(BadImage) as damaged:
-        mapper().decode(mapper().accept(broken))
-    assert damaged.value.seq == 4
+    for passed_over in (False, True):
+        with pytest.raises(BadImage) as damaged:
+            mapper().decode(mapper().accept(broken), passed_over)
+        assert damaged.value.seq == 4
 
 
 @pytest.mark.parametrize(("height", "width"), [(16, 16), (8, 3000), (3000, 8), (1, 1)])
 def test_pictures_of_every_shape_are_made_to_fit(height: int, width: int) -> None:
-    seen = mapper().decode(ImageFrame(0, 0.0, np.zeros((height, width, 3), np.uint8)))
+    seen = made(mapper().decode(ImageFrame(0, 0.0, np.zeros((height, width, 3), np.uint8))))
     assert all(side % 32 == 0 for side in seen.prepared.shape[:2])
     assert seen.scale == (1.0, 1.0)

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from typing import Any
 
 import httpx
 import numpy as np
@@ -55,7 +56,7 @@ def test_a_camera_that_is_killed_with_somebody_in_view_and_comes_back(tmp_path: 
         with running(settings) as server:
             wanted = {"url": camera.url(), "bundle": "tiny", "perception": {"motion_gate": False}}
             id = httpx.post(f"{server.url}/v1/sources", json=wanted).json()["id"]
-            state = lambda: httpx.get(f"{server.url}/v1/sources/{id}").json()  # noqa: E731
+            state: Callable[[], Any] = lambda: httpx.get(f"{server.url}/v1/sources/{id}").json()  # noqa: E731
             ear = Ear(f"{server.url.replace('http', 'ws', 1)}/v1/streams/{id}/predictions?people=true")
             until: Callable[[int], None] = lambda count: wait_until(lambda: len(ear.of(Prediction)) >= count)  # noqa: E731
             until(10)

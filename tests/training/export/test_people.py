@@ -64,9 +64,10 @@ def test_the_command_makes_a_bundle_that_finds_people(folder: Path, capsys: pyte
     assert found.boxes.tolist() == [[10, 10, 50, 90]]
 
 
-def test_the_embedded_bundle_is_written_again_from_what_is_here(tmp_path: Path) -> None:
-    embedded = zoo_directory() / "people" / "1"
-    about = Path(__file__).parents[3] / "training" / "export" / "movenet" / "people.toml"
+@pytest.mark.parametrize("name", ["people", "people-int8"])
+def test_the_embedded_bundles_are_written_again_from_what_is_here(tmp_path: Path, name: str) -> None:
+    embedded = zoo_directory() / name / "1"
+    about = Path(__file__).parents[3] / "training" / "export" / "movenet" / f"{name}.toml"
     path = export_people(embedded / "people.onnx", about, tmp_path)
     again, shipped = load_people(path).spec, load_people(embedded).spec
     assert again.files["people.onnx"] == shipped.files["people.onnx"]
