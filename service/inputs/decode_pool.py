@@ -35,7 +35,7 @@ class Decoder:
         self,
         pool: DecodePool,
         batcher: StepQueue,
-        decode: Callable[[Any], Any],
+        decode: Callable[..., Any],
         refuse: Callable[[Step, ServiceError], None],
         cost: Callable[[Any], DecodeCost],
     ) -> None:

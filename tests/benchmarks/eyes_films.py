@@ -50,11 +50,9 @@ def write_films(directory: Path) -> Films:
     """Write the JPEGs below a directory."""
     data = os.environ.get("INKLING_TEST_DATA")
     if not data:
-        busy = (_written(directory / "busy-0", jpegs(FRAMES)),)
         about = "INKLING_TEST_DATA is not set: a made-up shape moves, in which nobody is found"
-        return Films(
-            busy, _still(directory, cv2.imdecode(np.frombuffer(jpegs(1)[0], np.uint8), cv2.IMREAD_COLOR)), about
-        )
+        place = np.asarray(cv2.imdecode(np.frombuffer(jpegs(1)[0], np.uint8), cv2.IMREAD_COLOR), np.uint8)
+        return Films((_written(directory / "busy-0", jpegs(FRAMES)),), _still(directory, place), about)
     busy = tuple(
         _written(directory / f"busy-{number}", map(encoded, _taken(Path(data) / film, first, every, FRAMES)))
         for number, (film, first, every) in enumerate(BUSY)
@@ -84,7 +82,7 @@ def _taken(film: Path, first: int, every: int, count: int) -> Iterator[Picture]:
             yield np.asarray(cv2.resize(picture[:, left : left + wide], (WIDTH, HEIGHT)), np.uint8)
 
 
-def _still(directory: Path, picture: NDArray[np.generic]) -> Path:
+def _still(directory: Path, picture: Picture) -> Path:
     rng = np.random.default_rng(0)
     noisy = (picture + rng.normal(0, NOISE, picture.shape) for _ in range(STILL_FRAMES))
     return _written(directory / "still", (encoded(np.clip(one, 0, 255).astype(np.uint8)) for one in noisy))

@@ -77,6 +77,8 @@ def test_what_is_likely_to_be_passed_over_is_decoded_only_when_it_is_asked_for_a
     at_once, later = mapper().decode(frame), mapper().decode(frame, passed_over=True)
     assert not callable(at_once.decoded)
     assert callable(later.decoded)
+    assert at_once.grey is not None
+    assert later.grey is not None
     assert np.array_equal(at_once.grey, later.grey)
     assert np.array_equal(made(later).prepared.pixels, at_once.decoded.prepared.pixels)
     assert made(later).scale == at_once.decoded.scale
