@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -55,14 +54,16 @@ def test_a_camera_that_is_killed_with_somebody_in_view_and_comes_back(tmp_path: 
         with running(settings) as server:
             wanted = {"url": camera.url(), "bundle": "tiny", "perception": {"motion_gate": False}}
             id = httpx.post(f"{server.url}/v1/sources", json=wanted).json()["id"]
-            state: Callable[[], Any] = lambda: httpx.get(f"{server.url}/v1/sources/{id}").json()  # noqa: E731
             ear = Ear(f"{server.url.replace('http', 'ws', 1)}/v1/streams/{id}/predictions?people=true")
-            until: Callable[[int], None] = lambda count: wait_until(lambda: len(ear.of(Prediction)) >= count)  # noqa: E731
+
+            def until(count: int) -> None:
+                wait_until(lambda: len(ear.of(Prediction)) >= count)
+
             until(10)
             assert [event.phase for event in ear.of(Event)] == ["begin"]
 
             camera.kill()
-            wait_until(lambda: state()["state"] == "retrying")
+            wait_until(lambda: httpx.get(f"{server.url}/v1/sources/{id}").json()["state"] == "retrying")
             wait_until(lambda: ear.of(Event)[-1].phase == "end")
             stats = next(stats for stats in server.core.hub.stats() if stats.spec.name == "tiny")
             assert (stats.tracks, stats.slots_used) == (0, 0), "nobody is watched while nothing is seen"
