@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import sys
 import tempfile
 import time
@@ -331,7 +332,7 @@ def rows(result: Result) -> list[Row]:
         Row("the same by time on the processor", f"{cameras(by_core, 'served, still'):.0f}"),
         Row(
             f"p99 from frame to prediction of {half['cameras']['median']:g} busy cameras, half of what a core holds",
-            f"{spread(half['p99_ms']):.0f} ms",
+            "nobody was found" if math.isnan(half["p99_ms"]["median"]) else f"{spread(half['p99_ms']):.0f} ms",
         ),
         Row("their frames dropped, lost", f"{half['dropped']}, {half['lost']}"),
     ]
