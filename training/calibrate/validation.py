@@ -60,15 +60,18 @@ def fit_promises(
 ) -> tuple[Calibration, StoppingRule | None]:
     """The calibration, fitted on one part of the validation clips, and the stopping rule, on the other part.
 
-    Groups are not divided. The rule is None where there are too few groups for two parts.
+    Groups are not divided. Data sets that the recipe keeps from promises are calibrated on, but certify nothing. The
+    rule is None where there are too few groups for two parts.
     """
     stopping = recipe.stopping
     first, second = parted(answered.clips, stopping.share, seed)
-    others, kept = answered.part(first or answered.clips), answered.part(second if first else ())
+    others = answered.part(first or answered.clips)
     elapsed_s = ratio_steps(others.clips) / recipe.rate_hz
     sources = [e.source for e in others.clips]
     calibration = fit_calibration(others.at_ratios, targets_of(others.clips), elapsed_s, sources)
-    if not kept.clips:
+    measured_only = {source.name for source in recipe.datasets if not source.promises}
+    others, kept = (answered.part([e for e in part if e.source not in measured_only]) for part in (first, second))
+    if not kept.clips or not others.clips:
         return calibration, None
     rule = fit_rule(
         watched(others.steps, others.clips, calibration, recipe.rate_hz),

@@ -212,7 +212,7 @@ def evaluate_bundle(directory: Path | str, recipe: Recipe | None = None, data: P
     bundle = load(Path(directory))
     spec = bundle.spec
     recipe = recipe or read_recipe(spec.provenance.recipe)
-    corpus = load_corpus(_measured(recipe), data)
+    corpus = load_corpus(_measured(recipe), data, spec.labels)
     _same_labels(spec.labels, corpus)
     if not _fits(spec.input, corpus) or recipe.rate_hz != spec.rate_hz:
         what = "skeleton" if isinstance(spec.input, PoseInput) else "size of frames"

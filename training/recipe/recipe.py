@@ -37,6 +37,7 @@ from inkling.training.recipe.sections import (
     Source,
     Stopping,
     Streaming,
+    SyntheticFalls,
     Validation,
     WindowSection,
 )
@@ -45,7 +46,9 @@ RECIPES = Path(__file__).parent.parent / "recipes"
 
 _ADDED = {
     "pretraining": None,
+    "synthetic_falls": None,
     "stopping": Stopping(),
+    "poses": {"centre_spans_s": ()},
     "student": {"prototypes": False, "standardised": False},
     "teacher": {"standardised": False},
     "fit": {"late": 0.0},
@@ -108,6 +111,8 @@ class Recipe(Section):
     """The promises of the bundle."""
     background: Background | None = None
     """The label that means that nothing is happening. By default none."""
+    synthetic_falls: SyntheticFalls | None = None
+    """Made-up falls beside recorded ones. By default none."""
     bundle: Shipping = Shipping()
     """What the bundle says that training cannot know."""
 
@@ -120,6 +125,8 @@ class Recipe(Section):
             raise ValueError("seeds must be different")
         if self.frames is not None and (self.skeleton or (self.background and self.background.clips)):
             raise ValueError("a recipe on frames has no skeleton and no synthetic background clips")
+        if self.synthetic_falls is not None and (self.frames is not None or self.background is None):
+            raise ValueError("synthetic_falls are poses, and need the label of background for who lies after a fall")
         if self.frames is not None and self.distillation.teachers > 1:
             raise ValueError("several teachers need poses: each would bring an eye of its own for frames")
         if self.frames is not None and self.distillation.target == "neighbours":
@@ -177,6 +184,7 @@ class Recipe(Section):
                 "validation": Validation(share=0, select="last"),
                 "stopping": Stopping(),
                 "background": None,
+                "synthetic_falls": None,
             }
         )
 
@@ -204,7 +212,8 @@ class Recipe(Section):
 
 def _unset(source: Source) -> set[str]:
     """Keys of a data set that digests leave out: those of later releases where they are not used."""
-    return set() if source.groups else {"groups"}
+    unused = {"groups"} if not source.groups else set()
+    return unused | ({"promises"} if source.promises else set())
 
 
 def recipe_file(path: Path | str) -> Path:
