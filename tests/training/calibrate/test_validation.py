@@ -63,6 +63,26 @@ def test_one_group_cannot_be_parted_and_then_nothing_is_promised() -> None:
     assert isinstance(calibration, TimedTemperature)
 
 
+def test_a_set_without_promises_is_calibrated_on_and_certifies_nothing() -> None:
+    clips = examples(120, "sure") + examples(40, "unsure")
+    logits = torch.eye(3)[torch.tensor([clip.target for clip in clips])] * 9
+    logits[120:] = torch.eye(3)[torch.tensor([(clip.target + i % 2) % 3 for i, clip in enumerate(clips[120:])])] * 9
+    steps = tuple(np.tile(row.numpy(), (5, 1)) for row in logits)
+    answered = Answered(tuple(clips), steps)
+
+    def rule(promises: bool) -> StoppingRule:
+        sources = [{"path": "sure"}, {"path": "unsure", "promises": promises}]
+        recipe = tiny_recipe(datasets=sources, stopping={"error_rates": [0.1]})
+        found = fit_promises(answered, recipe, ("a", "b", "c"), 0)[1]
+        assert found is not None
+        return found
+
+    assert rule(promises=True).promises[0].threshold is None
+    alone = rule(promises=False)
+    assert alone.promises[0].threshold is not None
+    assert alone.clips == 60
+
+
 def test_a_clip_is_watched_from_its_own_beginning_but_its_time_counts_from_the_stream_s() -> None:
     timed = TimedTemperature(first=5.0, later=1.0, settle_s=0.2)
     steps = [np.tile(np.array([2.0, 0.0]), (8, 1))]
