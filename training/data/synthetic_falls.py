@@ -21,7 +21,7 @@ SYNTHETIC_FALLS = "synthetic falls"
 """The `source` of such clips."""
 CROUCHING = ((0.06, -0.04, 0.22), (0.05, 0.17, 0.03))
 KNEELING = ((0.02, 0.23, 0.06), (0.01, 0.26, -0.18))  # (knee, ankle) from the hip, in body heights
-SEEN_S = 0.75
+SEEN_S = 0.6
 """Seconds before lying from which on a fall is one: what comes before could still be anything."""
 AFTER_S = 0.3
 """Seconds after lying that are still the fall."""
