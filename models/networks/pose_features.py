@@ -58,6 +58,7 @@ class PoseFeatures(nn.Module):
     roots: Tensor
     pace: Tensor
     back: Tensor
+    window: Tensor
 
     def __init__(self, skeleton: Skeleton, rate_hz: float, config: PoseConfig | None = None) -> None:
         super().__init__()
@@ -73,9 +74,13 @@ class PoseFeatures(nn.Module):
         self.centre_spans = sorted({max(1, round(seconds * rate_hz)) for seconds in config.centre_spans_s})
         # As velocities, but falling with the root of the span only: noise adds up no faster, and slow ways count.
         pace = torch.tensor([rate_hz / 10.0 / math.sqrt(span) for span in self.spans]).view(-1, 1, 1, 1)
+        # the last steps of each span of the centre, with a pace of the same kind
+        longest = max(self.centre_spans, default=0)
+        window = [[0.0] * (longest - n) + [self.speed / math.sqrt(n)] * n for n in self.centre_spans]
         back = torch.tensor([max(self.spans, default=0) - span for span in self.spans], dtype=torch.int64)
         self.register_buffer("pace", pace, persistent=False)
         self.register_buffer("back", back, persistent=False)
+        self.register_buffer("window", torch.tensor(window), persistent=False)
         # Every two joints, then the ends of every bone: differences of both kinds are taken together.
         first, second = torch.triu_indices(self.joints, self.joints, 1)
         self.pairs, bones = len(first), torch.tensor(skeleton.bones, dtype=torch.int64).view(-1, 2)
@@ -142,7 +147,7 @@ class PoseFeatures(nn.Module):
         drift = None
         if self.centre_spans:
             drifts = torch.cat([others[-1][:, 1:], self._drift(moved, seen, known).t().unsqueeze(1)], dim=1)
-            drift = self._drifted([drifts[:, -span:].sum(1).t() for span in self.centre_spans], unit)
+            drift = (self.window @ drifts).flatten(1).t() * unit
             memories.append(drifts)
         return self._timed(features, ways, drift).t(), *memories
 
@@ -192,11 +197,9 @@ class PoseFeatures(nn.Module):
         drift = None
         if self.centre_spans:
             drifts = self._drift(moved, seen, known).view(d, steps, rows)
-            # sums of the last steps of each step; nothing went before the first
-            sums = [
-                F.pad(drifts, (0, 0, span - 1, 0)).unfold(1, span, 1).sum(-1).flatten(1) for span in self.centre_spans
-            ]
-            drift = self._drifted(sums, unit)
+            longest = self.window.shape[1]  # nothing went before the first step
+            last = F.pad(drifts, (0, 0, longest - 1, 0)).unfold(1, longest, 1)  # (D, T, B, longest)
+            drift = (last @ self.window.t()).permute(3, 0, 1, 2).reshape(-1, steps * rows) * unit
         return self._timed(features, ways, drift).view(-1, steps, rows).permute(2, 1, 0).contiguous()
 
     # -- a frame's parts: the first, third and fourth remember. The batch is last: sums over joints and products with
@@ -246,11 +249,6 @@ class PoseFeatures(nn.Module):
         """How far the whole body went in a step, (D, B): the mean of joints known before, which no joint that is seen
         for the first time moves."""
         return (moved * known).sum(0) / seen.sum(0).clamp(min=1.0)
-
-    def _drifted(self, sums: list[Tensor], unit: Tensor) -> Tensor:
-        """(S * D, B): ways of the whole body over the spans, (D, B) each."""
-        paces = [self.speed / math.sqrt(span) for span in self.centre_spans]
-        return torch.cat([way * (unit * pace) for way, pace in zip(sums, paces, strict=True)])
 
     def _timed(self, features: list[Tensor], ways: Tensor | None, drift: Tensor | None) -> Tensor:
         """(dim, B): the features of frames, among them velocities second, with the ways to them (S * J, D, B), all

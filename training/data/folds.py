@@ -110,8 +110,9 @@ def cross_folds(fold: Fold, parts: int, seed: int) -> list[Fold]:
     """Folds for cross-validation: the training clips in `parts` parts, each validated by a fold that lacks it.
 
     Groups stay whole, and each part has about as many clips of every label of a data set as the others. A part's clips
-    without a label are left out of its fold. Synthetic falls train in all folds and validate in none. A clip is not validated where its label would have no clip left to train
-    on. No parts give no folds. Raises DataError where a part has no clips to validate.
+    without a label are left out of its fold. Synthetic falls train in all folds and validate in none. A clip is not
+    validated where its label would have no clip left to train on. No parts give no folds. Raises
+    DataError where a part has no clips to validate.
     """
     if not parts:
         return []

@@ -156,7 +156,10 @@ def _walked(body: Tensor, walks: Tensor, rate_hz: float, random: torch.Generator
         shin = 0.24 * torch.stack([0 * at, (thigh - bends).cos(), (thigh - bends).sin()], -1)
         hip = body[:, 7 + side]
         moved = {9: hip + knee, 11: hip + knee + shin}
-        moved |= {joint: body[:, joint] - torch.stack([0 * at, 0 * at, far * thigh], -1) for joint, far in ((3, 0.1), (5, 0.3))}
+        moved |= {
+            joint: body[:, joint] - torch.stack([0 * at, 0 * at, far * thigh], -1)
+            for joint, far in ((3, 0.1), (5, 0.3))
+        }
         for joint, place in moved.items():
             body[:, joint + side] = torch.where(walks[:, None] > 0, place, body[:, joint + side])
     return body
@@ -173,7 +176,7 @@ def _tilted(body: Tensor, angle: Tensor, towards: float) -> Tensor:
 
 
 def _seen(body: Tensor, way: Tensor, random: torch.Generator) -> Tensor:
-    """(T, 13, 3) of x, y in pixels and confidence 1: by a camera anywhere around, on a level, high or in the ceiling."""
+    """(T, 13, 3) of x, y in pixels and confidence 1: from anywhere around, on a level, high or in the ceiling."""
     yaw = uniform(random, -math.pi, math.pi)
     high = uniform(random, 0, 1) < 0.2
     pitch = math.radians(uniform(random, 45.0, 85.0) if high else uniform(random, -5.0, 30.0))

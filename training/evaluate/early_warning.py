@@ -85,9 +85,9 @@ def warning_figures(
     """What warning comes to over all folds; events are those of recordings with `only` in their name.
 
     before_events: whether the thresholds must keep still in the time before events too, or in recordings without any.
-    An alarm counts as a warning only when it is raised between the beginning of the event and its end. threshold: of all
-    folds, in place of those that the other folds give. `macro_f1` is of whole recordings, those with an event and those
-    without: a recording is right when it has an alarm, late or not, and an event, or neither.
+    An alarm counts as a warning only when it is raised between the beginning of the event and its end. threshold: of
+    all folds, in place of those that the other folds give. `macro_f1` is of whole recordings, those with an event and
+    those without: a recording is right when it has an alarm, late or not, and an event, or neither.
     """
     given = threshold
     without, still = 0, 0

@@ -80,6 +80,8 @@ class Evaluation(ReportPart):
     sets: dict[str, SetReport]
     steps: dict[str, StepScores] = Field(default_factory=dict)
     """Of the sets that have clips labelled by step."""
+    measured_only: tuple[str, ...] = ()
+    """Of the sets, those on which no promise was certified."""
     training: Training | None = None
 
 
@@ -129,6 +131,7 @@ def measure(
         stopping=stopping,
         sets=sets,
         steps=steps,
+        measured_only=tuple(source.name for source in recipe.datasets if source.name in sets and not source.promises),
         training=training,
     )
 
@@ -207,7 +210,8 @@ def evaluate_run(run: Run, data: Path | str | None = None, seed: int | None = No
 def evaluate_bundle(directory: Path | str, recipe: Recipe | None = None, data: Path | str = ".") -> Evaluation:
     """Measure a bundle on the test clips of a recipe, by default of the shipped recipe that it names.
 
-    The clips may have only some of the bundle's labels; any of them may be answered. Raises TrainingError, or BundleError when the bundle is broken.
+    The clips may have only some of the bundle's labels; any of them may be answered. Raises TrainingError, or
+    BundleError when the bundle is broken.
     """
     bundle = load(Path(directory))
     spec = bundle.spec

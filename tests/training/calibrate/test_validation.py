@@ -189,6 +189,13 @@ def test_the_tables_tell_each_set_and_all_together(evaluation: Evaluation) -> No
     assert "Certified on 50 validation clips of 20 groups, at confidence 90%" in text
 
 
+def test_a_set_that_certified_nothing_is_named_where_promises_are_told(two_sets: tuple[Corpus, Recipe]) -> None:
+    corpus, _ = two_sets
+    recipe = tiny_recipe(datasets=[{"path": "one"}, {"path": "two", "promises": False}])
+    found = measure("dummy", recipe, lambda x: torch.zeros(*x.shape[:2], 4), corpus, Temperature(), RULE)
+    assert "for every data set by itself but two, where they are measured only" in "\n".join(sections(found))
+
+
 def test_a_model_without_a_rule_has_no_table_of_promises(two_sets: tuple[Corpus, Recipe]) -> None:
     corpus, recipe = two_sets
     plain = measure("dummy", recipe, lambda x: torch.zeros(*x.shape[:2], 4), corpus, Temperature())

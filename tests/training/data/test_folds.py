@@ -111,7 +111,9 @@ def test_synthetic_falls_are_learned_in_every_fold_and_validated_in_none(tmp_pat
     fold = draw_fold(corpus, recipe, 0)
     made = [e for e in fold.train if e.source == SYNTHETIC_FALLS]
     assert len(made) == 6
-    assert {corpus.labels[t] for e in made if e.step_targets is not None for t in e.step_targets.tolist() if t >= 0} == {
+    assert {
+        corpus.labels[t] for e in made if e.step_targets is not None for t in e.step_targets.tolist() if t >= 0
+    } == {
         "fall",
         "idle",
     }
