@@ -23,6 +23,9 @@ SERVICE := $(VENV)/.service-$(ENGINE)
 EVERYTHING := $(VENV)/.everything-$(ENGINE)
 SITE := $(VENV)/.docs
 
+# What body-actions learns from.
+SETS := penn jhmdb14 jhmdb21-people ucf101-people fight300-people urfall-people
+
 .PHONY: help serve environment test lint bench attack docs train-default
 .DELETE_ON_ERROR:
 
@@ -52,10 +55,10 @@ docs: $(SITE)
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
 # Prepared data sets and finished runs are kept: delete datasets/, runs/ and bundles/ to begin from nothing.
-train-default: $(EVERYTHING) datasets/penn/clips.csv datasets/jhmdb14/clips.csv datasets/urfall/clips.csv
+train-default: $(EVERYTHING) $(addprefix datasets/,$(addsuffix /clips.csv,$(SETS) urfall))
 	$(BIN)/inkling train fit body-actions --data datasets
 	$(BIN)/inkling train evaluate runs/body-actions --data datasets
-	$(BIN)/inkling train export runs/body-actions bundles --version 4.1
+	$(BIN)/inkling train export runs/body-actions bundles --version 5
 	$(BIN)/inkling train fit fall-watch --data datasets
 	$(BIN)/inkling train export runs/fall-watch bundles --version 1.1
 
@@ -67,7 +70,20 @@ datasets/urfall/clips.csv: | $(EVERYTHING)
 	$(BIN)/inkling train prepare urfall $(DATA)/urfall datasets --recipe fall-watch
 
 datasets/jhmdb14/clips.csv: | $(EVERYTHING)
-	$(BIN)/inkling train prepare jhmdb14 $(DATA)/jhmdb14_pose/jhmdb14_pose.npz $(@D)
+	$(BIN)/inkling train prepare jhmdb14 $(DATA)/jhmdb14_pose/jhmdb14_pose.npz $(@D) --videos $(DATA)/jhmdb
+
+# Poses of the people in films. Killed, it continues with the films that are left.
+datasets/jhmdb21-people/clips.csv: | $(EVERYTHING)
+	$(BIN)/inkling train prepare people $(DATA)/jhmdb $(@D) --split 1
+
+datasets/ucf101-people/clips.csv: | $(EVERYTHING)
+	$(BIN)/inkling train prepare people $(DATA)/ucf101_5 $(@D) --split 1
+
+datasets/fight300-people/clips.csv: | $(EVERYTHING)
+	$(BIN)/inkling train prepare people $(DATA)/fight300 $(@D) --people all
+
+datasets/urfall-people/clips.csv: | $(EVERYTHING)
+	$(BIN)/inkling train prepare urfall-people $(DATA)/urfall datasets
 
 # -- the environment ---------------------------------------------------------------------------------------------
 # Each stamp says that pyproject.toml was installed as it is now.

@@ -15,6 +15,7 @@ from typing import Annotated
 import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from inkling.models.bundle.schema import StateTensor
 from inkling.models.skeletons import Skeleton
@@ -36,6 +37,9 @@ class PoseConfig(BaseModel):
     noisy, and a recurrent network that has few clips to learn from does not learn well to add them up."""
     speeds: bool = True
     """How fast each joint moves, whichever way: its velocity and its ways over the spans as lengths."""
+    centre_spans_s: tuple[Annotated[float, Field(gt=0, le=5)], ...] = ()
+    """Seconds, each no less than a step: how far the whole body has come since then. All else but its velocity is about
+    the body's centre. Falling and sitting down move that; where cameras follow people, it says little."""
 
 
 class PoseFeatures(nn.Module):
@@ -44,7 +48,8 @@ class PoseFeatures(nn.Module):
     Input x (B, T, J, D + 1): D coordinates in any unit, last a confidence; confidence 0 marks a missing joint.
     Output (B, T, dim): joints about the centre, velocities, mask, pairwise distances, bone directions, distance to the
     ends of each joint's running range, velocity of the centre, size against its running mean, first-pose flag, ways of
-    the joints over the spans, their speeds. All lengths are in units of the running mean of the body's radius.
+    the joints over the spans, their speeds, ways of the centre. All lengths are in units of the running mean of the
+    body's radius.
     """
 
     ends: Tensor
@@ -53,6 +58,7 @@ class PoseFeatures(nn.Module):
     roots: Tensor
     pace: Tensor
     back: Tensor
+    window: Tensor
 
     def __init__(self, skeleton: Skeleton, rate_hz: float, config: PoseConfig | None = None) -> None:
         super().__init__()
@@ -65,11 +71,16 @@ class PoseFeatures(nn.Module):
         config = PoseConfig() if config is None else config
         self.spans = sorted({max(1, round(seconds * rate_hz)) for seconds in config.spans_s})
         self.speeds = config.speeds
+        self.centre_spans = sorted({max(1, round(seconds * rate_hz)) for seconds in config.centre_spans_s})
         # As velocities, but falling with the root of the span only: noise adds up no faster, and slow ways count.
         pace = torch.tensor([rate_hz / 10.0 / math.sqrt(span) for span in self.spans]).view(-1, 1, 1, 1)
+        # the last steps of each span of the centre, with a pace of the same kind
+        longest = max(self.centre_spans, default=0)
+        window = [[0.0] * (longest - n) + [self.speed / math.sqrt(n)] * n for n in self.centre_spans]
         back = torch.tensor([max(self.spans, default=0) - span for span in self.spans], dtype=torch.int64)
         self.register_buffer("pace", pace, persistent=False)
         self.register_buffer("back", back, persistent=False)
+        self.register_buffer("window", torch.tensor(window), persistent=False)
         # Every two joints, then the ends of every bone: differences of both kinds are taken together.
         first, second = torch.triu_indices(self.joints, self.joints, 1)
         self.pairs, bones = len(first), torch.tensor(skeleton.bones, dtype=torch.int64).view(-1, 2)
@@ -80,12 +91,14 @@ class PoseFeatures(nn.Module):
         self.register_buffer("roots", torch.tensor(skeleton.root), persistent=False)
         j, d = self.joints, self.dimensions
         self.dim = j * d + j * d + j + self.pairs + len(bones) * d + 2 * j * d + d + 2
-        self.dim += len(self.spans) * j * d + (1 + len(self.spans)) * j * self.speeds
+        self.dim += len(self.spans) * j * d + (1 + len(self.spans)) * j * self.speeds + len(self.centre_spans) * d
 
     def state_tensors(self) -> tuple[StateTensor, ...]:
         """`joint_memory` (J, 3 D + 1): place, low and high reach, seen yet. `body_memory` (2,): poses seen, size.
 
         `pose_memory` (longest span, J, D + 1), where there are spans: the last poses, the oldest first, and seen yet.
+        `centre_memory` (longest span of the centre, D), where there are such: how far it went in each of the last
+        steps, the oldest first.
         """
         joints, d = self.joints, self.dimensions
         found = [
@@ -95,10 +108,15 @@ class PoseFeatures(nn.Module):
         if self.spans:
             shape = (self.spans[-1], joints, d + 1)
             found.append(StateTensor(input="pose_memory", output="next_pose_memory", shape=shape))
+        if self.centre_spans:
+            found.append(
+                StateTensor(input="centre_memory", output="next_centre_memory", shape=(self.centre_spans[-1], d))
+            )
         return tuple(found)
 
-    def step(self, x: Tensor, joint_memory: Tensor, body_memory: Tensor, *poses: Tensor) -> tuple[Tensor, ...]:
-        """One frame. x (B, J, D + 1); returns features (B, dim) and the next memories."""
+    def step(self, x: Tensor, joint_memory: Tensor, body_memory: Tensor, *others: Tensor) -> tuple[Tensor, ...]:
+        """One frame. x (B, J, D + 1); others: `pose_memory`, `centre_memory`; returns features (B, dim) and the next
+        memories."""
         d = self.dimensions
         now, memory = _batch_last(x), _batch_last(joint_memory)
         before, low, high, known = torch.split(
@@ -116,16 +134,22 @@ class PoseFeatures(nn.Module):
         below, above = self._reach(joints, low, high, known)
         features = self._described(joints, moved, mask, seen, known, below, above, radius, unit, count)
         memory = torch.cat([place * seen, joints - below, joints + above, seen], dim=1)
-        memories = _batch_first(memory), torch.cat([next_count, next_size]).t()
-        if not self.spans:
-            return self._timed(features, None).t(), *memories
-        pose = torch.cat([joints, seen], dim=1)  # (J, D + 1, B)
-        latest = _batch_first(pose).unsqueeze(1)
-        # before the first pose the body is taken to have stood still
-        past = torch.where(body_memory[:, :1, None, None] > 0, poses[0], latest)
-        then = past.index_select(1, self.back).flatten(1).t().reshape(len(self.spans), *pose.shape)
-        ways = self._ways(pose, then)
-        return self._timed(features, ways).t(), *memories, torch.cat([past[:, 1:], latest], dim=1)
+        memories = [_batch_first(memory), torch.cat([next_count, next_size]).t()]
+        ways = None
+        if self.spans:
+            pose = torch.cat([joints, seen], dim=1)  # (J, D + 1, B)
+            latest = _batch_first(pose).unsqueeze(1)
+            # before the first pose the body is taken to have stood still
+            past = torch.where(body_memory[:, :1, None, None] > 0, others[0], latest)
+            then = past.index_select(1, self.back).flatten(1).t().reshape(len(self.spans), *pose.shape)
+            ways = self._ways(pose, then)
+            memories.append(torch.cat([past[:, 1:], latest], dim=1))
+        drift = None
+        if self.centre_spans:
+            drifts = torch.cat([others[-1][:, 1:], self._drift(moved, seen, known).t().unsqueeze(1)], dim=1)
+            drift = (self.window @ drifts).flatten(1).t() * unit
+            memories.append(drifts)
+        return self._timed(features, ways, drift).t(), *memories
 
     @torch.no_grad()
     def forward(self, x: Tensor) -> Tensor:
@@ -170,7 +194,13 @@ class PoseFeatures(nn.Module):
             then = torch.minimum(torch.maximum(at[:, None] - span, first), at[:, None])  # (T, B)
             past.append(poses[:, :, then, torch.arange(rows, device=x.device)].flatten(2))
         ways = self._ways(poses.flatten(2), torch.stack(past)) if past else None
-        return self._timed(features, ways).view(-1, steps, rows).permute(2, 1, 0).contiguous()
+        drift = None
+        if self.centre_spans:
+            drifts = self._drift(moved, seen, known).view(d, steps, rows)
+            longest = self.window.shape[1]  # nothing went before the first step
+            last = F.pad(drifts, (0, 0, longest - 1, 0)).unfold(1, longest, 1)  # (D, T, B, longest)
+            drift = (last @ self.window.t()).permute(3, 0, 1, 2).reshape(-1, steps * rows) * unit
+        return self._timed(features, ways, drift).view(-1, steps, rows).permute(2, 1, 0).contiguous()
 
     # -- a frame's parts: the first, third and fourth remember. The batch is last: sums over joints and products with
     # what holds for a whole joint or body are then of long rows, which every runtime is quick at ---------------------
@@ -215,15 +245,22 @@ class PoseFeatures(nn.Module):
         place, seen = torch.split(then, [self.dimensions, 1], dim=2)
         return ((now[:, : self.dimensions] - place) * (seen * self.pace)).flatten(0, 1)
 
-    def _timed(self, features: list[Tensor], ways: Tensor | None) -> Tensor:
-        """(dim, B): the features of frames, among them velocities second, with the ways to them (S * J, D, B) and all
-        speeds."""
+    def _drift(self, moved: Tensor, seen: Tensor, known: Tensor) -> Tensor:
+        """How far the whole body went in a step, (D, B): the mean of joints known before, which no joint that is seen
+        for the first time moves."""
+        return (moved * known).sum(0) / seen.sum(0).clamp(min=1.0)
+
+    def _timed(self, features: list[Tensor], ways: Tensor | None, drift: Tensor | None) -> Tensor:
+        """(dim, B): the features of frames, among them velocities second, with the ways to them (S * J, D, B), all
+        speeds, and the ways of the whole body (S * D, B)."""
         moves, found = features[1], [part.flatten(0, 1) if part.dim() == 3 else part for part in features]
         if ways is not None:
             moves = torch.cat([moves, ways])
             found.append(ways.flatten(0, 1))
         if self.speeds:
             found.append(((moves * moves).sum(1) + _TINY).sqrt())
+        if drift is not None:
+            found.append(drift)
         return torch.cat(found)
 
     def _described(

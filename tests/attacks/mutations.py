@@ -25,7 +25,7 @@ def valid() -> tuple[list[str], list[bytes]]:
     start = {"type": "start", "bundle": "body-actions", "input": "pose", "skeleton": "coco17"}
     texts = [
         start,
-        start | {"version": "4.1", "top_k": 3, "policy": "block", "results": "packed", "width": 640, "height": 480},
+        start | {"version": "5", "top_k": 3, "policy": "block", "results": "packed", "width": 640, "height": 480},
         {"type": "pose", "seq": 0, "pts_s": 0.0, "people": [person]},
         {"type": "pose", "seq": 1, "people": [person, {"track": 2, "keypoints": [None, *BODY[1:]]}]},
         {"type": "pose", "seq": 2, "pts_s": 0.5, "people": []},

@@ -37,8 +37,11 @@ RATE_HZ, WINDOW, MIN_STEPS = 10.0, 32, 2
 FALL, DAILY = 0, 1
 
 
-def read(source: Path) -> tuple[list[Example], list[slice]]:
-    """Every recording as an example, and the steps of its fall (empty without one)."""
+def read(source: Path, rate_hz: float = RATE_HZ, sure: float = 0.0) -> tuple[list[Example], list[slice]]:
+    """Every recording as an example, and the steps of its fall (empty without one).
+
+    sure: the least confidence of a joint; those below are missing.
+    """
     to_body = skeletons.mapping(skeletons.get("coco17"), BODY13)
     times = urfall.times(source / urfall.LABELS_FILE)
     examples, falls = [], []
@@ -47,17 +50,18 @@ def read(source: Path) -> tuple[list[Example], list[slice]]:
             with archive.open(path.replace("adl/", "normal/").replace(".mp4", ".npy")) as file:
                 people = np.load(file, allow_pickle=False)  # (T, 5, 17, 3)
             clearest = people[..., 2].mean(-1).argmax(1)
+            people = people * (people[..., 2:] >= sure)
             poses = to_body.apply(people[np.arange(len(people)), clearest].astype(np.float32))
-            frames = step_frames((np.arange(len(poses)) / urfall.FPS).tolist(), RATE_HZ)
+            frames = step_frames((np.arange(len(poses)) / urfall.FPS).tolist(), rate_hz)
             event = Path(path).stem.rsplit("-", 1)[0]
             targets = torch.full((len(frames),), DAILY)
             fall = slice(0, 0)
             if event in times:
-                begin, lies = (round(np.ceil((t - 5e-4) * RATE_HZ)) for t in times[event])
+                begin, lies = (round(np.ceil((t - 5e-4) * rate_hz)) for t in times[event])
                 targets[begin:] = FALL
                 fall = slice(begin, lies)
             examples.append(
-                Example(torch.from_numpy(poses[frames]), int(targets[-1]), "urfall", "train", event, targets)
+                Example(torch.from_numpy(poses[frames]), int(targets[-1]), "urfall", "train", event, targets, path=path)
             )
             falls.append(fall)
     return examples, falls

@@ -1,6 +1,6 @@
 """How often decisions are wrong that are not the first since a track's start, of which nothing is promised.
 
-    python -m tests.benchmarks.later_decisions models/zoo/body-actions/4.1 --data datasets
+    python -m tests.benchmarks.later_decisions models/zoo/body-actions/5 --data datasets
 
 Each test clip of the bundle's recipe follows another one, drawn at random, without a reset: one body doing both, with a
 passage of 0.4 s between. What is decided within the second clip, by the rules of the service, is compared with its

@@ -92,7 +92,7 @@ def measured() -> dict[str, tuple[str, list[tuple[str, list[tuple[float, float]]
                     for label, value in row["metric"].items():
                         legend = legend.replace(f"{{{{{label}}}}}", "" if label == "instance" else value)
                     points = [(at - begin_s, float(value)) for at, value in row["values"] if value != "NaN"]
-                    curves.append((legend.replace("body-actions/4.1", "").strip(), points))
+                    curves.append((legend.replace("body-actions/5", "").strip(), points))
             found[title] = (panels[title]["fieldConfig"]["defaults"]["unit"], curves)
     return found
 

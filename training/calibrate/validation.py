@@ -70,17 +70,20 @@ def fit_promises(answered: Answered, recipe: Recipe, labels: Sequence[str], seed
     """Calibration and score of the unknown, fitted on one part of the validation clips, and the stopping rule, on the
     other part.
 
-    Groups are not divided. The rule is None where there are too few groups for two parts. Raises ConfigError where the
-    recipe names a label that there is not.
+    Groups are not divided. Data sets that the recipe keeps from promises are calibrated on, but certify nothing. The
+    rule is None where there are too few groups for two parts. Raises ConfigError where the recipe names a label that
+    there is not.
     """
     stopping = recipe.stopping
     first, second = parted(answered.clips, stopping.share, seed)
-    others, kept = answered.part(first or answered.clips), answered.part(second if first else ())
+    others = answered.part(first or answered.clips)
     elapsed_s = ratio_steps(others.clips) / recipe.rate_hz
     sources = [e.source for e in others.clips]
     calibration = fit_calibration(others.at_ratios, targets_of(others.clips), elapsed_s, sources)
     unknown = fit_unknown(others.steps, others.clips, calibration, recipe, labels)
-    if not kept.clips:
+    measured_only = {source.name for source in recipe.datasets if not source.promises}
+    others, kept = (answered.part([e for e in part if e.source not in measured_only]) for part in (first, second))
+    if not kept.clips or not others.clips:
         return Fitted(calibration, None, unknown)
     score = None if unknown is None else UnknownScore(unknown, labels, recipe.rate_hz)
     rule = fit_rule(

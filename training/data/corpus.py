@@ -157,8 +157,12 @@ def segments(example: Example) -> list[Example]:
     return stretches
 
 
-def load_corpus(recipe: Recipe, root: Path | str = ".") -> Corpus:
-    """Read all data sets of a recipe, those of `pretraining` too. Raises DataError with all their problems at once."""
+def load_corpus(recipe: Recipe, root: Path | str = ".", labels: Sequence[str] | None = None) -> Corpus:
+    """Read all data sets of a recipe, those of `pretraining` too. Raises DataError with all their problems at once.
+
+    labels: of a model that clips of poses are to measure, which may know more than these have. By default the labels
+    that the clips train.
+    """
     if recipe.frames is not None:
         return _frame_corpus(recipe, read_frame_sets(recipe, recipe.frames, Path(root)), Path(root))
     first = recipe.first
@@ -168,7 +172,7 @@ def load_corpus(recipe: Recipe, root: Path | str = ".") -> Corpus:
     if problems:
         raise DataError(problems)
     target = skeletons.get(recipe.skeleton) if recipe.skeleton else own[0][1].skeleton
-    corpus, problems = _pose_corpus(recipe, own, target)
+    corpus, problems = _pose_corpus(recipe, own, target, labels)
     if first is not None:
         pretraining, other_problems = _pose_corpus(first, others, target, measured=False)
         corpus, problems = replace(corpus, pretraining=pretraining), problems + other_problems
@@ -184,11 +188,16 @@ def pose_input(skeleton: Skeleton) -> PoseInput:
 
 
 def _pose_corpus(
-    recipe: Recipe, datasets: Sequence[tuple[Source, PoseDataset]], target: Skeleton, *, measured: bool = True
+    recipe: Recipe,
+    datasets: Sequence[tuple[Source, PoseDataset]],
+    target: Skeleton,
+    known: Sequence[str] | None = None,
+    *,
+    measured: bool = True,
 ) -> tuple[Corpus, list[Problem]]:
     """The clips of data sets on one skeleton, and what is wrong with them. measured False: labelled training clips."""
     sets, problems = renamed_sets(datasets, measured=measured, left_out=recipe.left_out)
-    labels = label_set(sets, recipe.background_label)
+    labels = label_set(sets, recipe.background_label) if known is None else tuple(known)
     if len(labels) < 2:
         what = "a recipe" if measured else "pretraining"
         table = datasets[0][1].directory / CLIPS_FILE

@@ -12,9 +12,10 @@ import torch
 
 from inkling.training.data.corpus import Corpus, Example, segments
 from inkling.training.data.pose_dataset import CLIPS_FILE
+from inkling.training.data.synthetic_falls import SYNTHETIC_FALLS, fall_clips
 from inkling.training.data.synthetic_idle import SYNTHETIC, idle_clips
 from inkling.training.errors import DataError, Problem
-from inkling.training.labels import UNLABELLED
+from inkling.training.labels import UNLABELLED, whole_clip_target
 from inkling.training.recipe.recipe import Recipe
 from inkling.training.seeds import mixed_seed
 
@@ -53,6 +54,7 @@ def draw_fold(corpus: Corpus, recipe: Recipe, seed: int) -> Fold:
         if val:
             count = max(1, round(count * share / (1 - share)))
             val += _idle_examples(corpus, recipe.background.label, count, mixed_seed(seed, 1, 1))
+    train += _fall_examples(corpus, recipe, mixed_seed(seed, 1, 2))
     return Fold(tuple(train), tuple(val))
 
 
@@ -85,17 +87,37 @@ def _idle_examples(corpus: Corpus, label: str, count: int, seed: int) -> list[Ex
     return [Example(pose, target, SYNTHETIC, "train", "") for pose in clips]
 
 
+def _fall_examples(corpus: Corpus, recipe: Recipe, seed: int) -> list[Example]:
+    """Synthetic falls and what only looks like one, where the recipe wants some. Raises DataError."""
+    falls, background = recipe.synthetic_falls, recipe.background
+    if falls is None or background is None:
+        return []
+    if falls.label not in corpus.labels:
+        reason = f"no clip has the label {falls.label!r} of synthetic_falls"
+        raise DataError([Problem(Path(next(iter(corpus.own_labels))) / CLIPS_FILE, None, reason)])
+    index = {label: i for i, label in enumerate(corpus.labels)}
+    generator = torch.Generator().manual_seed(seed)
+    clips = fall_clips(
+        falls.clips, corpus.skeleton, corpus.rate_hz, index[falls.label], index[background.label], generator
+    )
+    return [
+        Example(pose, whole_clip_target(targets.tolist()), SYNTHETIC_FALLS, "train", "", targets)
+        for pose, targets in clips
+    ]
+
+
 def cross_folds(fold: Fold, parts: int, seed: int) -> list[Fold]:
     """Folds for cross-validation: the training clips in `parts` parts, each validated by a fold that lacks it.
 
     Groups stay whole, and each part has about as many clips of every label of a data set as the others. A part's clips
-    without a label are left out of its fold. A clip is not validated where its label would have no clip left to train
-    on. No parts give no folds. Raises DataError where a part has no clips to validate.
+    without a label are left out of its fold. Synthetic falls train in all folds and validate in none. A clip is not
+    validated where its label would have no clip left to train on. No parts give no folds. Raises
+    DataError where a part has no clips to validate.
     """
     if not parts:
         return []
     rng = np.random.default_rng((seed, 4))
-    clips = list({id(e): e for e in fold.train}.values())  # repeated ones once
+    clips = list({id(e): e for e in fold.train if e.source != SYNTHETIC_FALLS}.values())  # repeated ones once
     everywhere = Counter(e.target for e in clips)
     return [_without(part, fold, everywhere, parts) for part in _dealt(_by_group(clips), parts, rng)]
 

@@ -27,8 +27,8 @@ _ARMS = (
     ((0.02, 0.14, 0.08), (0.00, 0.15, 0.23)),  # on a table
     ((0.03, 0.16, 0.06), (-0.02, 0.08, 0.17)),  # holding something before the chest
 )  # (elbow, wrist) from the shoulder
-_STANDING = ((0.00, 0.25, 0.01), (0.01, 0.49, 0.00))
-_SITTING = ((0.03, 0.02, 0.23), (0.02, 0.26, 0.22))  # (knee, ankle) from the hip
+STANDING = ((0.00, 0.25, 0.01), (0.01, 0.49, 0.00))
+SITTING = ((0.03, 0.02, 0.23), (0.02, 0.26, 0.22))  # (knee, ankle) from the hip
 _TRUNK = {"head": (0.0, -0.40, 0.02), "shoulder": (0.11, -0.29, 0.0), "hip": (0.075, 0.0, 0.0)}
 
 
@@ -38,32 +38,32 @@ def idle_clips(count: int, skeleton: Skeleton, rate_hz: float, random: torch.Gen
     return [torch.from_numpy(to_target.apply(_clip(rate_hz, random).numpy())) for _ in range(count)]
 
 
-def _uniform(random: torch.Generator, low: float, high: float) -> float:
+def uniform(random: torch.Generator, low: float, high: float) -> float:
     return low + (high - low) * float(torch.rand((), generator=random))
 
 
-def _pick(random: torch.Generator, count: int) -> int:
+def pick(random: torch.Generator, count: int) -> int:
     return int(torch.randint(count, (), generator=random))
 
 
-def _posture(random: torch.Generator, legs: tuple[tuple[float, ...], ...]) -> Tensor:
+def posture(random: torch.Generator, legs: tuple[tuple[float, ...], ...]) -> Tensor:
     """(13, 3) in body heights, about the middle of the hips."""
-    same_arms = _uniform(random, 0, 1) < 0.7
-    left_arm = _ARMS[_pick(random, len(_ARMS))]
-    right_arm = left_arm if same_arms else _ARMS[_pick(random, len(_ARMS))]
+    same_arms = uniform(random, 0, 1) < 0.7
+    left_arm = _ARMS[pick(random, len(_ARMS))]
+    right_arm = left_arm if same_arms else _ARMS[pick(random, len(_ARMS))]
     body = torch.zeros(13, 3)
     body[0] = torch.tensor(_TRUNK["head"])
-    wide = _uniform(random, 0.8, 1.2)
+    wide = uniform(random, 0.8, 1.2)
     for side, arm, shift in ((1.0, left_arm, 0), (-1.0, right_arm, 1)):
         outward = torch.tensor([side, 1.0, 1.0])
         shoulder = torch.tensor(_TRUNK["shoulder"]) * outward * torch.tensor([wide, 1.0, 1.0])
         hip = torch.tensor(_TRUNK["hip"]) * outward * torch.tensor([wide, 1.0, 1.0])
         body[1 + shift], body[7 + shift] = shoulder, hip
         body[3 + shift], body[5 + shift] = (shoulder + torch.tensor(part) * outward for part in arm)
-        stance = torch.tensor([side * _uniform(random, -0.02, 0.06), 0.0, 0.0])
+        stance = torch.tensor([side * uniform(random, -0.02, 0.06), 0.0, 0.0])
         body[9 + shift] = hip + torch.tensor(legs[0]) * outward + stance / 2
         body[11 + shift] = hip + torch.tensor(legs[1]) * outward + stance
-    lean = _uniform(random, -0.15, 0.25)
+    lean = uniform(random, -0.15, 0.25)
     upper = body[:7].clone()
     body[:7, 2] = upper[:, 2] - lean * upper[:, 1]
     return body + 0.012 * torch.randn(13, 3, generator=random)
@@ -71,31 +71,31 @@ def _posture(random: torch.Generator, legs: tuple[tuple[float, ...], ...]) -> Te
 
 def _clip(rate_hz: float, random: torch.Generator) -> Tensor:
     """(T, 13, 3) of x, y in pixels and confidence 1."""
-    steps = max(4, round(_uniform(random, 2.0, 8.0) * rate_hz))
+    steps = max(4, round(uniform(random, 2.0, 8.0) * rate_hz))
     seconds = torch.arange(steps) / rate_hz
-    legs = _SITTING if _uniform(random, 0, 1) < 0.3 else _STANDING
-    body = _posture(random, legs).expand(steps, 13, 3).clone()
-    if _uniform(random, 0, 1) < 0.3:  # changes its posture, without haste
-        other, begin = _posture(random, legs), _uniform(random, 0.0, 4.0)
-        share = ((seconds - begin) / _uniform(random, 2.0, 4.0)).clamp(0, 1)
+    legs = SITTING if uniform(random, 0, 1) < 0.3 else STANDING
+    body = posture(random, legs).expand(steps, 13, 3).clone()
+    if uniform(random, 0, 1) < 0.3:  # changes its posture, without haste
+        other, begin = posture(random, legs), uniform(random, 0.0, 4.0)
+        share = ((seconds - begin) / uniform(random, 2.0, 4.0)).clamp(0, 1)
         share = (share * share * (3 - 2 * share)).view(-1, 1, 1)
         body = body * (1 - share) + other * share
-    body = body + _sway(seconds, 13, _uniform(random, 0.001, 0.010), random)
+    body = body + sway(seconds, 13, uniform(random, 0.001, 0.010), random)
     # seen from anywhere around, a little from above or below, sometimes lying
-    yaw, pitch = _uniform(random, -math.pi, math.pi), math.radians(_uniform(random, -15.0, 25.0))
+    yaw, pitch = uniform(random, -math.pi, math.pi), math.radians(uniform(random, -15.0, 25.0))
     x = body[..., 0] * math.cos(yaw) + body[..., 2] * math.sin(yaw)
     z = body[..., 2] * math.cos(yaw) - body[..., 0] * math.sin(yaw)
     picture = torch.stack([x, body[..., 1] * math.cos(pitch) + z * math.sin(pitch)], dim=-1)
-    if _uniform(random, 0, 1) < 0.1:
-        picture = picture.flip(-1) * torch.tensor([1.0 if _uniform(random, 0, 1) < 0.5 else -1.0, 1.0])
-    drift = torch.tensor([_uniform(random, -0.03, 0.03), _uniform(random, -0.01, 0.01)]) * seconds.view(-1, 1, 1)
-    picture = picture + drift + _sway(seconds, 1, _uniform(random, 0.0, 0.02), random)[..., :2]
-    picture = picture + _uniform(random, 0.0, 0.012) * torch.randn(picture.shape, generator=random)
-    height = _uniform(random, 80.0, 700.0)
+    if uniform(random, 0, 1) < 0.1:
+        picture = picture.flip(-1) * torch.tensor([1.0 if uniform(random, 0, 1) < 0.5 else -1.0, 1.0])
+    drift = torch.tensor([uniform(random, -0.03, 0.03), uniform(random, -0.01, 0.01)]) * seconds.view(-1, 1, 1)
+    picture = picture + drift + sway(seconds, 1, uniform(random, 0.0, 0.02), random)[..., :2]
+    picture = picture + uniform(random, 0.0, 0.012) * torch.randn(picture.shape, generator=random)
+    height = uniform(random, 80.0, 700.0)
     return torch.cat([picture * height + 640.0, torch.ones(steps, 13, 1)], dim=-1)
 
 
-def _sway(seconds: Tensor, joints: int, reach: float, random: torch.Generator) -> Tensor:
+def sway(seconds: Tensor, joints: int, reach: float, random: torch.Generator) -> Tensor:
     """(T, joints, 3): each joint wanders about its place, three slow waves of 2 to 9 seconds; reach in body heights."""
     periods = 2.0 + 7.0 * torch.rand(3, joints, 3, generator=random)
     phases = 2 * math.pi * torch.rand(3, joints, 3, generator=random)

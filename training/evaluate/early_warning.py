@@ -80,22 +80,30 @@ def warning_figures(
     only: str = "",
     *,
     before_events: bool = False,
+    threshold: float | None = None,
 ) -> dict[str, Any]:
     """What warning comes to over all folds; events are those of recordings with `only` in their name.
 
     before_events: whether the thresholds must keep still in the time before events too, or in recordings without any.
-    An alarm counts as a warning only when it is raised between the beginning of the event and its end.
+    An alarm counts as a warning only when it is raised between the beginning of the event and its end. threshold: of
+    all folds, in place of those that the other folds give. `macro_f1` is of whole recordings, those with an event and
+    those without: a recording is right when it has an alarm, late or not, and an event, or neither.
     """
+    given = threshold
+    without, still = 0, 0
     thresholds, in_time, late, missed = [], [], 0, 0
     wrong, quiet = {"without": 0, "before": 0}, {"without": 0, "before": 0}
     for k, fold in enumerate(folds):
         others = [w for j, other in enumerate(folds) if j != k for w in other if before_events or not w.stop]
-        threshold = lowest_threshold(others, rate_hz, min_steps)
+        threshold = lowest_threshold(others, rate_hz, min_steps) if given is None else given
         thresholds.append(threshold)
         for w in fold:
             where = "before" if w.stop else "without"
             wrong[where] += false_alarms([w], threshold, min_steps)
             quiet[where] += int(w.quiet.sum())
+            if not w.stop:
+                without += 1
+                still += not alarms(w.probability, threshold, min_steps)
             if not w.stop or only not in w.name:
                 continue
             after = [i for i in alarms(w.probability, threshold, min_steps) if i >= w.start]
@@ -116,9 +124,15 @@ def warning_figures(
         "quiet_minutes": round(quiet["without"] / rate_hz / 60, 2),
         "false_alarms_before_events": wrong["before"],
         "quiet_minutes_before_events": round(quiet["before"] / rate_hz / 60, 2),
+        "macro_f1": round((_f1(events - missed, missed, without - still) + _f1(still, without - still, missed)) / 2, 4),
         "thresholds": thresholds,
         "min_steps": min_steps,
     }
+
+
+def _f1(right: int, missed: int, wrong: int) -> float:
+    """The harmonic mean of precision and recall."""
+    return 2 * right / max(1, 2 * right + missed + wrong)
 
 
 def measure_folds(runs: Sequence[Run], folds: Path, of: str, only: str = "") -> Figures:

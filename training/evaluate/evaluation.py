@@ -89,6 +89,8 @@ class Evaluation(ReportPart):
     """Of a model that says what comes: for how many seconds ahead; what is right is what is labelled then."""
     foresight: dict[str, ForesightScores] = Field(default_factory=dict)
     """Of such a model, on the sets that have recordings whose labels change."""
+    measured_only: tuple[str, ...] = ()
+    """Of the sets, those on which no promise was certified."""
     training: Training | None = None
 
 
@@ -151,6 +153,7 @@ def measure(
         steps=steps,
         lead_s=recipe.whole_lead_s,
         foresight=foreseen(recipe, corpus, Answering(predict, calibration), recogniser),
+        measured_only=tuple(source.name for source in recipe.datasets if source.name in sets and not source.promises),
         training=training,
     )
 
@@ -247,12 +250,15 @@ def evaluate_bundle(
 ) -> Evaluation:
     """Measure a bundle on the test clips of a recipe, by default of the shipped recipe that it names.
 
-    recogniser: as for a run. Raises TrainingError, or BundleError when the bundle is broken.
+    recogniser: as for a run. The clips may have only some of the bundle's labels; any of them may be answered. Raises
+    TrainingError, or BundleError when the bundle is broken.
     """
     bundle = load(Path(directory))
     spec = bundle.spec
     recipe = recipe or read_recipe(spec.provenance.recipe)
     corpus = load_corpus(_measured(recipe), data)
+    if set(corpus.labels) < set(spec.labels) and recipe.frames is None:
+        corpus = load_corpus(_measured(recipe), data, spec.labels)  # on some of the sets that it learned from
     _same_labels(spec.labels, corpus)
     if not _fits(spec.input, corpus) or recipe.rate_hz != spec.rate_hz:
         what = "skeleton" if isinstance(spec.input, PoseInput) else "size of frames"

@@ -104,6 +104,11 @@ def uncertified(evaluation: Evaluation) -> str:
     return f"Not certified, with so few clips, and never promised: {', '.join(rates)}." if rates else ""
 
 
+def _but(measured_only: Sequence[str]) -> str:
+    """What a sentence on certified sets ends with."""
+    return f" but {', '.join(measured_only)}, where they are measured only and may not hold" if measured_only else ""
+
+
 def sections(evaluation: Evaluation) -> list[str]:
     """All tables of an evaluation, each with a sentence before it but the first; last what few clips are worth."""
     parts = [] if evaluation.lead_s is None else [f"{foretold(evaluation.lead_s)}\n"]
@@ -130,7 +135,7 @@ def sections(evaluation: Evaluation) -> list[str]:
         parts += [
             f"Decided early, with a promise: of its decisions at most so many are wrong. Certified on {rule.clips} "
             f"validation clips of {rule.groups} groups, at confidence {1 - rule.delta:.0%}, for every data set by "
-            f"itself. {uncertified(evaluation)}".strip()
+            f"itself{_but(evaluation.measured_only)}. {uncertified(evaluation)}".strip()
             + "\n",
         ]
         if promises := promises_table(evaluation):

@@ -39,6 +39,7 @@ from inkling.training.recipe.sections import (
     Source,
     Stopping,
     Streaming,
+    SyntheticFalls,
     UnknownActions,
     Validation,
     WindowSection,
@@ -51,7 +52,9 @@ _ADDED = {
     "lead_s": None,
     "recogniser": None,
     "pretraining": None,
+    "synthetic_falls": None,
     "stopping": Stopping(),
+    "poses": {"centre_spans_s": ()},
     "student": {"prototypes": False, "standardised": False},
     "teacher": {"standardised": False},
     "fit": {"late": 0.0},
@@ -123,6 +126,8 @@ class Recipe(Section):
     a label is called `other`, else not at all."""
     background: Background | None = None
     """The label that means that nothing is happening. By default none."""
+    synthetic_falls: SyntheticFalls | None = None
+    """Made-up falls beside recorded ones. By default none."""
     bundle: Shipping = Shipping()
     """What the bundle says that training cannot know."""
 
@@ -135,6 +140,8 @@ class Recipe(Section):
             raise ValueError("seeds must be different")
         if self.frames is not None and (self.skeleton or (self.background and self.background.clips)):
             raise ValueError("a recipe on frames has no skeleton and no synthetic background clips")
+        if self.synthetic_falls is not None and (self.frames is not None or self.background is None):
+            raise ValueError("synthetic_falls are poses, and need the label of background for who lies after a fall")
         if self.frames is not None and self.distillation.teachers > 1:
             raise ValueError("several teachers need poses: each would bring an eye of its own for frames")
         if self.frames is not None and self.distillation.target == "neighbours":
@@ -224,6 +231,7 @@ class Recipe(Section):
                 "stopping": Stopping(),
                 "unknown": None,
                 "background": None,
+                "synthetic_falls": None,
             }
         )
 
@@ -260,7 +268,8 @@ class Recipe(Section):
 
 def _unset(source: Source) -> set[str]:
     """Keys of a data set that digests leave out: those of later releases where they are not used."""
-    return set() if source.groups else {"groups"}
+    unused = {"groups"} if not source.groups else set()
+    return unused | ({"promises"} if source.promises else set())
 
 
 def recipe_file(path: Path | str) -> Path:

@@ -39,6 +39,9 @@ class Source(Section):
     groups: str = ""
     """Sets of the same recordings, such as joints by hand and estimated ones, have the same text here: groups of the
     same name are then one group, never parted. By default the folder's name."""
+    promises: bool = True
+    """Whether promises are certified on this set, with all others that are: the worst of them decides. `false` for a
+    set of another kind, on which they are measured only."""
     occluded: Occluded = "missing"
     """What to do with joints that annotators marked as hidden but placed by guess (confidence 0 with coordinates):
     `missing` drops the guess, `keep` trusts it."""
@@ -76,6 +79,19 @@ class Background(Section):
     """Its name. The model never decides for it, and it never becomes an event."""
     clips: Annotated[int, Field(ge=0)] = 0
     """Synthetic clips of an idle body to add to the training clips."""
+
+
+class SyntheticFalls(Section):
+    """Synthetic clips of people who fall, and of people who nearly do, labelled by step (`data.synthetic_falls`).
+
+    Recorded falls are few and alike. Nothing is validated on these clips.
+    """
+
+    label: Annotated[str, Field(min_length=1)] = "fall"
+    """The label of a fall."""
+    clips: Annotated[int, Field(ge=1)] = 300
+    """Clips to add to the training clips. About half of them are falls. Who lies after a fall is given the label of
+    `background`."""
 
 
 class Distillation(Section):

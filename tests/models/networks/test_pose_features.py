@@ -135,6 +135,23 @@ def test_a_speed_is_the_same_whichever_way_a_joint_moves() -> None:
     assert (wrist[3] <= 1e-3).all()
 
 
+def test_the_way_of_the_centre_is_the_body_s_however_its_limbs_move_and_whichever_joints_are_seen() -> None:
+    features = PoseFeatures(BODY13, 10.0, PoseConfig(centre_spans_s=(0.2, 0.5)))
+    x = walk(1, batch=1).expand(1, 20, 13, 3).clone()
+    x[0, 8:, :, 1] += 60.0  # the body drops
+    x[0, 12:, 5, 1] -= 39.0  # a hand is raised: a thirteenth of that is the body's way
+    lost = torch.zeros(1, 20, 13, dtype=torch.bool)
+    lost[0, :3, 7:9] = True  # hips that are seen late move no centre
+    lost[0, 8:, 3] = True
+    short, long = features(without(x, lost))[0, :, -4:].view(20, 2, 2).unbind(1)
+    assert long[:8].abs().max() < 1e-4
+    assert (short[8:10, 1] > 0.1).all()
+    assert (short[10:12, 1] == 0).all()
+    assert (long[8:12, 1] > 0.05).all()
+    torch.testing.assert_close(long[12, 1] - long[8, 1], -0.05 * long[8, 1], rtol=0.2, atol=0)
+    assert long[:, 0].abs().max() < 1e-4
+
+
 def test_a_body_can_be_described_without_spans_and_speeds() -> None:
     features = PoseFeatures(BODY13, 15.0, PoseConfig(spans_s=(), speeds=False))
     assert [tensor.input for tensor in features.state_tensors()] == ["joint_memory", "body_memory"]
@@ -142,17 +159,19 @@ def test_a_body_can_be_described_without_spans_and_speeds() -> None:
 
 
 @pytest.mark.parametrize("share", [0.0, 0.4])
-def test_features_of_a_step_are_those_of_the_sequence(share: float) -> None:
+@pytest.mark.parametrize("config", [PoseConfig(), PoseConfig(spans_s=(), centre_spans_s=(0.1, 0.6))])
+def test_features_of_a_step_are_those_of_the_sequence(share: float, config: PoseConfig) -> None:
+    features_of = PoseFeatures(BODY13, 15.0, config)
     x = walk(40)
     lost = torch.rand(x.shape[:3], generator=torch.Generator().manual_seed(3)) < share
     lost[:, :3] = True
     x = without(x, lost)
-    state = [torch.zeros(2, *tensor.shape) for tensor in FEATURES.state_tensors()]
+    state = [torch.zeros(2, *tensor.shape) for tensor in features_of.state_tensors()]
     steps = []
     for t in range(40):
-        features, *state = FEATURES.step(x[:, t], *state)
+        features, *state = features_of.step(x[:, t], *state)
         steps.append(features)
-    torch.testing.assert_close(torch.stack(steps, 1), FEATURES(x), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(torch.stack(steps, 1), features_of(x), rtol=1e-4, atol=1e-5)
 
 
 def test_memory_stays_bounded_over_a_long_stream() -> None:

@@ -63,6 +63,26 @@ def test_one_group_cannot_be_parted_and_then_nothing_is_promised() -> None:
     assert isinstance(fitted.calibration, TimedTemperature)
 
 
+def test_a_set_without_promises_is_calibrated_on_and_certifies_nothing() -> None:
+    clips = examples(120, "sure") + examples(40, "unsure")
+    logits = torch.eye(3)[torch.tensor([clip.target for clip in clips])] * 9
+    logits[120:] = torch.eye(3)[torch.tensor([(clip.target + i % 2) % 3 for i, clip in enumerate(clips[120:])])] * 9
+    steps = tuple(np.tile(row.numpy(), (5, 1)) for row in logits)
+    answered = Answered(tuple(clips), steps)
+
+    def rule(promises: bool) -> StoppingRule:
+        sources = [{"path": "sure"}, {"path": "unsure", "promises": promises}]
+        recipe = tiny_recipe(datasets=sources, stopping={"error_rates": [0.1]})
+        found = fit_promises(answered, recipe, ("a", "b", "c"), 0).stopping
+        assert found is not None
+        return found
+
+    assert rule(promises=True).promises[0].threshold is None
+    alone = rule(promises=False)
+    assert alone.promises[0].threshold is not None
+    assert alone.clips == 60
+
+
 def test_a_clip_is_watched_from_its_own_beginning_but_its_time_counts_from_the_stream_s() -> None:
     timed = TimedTemperature(first=5.0, later=1.0, settle_s=0.2)
     steps = [np.tile(np.array([2.0, 0.0]), (8, 1))]
@@ -168,6 +188,13 @@ def test_the_tables_tell_each_set_and_all_together(evaluation: Evaluation) -> No
     assert len(calibration_table(evaluation).splitlines()) == 2 + 2 * 4
     text = "\n".join(sections(evaluation))
     assert "Certified on 50 validation clips of 20 groups, at confidence 90%" in text
+
+
+def test_a_set_that_certified_nothing_is_named_where_promises_are_told(two_sets: tuple[Corpus, Recipe]) -> None:
+    corpus, _ = two_sets
+    recipe = tiny_recipe(datasets=[{"path": "one"}, {"path": "two", "promises": False}])
+    found = measure("dummy", recipe, lambda x: torch.zeros(*x.shape[:2], 4), corpus, Temperature(), RULE)
+    assert "for every data set by itself but two, where they are measured only" in "\n".join(sections(found))
 
 
 def test_a_model_without_a_rule_has_no_table_of_promises(two_sets: tuple[Corpus, Recipe]) -> None:

@@ -14,6 +14,7 @@ from inkling.training.data.corpus import Corpus, Example, load_corpus
 from inkling.training.data.folds import cross_folds, draw_fold, parted
 from inkling.training.data.new_dataset import NewClip, write
 from inkling.training.data.pose_dataset import DatasetFile
+from inkling.training.data.synthetic_falls import SYNTHETIC_FALLS
 from inkling.training.data.synthetic_idle import SYNTHETIC
 from inkling.training.errors import DataError
 from inkling.training.labels import UNLABELLED, anything_but
@@ -98,6 +99,30 @@ def test_background_is_a_label_with_made_up_clips_on_both_sides(tmp_path: Path) 
     assert not torch.equal(made[0][0].pose, made[1][0].pose)
     for one, other in zip(fold.train, again.train, strict=True):
         assert torch.equal(one.pose, other.pose)
+
+
+def test_synthetic_falls_are_learned_in_every_fold_and_validated_in_none(tmp_path: Path) -> None:
+    body = np.random.default_rng(0).uniform(1, 9, (10, 13, 3)).astype(np.float32)
+    clips = [NewClip(f"{label}{i}", body, label, "train", f"{i}") for label in ("fall", "walk") for i in range(4)]
+    write(tmp_path / "bodies", DatasetFile(skeleton="body13", fps=10), clips)
+    fields = {"datasets": [{"path": "bodies"}], "validation": {"share": 0, "folds": 2, "select": "last"}}
+    recipe = tiny_recipe(**fields, background={"label": "idle"}, synthetic_falls={"clips": 6})
+    corpus = load_corpus(recipe, tmp_path)
+    fold = draw_fold(corpus, recipe, 0)
+    made = [e for e in fold.train if e.source == SYNTHETIC_FALLS]
+    assert len(made) == 6
+    assert {
+        corpus.labels[t] for e in made if e.step_targets is not None for t in e.step_targets.tolist() if t >= 0
+    } == {
+        "fall",
+        "idle",
+    }
+    for part in cross_folds(fold, 2, 0):
+        assert sum(e.source == SYNTHETIC_FALLS for e in part.train) == 6
+        assert not any(e.source == SYNTHETIC_FALLS for e in part.val)
+    other = tiny_recipe(**fields, background={"label": "idle"}, synthetic_falls={"label": "faint"})
+    with pytest.raises(DataError, match="no clip has the label 'faint'"):
+        draw_fold(corpus, other, 0)
 
 
 def test_nothing_is_kept_out_where_nothing_is_to_be_chosen(corpus: Corpus) -> None:

@@ -84,3 +84,12 @@ def test_only_the_events_that_were_asked_for_count() -> None:
     folds = [[event(22), event(22, name="fall-cam1")], [quiet((10, 0.5))]]
     assert warning_figures(folds, RATE_HZ, 2)["events"] == 2
     assert warning_figures(folds, RATE_HZ, 2, "cam0")["events"] == 1
+
+
+def test_recordings_are_told_apart_by_whether_they_have_an_alarm() -> None:
+    folds = [[quiet((10, 0.95)), quiet(), event(22), event(35)], [quiet(), event(50)]]
+    found = warning_figures(folds, RATE_HZ, 2, threshold=0.6)
+    # of three events two have an alarm, one of them late; of three recordings of nothing one has
+    assert (found["warned_in_time"], found["late"], found["missed"]) == (1, 1, 1)
+    assert found["macro_f1"] == round((2 * 2 / (4 + 1 + 1) + 2 * 2 / (4 + 1 + 1)) / 2, 4)
+    assert found["thresholds"] == [0.6, 0.6]

@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from inkling.models.bundle import load
 from inkling.models.bundle.schema import Temperature, Unknown
 from inkling.training.data.corpus import Corpus, load_corpus
 from inkling.training.errors import ConfigError
@@ -124,6 +125,15 @@ def test_a_bundle_gives_the_figures_of_its_run(finished: tuple[Run, Path], bundl
         assert found.sets["sticks"].conditions[condition].joint.auc == pytest.approx(scores.joint.auc, abs=0.01)
     assert found.calibration == expected.calibration
     assert found.stopping == expected.stopping
+
+
+def test_a_bundle_can_be_measured_on_clips_of_some_of_its_labels(
+    finished: tuple[Run, Path], bundle: Path, tmp_path: Path
+) -> None:
+    write_stick_set(tmp_path / "sticks", train=2, test=3, actions=("nod", "spread"))
+    found = evaluate_bundle(bundle, finished[0].recipe, tmp_path)
+    assert found.labels == load(bundle).spec.labels
+    assert (found.sets["sticks"].clips, found.sets["sticks"].own_labels) == (6, ("nod", "spread"))
 
 
 def test_another_recipes_clips_are_refused(finished: tuple[Run, Path], bundle: Path, tmp_path: Path) -> None:

@@ -64,7 +64,7 @@ def test_a_people_bundle_that_cannot_be_used_is_refused_before_a_film_is_read(tm
     with pytest.raises(BundleError):
         PeopleFinder.of(tmp_path, 10.0)
     with pytest.raises(BundleError):
-        PeopleFinder.of(zoo_directory() / "body-actions" / "4.1", 10.0)
+        PeopleFinder.of(zoo_directory() / "body-actions" / "5", 10.0)
     bundle = make_people_bundle(tmp_path)
     (bundle / "people.onnx").write_bytes(b"something else")
     with pytest.raises(BundleError):

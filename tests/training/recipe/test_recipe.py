@@ -89,6 +89,7 @@ def test_all_problems_of_a_recipe_are_told_with_their_keys(tmp_path: Path) -> No
             "left_out is for",
         ),
         (SMALLEST + '[unknown]\nleft_out = ["idle"]\n[background]\n', "the background cannot be left out"),
+        (SMALLEST + "[synthetic_falls]\n", "need the label of background"),
         (SMALLEST + "[distillation]\nteachers = 2\n[frames]\nheight = 32\nwidth = 32\n", "several teachers"),
     ],
 )
@@ -171,6 +172,7 @@ def test_a_key_that_is_new_changes_no_digest_until_it_says_something() -> None:
     for change in (
         {"student": {"prototypes": True}},
         {"student": {"standardised": False}},
+        {"poses": {"centre_spans_s": (0.5,)}},
         {"fit": {"late": 0.5}},
         {"augmentation": {"short": 0.1}},
         {"augmentation": {"hiding": 0.1}},
@@ -182,6 +184,10 @@ def test_a_key_that_is_new_changes_no_digest_until_it_says_something() -> None:
     assert len({tiny_recipe(**change).digest() for change in ({}, ahead, ahead | taught[0], ahead | taught[1])}) == 4
     shared = [{"path": "sticks", "groups": "all"}]
     assert tiny_recipe(datasets=shared).digest() != tiny_recipe().digest()
+    measured_only = [{"path": "sticks", "promises": False}]
+    assert tiny_recipe(datasets=measured_only).digest() != tiny_recipe().digest()
+    idle = tiny_recipe(background={})
+    assert tiny_recipe(background={}, synthetic_falls={}).digest() != idle.digest()
     first = [tiny_recipe(pretraining={"datasets": [{"path": "more", "groups": name}]}).digest() for name in ("", "all")]
     assert first[0] != first[1]
 
