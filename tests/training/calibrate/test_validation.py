@@ -21,6 +21,7 @@ from inkling.training.errors import ConfigError
 from inkling.training.evaluate.evaluation import Evaluation, measure
 from inkling.training.evaluate.report import calibration_table, promises_table, sections, uncertified
 from inkling.training.recipe.recipe import Recipe
+from inkling.training.recipe.sections import UnknownActions
 from inkling.training.run import Run
 from tests.training.support import tiny_recipe, write_stick_set
 
@@ -144,6 +145,21 @@ def test_a_finished_run_is_calibrated_anew_as_it_was(finished: tuple[Run, Path],
     write_stick_set(tmp_path / "others" / "sticks", train=5)
     with pytest.raises(ConfigError, match="clips are not those"):
         recalibrate(run, tmp_path / "others", lines.append)
+
+
+def test_a_finished_run_whose_recipe_is_given_the_section_gets_a_score_of_the_unknown(
+    finished: tuple[Run, Path], tmp_path: Path
+) -> None:
+    shutil.copytree(finished[0].directory, tmp_path / "run")
+    before, lines = finished[0].chosen(), list[str]()
+    asked = finished[0].recipe.model_copy(update={"unknown": UnknownActions(urgent=("nod",))})
+    run = Run.begin(tmp_path / "run", asked, load_corpus(asked, finished[1]).digest())
+    recalibrate(run, finished[1], lines.append)
+    found = run.chosen().unknown
+    assert before.unknown is None
+    assert found is not None
+    assert (found.labels, found.urgent) == ((), ("nod",))
+    assert f"unknown above {found.threshold:g}" in lines[0]
 
 
 @pytest.fixture(scope="module")
