@@ -90,7 +90,7 @@ def main() -> int:
         for directory in directories:
             run, fold = Run.open(directory), re.findall(r"\d+", directory.name)[-1]
             clips = [clip for clip in read(arguments.folds / fold / NAME).clips if clip.split == "test"]
-            folds.append(watched_fold(run, clips, times))
+            folds.append(watched_fold(run, (run.student(run.chosen()), clips), times))
             rate_hz = run.recipe.rate_hz
             name = f"{run.recipe.whole_lead_s:g} s ahead" if run.recipe.whole_lead_s else "recogniser"
         found[name] = {camera: said_before(folds, rate_hz, camera) for camera in ("cam0", "cam1")}
