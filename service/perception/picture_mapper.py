@@ -6,15 +6,17 @@ pixels of it, on a decoder's thread.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from inkling.models.bundle.schema import FrameInput
 from inkling.models.errors import VideoError
 from inkling.models.people.input_fit import InputSize, PreparedPicture
-from inkling.service.inputs.frame_mapper import ImageLimits, IncomingImage, decoded, image_cost, orientation_of
+from inkling.models.resize import FitPolicy, fit_image
+from inkling.service.inputs.frame_mapper import MARGIN, ImageLimits, IncomingImage, decoded, image_cost, orientation_of
 from inkling.service.perception.picture_step import CameraPicture
 from inkling.service.protocol.errors import BadImage
 from inkling.service.protocol.image_binary import EncodedImage, Pixels
@@ -27,19 +29,29 @@ GREY_SIDE = 64
 class PictureMapper:
     """Images as they come, for one size of an estimator's input. Shared by all streams with the same options."""
 
-    __slots__ = ("_gated", "_limits", "_prepare", "size")
+    __slots__ = ("_frames", "_gated", "_limits", "_prepare", "_sizes", "size")
 
     def __init__(
-        self, prepare: Callable[[Pixels], PreparedPicture], size: InputSize, limits: ImageLimits, *, gated: bool
+        self,
+        prepare: Callable[[Pixels], PreparedPicture],
+        size: InputSize,
+        limits: ImageLimits,
+        *,
+        gated: bool,
+        frames: Collection[FrameInput] = (),
     ) -> None:
         """prepare: RGB of any size -> the estimator's input. size: of that.
 
-        gated: a motion gate looks at the pictures too.
+        gated: a motion gate looks at the pictures too. frames: what bundles take of a picture besides its people.
         """
         self._prepare = prepare
         self.size = size
         self._limits = limits
         self._gated = gated
+        self._frames = tuple(frames)
+        longer = max(size.height, size.width)
+        self._sizes: list[tuple[int, int, FitPolicy]] = [(longer, longer, "letterbox")]
+        self._sizes += [(frame.height, frame.width, frame.fit) for frame in self._frames]
 
     def accept(self, frame: IncomingImage) -> IncomingImage:
         """The same frame. Raises BadImage (with `seq`) when it has too many pixels, or would take too long."""
@@ -48,21 +60,27 @@ class PictureMapper:
 
     @property
     def side(self) -> int:
-        """The longer one of the estimator's input, in pixels."""
-        return max(self.size.height, self.size.width)
+        """Longer side of what is seen of a picture, in pixels."""
+        return max([self.size.height, self.size.width, *(MARGIN * max(frame.shape[:2]) for frame in self._frames)])
+
+    @property
+    def within(self) -> tuple[int, int]:
+        """Height and width of a picture of which everything is seen."""
+        return (self.side, self.side) if self._frames else (self.size.height, self.size.width)
 
     cost = staticmethod(image_cost)
 
     def decode(self, frame: IncomingImage) -> CameraPicture:
         """What perception needs of a frame. Any thread. Raises BadImage, with `seq`."""
         try:
-            picture = decoded(frame, self.side, self.side, "letterbox")
+            picture = decoded(frame, *self._sizes)
             prepared = self._prepare(picture)
+            fitted = {given: fit_image(picture, given.height, given.width, given.fit) for given in self._frames}
         except (BadImage, VideoError, ValueError) as error:
             raise about(frame.seq, BadImage(str(error))) from None
         width, height = camera_size(frame, picture)
         scale = width / picture.shape[1], height / picture.shape[0]
-        return CameraPicture(prepared, small_grey(picture) if self._gated else None, scale)
+        return CameraPicture(prepared, small_grey(picture) if self._gated else None, scale, fitted)
 
 
 def camera_size(frame: IncomingImage, picture: Pixels) -> tuple[int, int]:

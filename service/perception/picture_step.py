@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from inkling.models.bundle.schema import FrameInput
 from inkling.models.people.detections import Detections
 from inkling.models.people.input_fit import PreparedPicture
 from inkling.models.people.tracker import TrackedPeople
@@ -23,16 +26,23 @@ class Estimator(Protocol):
         """The people of each picture, in pixels of what was prepared; all of one `shape`. One thread."""
 
 
+Fitted = Mapping[FrameInput, NDArray[np.uint8]]
+"""A picture as the inputs of bundles take it: one array each, for all people in it and all streams."""
+NOT_FITTED: Fitted = MappingProxyType({})
+
+
 @dataclass(frozen=True, slots=True)
 class CameraPicture:
     """A decoded picture. prepared: for the estimator. grey: small, for the motion gate; None: there is none.
 
-    scale: from its pixels to those of the picture as its camera has it, (x, y).
+    scale: from its pixels to those of the picture as its camera has it, (x, y). fitted: the picture as bundles take it
+    besides its people.
     """
 
     prepared: PreparedPicture
     grey: NDArray[np.uint8] | None
     scale: tuple[float, float]
+    fitted: Fitted = field(default_factory=lambda: NOT_FITTED)
 
 
 class PictureStep(Step):
@@ -41,9 +51,10 @@ class PictureStep(Step):
     x: the image as it came, and once it is decoded a `CameraPicture`. epoch: counts the resets of the camera; a picture
     of another one than the picture before it starts with nobody tracked. people: those who are tracked in the frame,
     in its camera's pixels; None while they are not known, and where the motion gate passed over it (`still`).
+    fitted: of the picture, once its people are known.
     """
 
-    __slots__ = ("camera", "people", "pts_s", "still")
+    __slots__ = ("camera", "fitted", "people", "pts_s", "still")
 
     def __init__(self, lane: Lane, x: Any, epoch: int, submitted_s: float, camera: Camera, pts_s: float) -> None:
         super().__init__(lane, x, epoch, 0, submitted_s)
@@ -51,6 +62,7 @@ class PictureStep(Step):
         self.pts_s = pts_s
         self.people: TrackedPeople | None = None
         self.still = False
+        self.fitted = NOT_FITTED
 
     def seen(self, now_s: float) -> None:
         """`people` are known, or `still` is true. On the event loop."""

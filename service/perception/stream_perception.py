@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from inkling.models.bundle.schema import FrameInput
 from inkling.service.engine.scheduler import Lane, StepQueue
 from inkling.service.inputs.frame_mapper import IncomingImage
 from inkling.service.perception.camera import Camera
@@ -15,6 +16,7 @@ class StreamPerception:
     """One stream's part of perception. Its pictures follow each other in `lane`, which is closed with the stream.
 
     skeleton: of the people who are found. lost_s: seconds for which somebody may be lost and still be who they were.
+    frame: what the stream's bundle takes of a picture besides its people; None: nothing.
     """
 
     mapper: PictureMapper
@@ -23,6 +25,7 @@ class StreamPerception:
     camera: Camera
     skeleton: str
     lost_s: float
+    frame: FrameInput | None = None
 
     def accept(self, frame: IncomingImage) -> IncomingImage:
         """The frame, if it may be decoded at all. Raises BadImage (with `seq`)."""

@@ -112,7 +112,8 @@ Incoming = Annotated[Start | Pose | Reset | Flush | End | Token, Field(discrimin
 class Ready(Message):
     """The stream is admitted. `credits`: frames that may be unanswered at a time.
 
-    image_size: width and height of what the model sees of an image; sending much more than that is a waste.
+    image_size: width and height of what the model sees of an image; sending much more than that is a waste. inputs: of
+    a model that is given several things at once, the name of each.
     """
 
     type: Literal["ready"] = "ready"
@@ -123,6 +124,7 @@ class Ready(Message):
     rate_hz: float
     credits: int
     image_size: tuple[int, int] | None = None
+    inputs: tuple[str, ...] | None = None
 
 
 class Prediction(Message):

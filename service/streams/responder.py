@@ -6,7 +6,7 @@ from typing import Protocol
 
 import numpy as np
 
-from inkling.models.bundle.schema import BundleSpec, FrameInput
+from inkling.models.bundle.schema import BundleSpec
 from inkling.models.people.tracker import TrackedPeople
 from inkling.service.protocol.codec import (
     Credit,
@@ -66,7 +66,7 @@ class Responder:
     def ready(self, stream: str, credits: int, image_size: tuple[int, int] | None = None) -> None:
         """image_size: of what is seen of an image, if that is not the bundle's own input."""
         spec = self._spec
-        size = (spec.input.width, spec.input.height) if isinstance(spec.input, FrameInput) else image_size
+        own = (spec.frame.width, spec.frame.height) if spec.frame is not None and spec.pose is None else image_size
         self._send(
             Ready(
                 stream=stream,
@@ -75,7 +75,8 @@ class Responder:
                 labels=spec.labels,
                 rate_hz=spec.rate_hz,
                 credits=credits,
-                image_size=size,
+                image_size=own,
+                inputs=tuple(given.name for given in spec.inputs) if spec.further_inputs else None,
             )
         )
 
