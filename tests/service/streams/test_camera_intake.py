@@ -96,9 +96,9 @@ def test_joints_are_stepped_beside_the_picture_that_they_were_found_in(both: Bun
         rig.work()
         fitted = fit_image(picture, 24, 32)[np.newaxis]
         for prediction in camera.predictions[-2:]:
-            logits, states[prediction.track] = tiny_both.step(
-                pose_of(boxes[prediction.track])[np.newaxis], fitted, states[prediction.track]
-            )
+            track = prediction.track
+            assert isinstance(track, int)
+            logits, states[track] = tiny_both.step(pose_of(boxes[track])[np.newaxis], fitted, states[track])
             assert prediction.probabilities == pytest.approx(probabilities_of(logits[0]), abs=ERROR)
     assert [p.track for p in camera.predictions] == [1, 2] * 8
     assert sum(rig.graph.batches) == 8, "each picture is looked at once"
