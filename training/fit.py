@@ -17,7 +17,7 @@ from pathlib import Path
 import torch
 
 from inkling.models.bundle.schema import FrameInput, PoseInput
-from inkling.models.networks import Student
+from inkling.models.networks import CausalNetwork
 from inkling.training.calibrate.validation import Answered, fit_promises, told
 from inkling.training.data.corpus import Corpus, load_corpus
 from inkling.training.data.folds import Fold, cross_folds, draw_fold
@@ -26,6 +26,7 @@ from inkling.training.distill.ensemble import Ensemble
 from inkling.training.distill.learner import Learner
 from inkling.training.distill.loop import train
 from inkling.training.distill.stages import first_student, first_teacher, student_learner, teacher_learner
+from inkling.training.distill.terms import is_taught
 from inkling.training.errors import ConfigError
 from inkling.training.evaluate.few_clips import few_clips_warning
 from inkling.training.files import load_weights, save_weights, write_text
@@ -120,10 +121,10 @@ class _Seed:
     directory: Path
     training: _Training
 
-    def student(self, fold: Fold, directory: Path) -> tuple[Student, list[float]]:
+    def student(self, fold: Fold, directory: Path) -> tuple[CausalNetwork, list[float]]:
         """A student on a fold, in a directory of its own, and its teachers' validation AUCs where they have any."""
         directory.mkdir(exist_ok=True)
-        teacher, aucs = self._teacher(fold, directory) if self.recipe.distillation.taught else (None, [])
+        teacher, aucs = self._teacher(fold, directory) if is_taught(self.recipe) else (None, [])
         first = first_student(self.recipe, self.corpus, self.seed)
         if first is not None:
             self.training.stage(first, self.directory, "pretrained")
@@ -162,7 +163,7 @@ def _stages(run: Run, seed: int) -> Iterator[tuple[Path, int]]:
     """The file that each stage of a seed leaves when it is done, and the stage's epochs."""
     recipe = run.recipe
     teachers = [_teacher_name(member) for member in range(recipe.distillation.teachers)]
-    teachers = teachers if recipe.distillation.taught else []
+    teachers = teachers if is_taught(recipe) else []
     if recipe.pretraining is not None:
         for name in (*(f"pretrained-{teacher}" for teacher in teachers), "pretrained"):
             yield run.seed_directory(seed) / f"{name}.auc", recipe.pretraining.epochs
@@ -188,7 +189,7 @@ def _fit_seed(run: Run, corpus: Corpus, fold: Fold, seed: int, training: _Traini
         seed=seed,
         labels=corpus.labels,
         skeleton=corpus.input.skeleton if isinstance(corpus.input, PoseInput) else None,
-        frame=corpus.input if isinstance(corpus.input, FrameInput) else None,
+        frame=corpus.input if isinstance(corpus.input, FrameInput) else corpus.frame,
         student_auc=answered.auc,
         teacher_auc=sum(teacher_aucs) / len(teacher_aucs) if teacher_aucs else None,
         calibration=calibration,
