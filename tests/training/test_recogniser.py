@@ -31,14 +31,14 @@ def test_a_recogniser_is_kept_and_is_there_when_the_original_is_gone(
 ) -> None:
     shutil.copytree(finished[0].directory, tmp_path / "original")
     recipe = anticipating("original")
-    found = find_recogniser(recipe, tmp_path / "run", LABELS, TAKES, tmp_path)
+    found = find_recogniser(recipe, tmp_path / "run", LABELS, (TAKES,), tmp_path)
     run = Run.begin(tmp_path / "run", recipe, "digest")
     assert kept_recogniser(run) is None
     first = keep_recogniser(run, found)
     assert first is not None
     assert torch.equal(first.classify.weight, finished[0].student(finished[0].chosen()).classify.weight)
     shutil.rmtree(tmp_path / "original")
-    again = keep_recogniser(run, find_recogniser(recipe, tmp_path / "run", LABELS, TAKES, tmp_path))
+    again = keep_recogniser(run, find_recogniser(recipe, tmp_path / "run", LABELS, (TAKES,), tmp_path))
     assert again is not None
     assert torch.equal(first.classify.weight, again.classify.weight)
     kept = kept_recogniser(run)
@@ -47,7 +47,7 @@ def test_a_recogniser_is_kept_and_is_there_when_the_original_is_gone(
 
 
 def test_a_recipe_without_one_has_none(tmp_path: Path) -> None:
-    assert find_recogniser(tiny_recipe(), tmp_path / "run", LABELS, TAKES, tmp_path) is None
+    assert find_recogniser(tiny_recipe(), tmp_path / "run", LABELS, (TAKES,), tmp_path) is None
     assert keep_recogniser(Run.begin(tmp_path / "run", tiny_recipe(), "digest"), None) is None
     assert not (tmp_path / "run" / "recogniser").exists()
 
@@ -84,5 +84,14 @@ def test_a_run_that_cannot_be_learned_from_is_refused(
     if "takes" in change:
         takes = PoseInput(kind="pose", skeleton=TAKES.skeleton.model_copy(update={"joints": ("a", "b", "c", "d")}))
     with pytest.raises(ConfigError, match=reason):
-        check_recogniser(run, recipe, change.get("labels", LABELS), takes)
-    check_recogniser(finished[0], anticipating("run", states=1.0, begin=True), LABELS, TAKES)
+        check_recogniser(run, recipe, change.get("labels", LABELS), (takes,))
+    check_recogniser(finished[0], anticipating("run", states=1.0, begin=True), LABELS, (TAKES,))
+
+
+def test_the_same_pictures_through_another_backbone_are_refused(finished: tuple[Run, Path]) -> None:
+    own, other = (rooms_recipe(frames=FRAMES | {"backbone": backbone}) for backbone in ("small", "mobilenet_v2"))
+    run = replace(finished[0], recipe=own.model_copy(update={"rate_hz": finished[0].recipe.rate_hz}))
+    asked = other.model_copy(update={"rate_hz": run.recipe.rate_hz})
+    with pytest.raises(ConfigError, match="another backbone"):
+        check_recogniser(run, asked, LABELS, (TAKES,))
+    check_recogniser(run, run.recipe, LABELS, (TAKES,))

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from inkling.training.distill.learner import StudentLearner
 from inkling.training.distill.stages import student_learner
 from inkling.training.labels import UNLABELLED
 from inkling.training.recipe.recipe import Recipe
+from tests.training.rooms import rooms_recipe, write_rooms
 from tests.training.support import tiny_recipe, write_stick_set
 
 
@@ -80,3 +82,18 @@ def test_a_student_may_begin_with_the_weights_of_its_recogniser(corpus: Corpus, 
     assert all(torch.equal(a, b) for a, b in zip(begun.parameters(), recogniser.parameters(), strict=True))
     assert not torch.equal(fresh.classify.weight, recogniser.classify.weight)
     assert begun is not recogniser
+
+
+def test_a_network_of_two_stages_learns_from_the_stage_of_its_recogniser_that_answers(tmp_path: Path) -> None:
+    write_rooms(tmp_path / "rooms", train=3, test=1)
+    plain = rooms_recipe(losses={})
+    ahead = rooms_recipe(losses={}, task="anticipation", lead_s=0.3, recogniser={"run": "run", "states": 1.0})
+    corpus = load_corpus(ahead, tmp_path)
+    recogniser = student_learner(plain, corpus, draw_fold(corpus, plain, 5), 5, None).network
+    learner = student_learner(ahead, corpus, draw_fold(corpus, ahead, 0), 0, None, None, recogniser)
+    batch = collate(corpus.examples[:3])
+    losses = learner.losses(batch)
+    assert set(losses) == {"classification", "foreseen answers", "foreseen states"}
+    assert all(torch.isfinite(loss) and loss > 0 for loss in losses.values())
+    answers = recogniser.detailed(recogniser.features(batch.inputs))
+    assert answers.hidden is answers.states["action"]
