@@ -124,7 +124,7 @@ class BareLoop:
         people: list[tuple[BareCamera, int]] = []
         poses: list[Array] = []
         for (one, _), picture, detections in zip(moved, seen, found, strict=True):
-            tracked = one.camera.track(in_camera_pixels(detections, picture.scale), one.pts_s)
+            tracked, _ = one.camera.track(in_camera_pixels(detections, picture.scale), one.pts_s)
             people += [(one, track) for track in tracked.tracks.tolist()]
             poses += list(tracked.keypoints)
         if people:
