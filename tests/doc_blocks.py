@@ -39,7 +39,7 @@ from websockets.sync.client import connect
 
 from inkling.service.demo.figure import pose
 from inkling.service.settings import load_settings
-from inkling.training.data.pose_dataset import COLUMNS, DATASET_FILE, REQUIRED_COLUMNS, DatasetFile
+from inkling.training.data.pose_dataset import DATASET_FILE, POSE_COLUMNS, REQUIRED_COLUMNS, DatasetFile
 from inkling.training.data.spans import SPANS_FILE, read_spans
 from inkling.training.recipe.recipe import Recipe
 from tests.service.conftest import WAIT_S
@@ -239,7 +239,7 @@ class Reader:
         if block.title is not None and block.title.endswith(SPANS_FILE):
             assert read_spans(self.folder / Path(block.title).parent)[1] == []
         else:
-            assert set(REQUIRED_COLUMNS) <= set(head) <= set(COLUMNS)
+            assert set(REQUIRED_COLUMNS) <= set(head) <= set(POSE_COLUMNS)
         assert {len(row) for row in rows} == {len(head)}
 
     def _yaml(self, block: Block) -> None:

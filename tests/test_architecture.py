@@ -44,8 +44,8 @@ ROOMS = {
             *("protocol", "inputs", "perception", "streams", "version", "logs", "memory_account", "child_process"),
         },
         "http": {
-            *("protocol", "access", "streams", "clips", "sources", "bootstrap", "metrics", "settings", "version"),
-            *("patience", "memory_account"),
+            *("protocol", "access", "inputs", "streams", "clips", "sources", "bootstrap", "metrics", "settings"),
+            *("version", "patience", "memory_account"),
         },
         "demo": {"protocol", "client"},
         "annotate": {"protocol", "client"},
@@ -55,7 +55,7 @@ ROOMS = {
         "augment": {"labels"},
         "recipe": {"augment", "errors"},
         "networks": {"recipe", "errors"},
-        "data": {"recipe", "networks", "augment", "labels", "seeds", "errors"},
+        "data": {"recipe", "networks", "augment", "files", "labels", "seeds", "errors"},
         "distill": {"data", "recipe", "networks", "augment", "files", "labels", "seeds", "scores", "errors"},
         "calibrate": {"errors", "data", "recipe", "run", "files", "scores"},
         "evaluate": {

@@ -18,6 +18,10 @@ TESTED_ELSEWHERE = {
     "models/networks/resnet.py": ("models/networks/test_backbones.py", "one suite for all backbones"),
     "models/networks/vgg.py": ("models/networks/test_backbones.py", "one suite for all backbones"),
     "models/networks/temporal_shift.py": ("models/networks/test_backbones.py", "what it does shows in a backbone"),
+    "models/networks/network.py": ("models/networks/test_recurrent.py", "what both kinds of network there are"),
+    "models/networks/registry.py": ("models/networks/test_two_stage.py", "builds the networks that are tested there"),
+    "models/networks/joint_encoder.py": ("models/networks/test_two_stage.py", "action features of two stages"),
+    "models/networks/joints_and_picture.py": ("models/networks/test_two_stage.py", "what two stages are given"),
     "training/networks/build.py": ("training/test_frame_models.py", "chooses a network, which is then trained there"),
     # parts of a whole that is tested through its one entrance
     "service/cli/film.py": ("service/client/test_jpeg.py", "films are played into a stream there"),

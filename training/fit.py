@@ -17,7 +17,7 @@ from pathlib import Path
 import torch
 
 from inkling.models.bundle.schema import FrameInput, PoseInput
-from inkling.models.networks import Student
+from inkling.models.networks import CausalNetwork
 from inkling.training.calibrate.unknown import unknown_wish
 from inkling.training.calibrate.validation import Answered, fit_promises, told
 from inkling.training.data.corpus import Corpus, load_corpus
@@ -27,6 +27,7 @@ from inkling.training.distill.ensemble import Ensemble
 from inkling.training.distill.learner import Learner
 from inkling.training.distill.loop import train
 from inkling.training.distill.stages import first_student, first_teacher, student_learner, teacher_learner
+from inkling.training.distill.terms import is_taught
 from inkling.training.errors import ConfigError
 from inkling.training.evaluate.few_clips import few_clips_warning
 from inkling.training.files import load_weights, save_weights, write_text
@@ -63,7 +64,7 @@ def fit(
     corpus = load_corpus(recipe, data)
     unknown_wish(recipe, corpus.labels)  # refuses labels that there are not before anything is trained
     folds = {seed: draw_fold(corpus, recipe, seed) for seed in recipe.seeds}
-    other = find_recogniser(recipe, out, corpus.labels, corpus.input, data)
+    other = find_recogniser(recipe, out, corpus.labels, corpus.inputs, data)
     run = Run.begin(out, recipe, corpus.digest(), data)
     recogniser = keep_recogniser(run, other)
     for line in _told_ahead(recipe, corpus):
@@ -140,12 +141,12 @@ class _Seed:
     seed: int
     directory: Path
     training: _Training
-    recogniser: Student | None
+    recogniser: CausalNetwork | None
 
-    def student(self, fold: Fold, directory: Path) -> tuple[Student, list[float]]:
+    def student(self, fold: Fold, directory: Path) -> tuple[CausalNetwork, list[float]]:
         """A student on a fold, in a directory of its own, and its teachers' validation AUCs where they have any."""
         directory.mkdir(exist_ok=True)
-        teacher, aucs = self._teacher(fold, directory) if self.recipe.distillation.taught else (None, [])
+        teacher, aucs = self._teacher(fold, directory) if is_taught(self.recipe) else (None, [])
         first = first_student(self.recipe, self.corpus, self.seed)
         if first is not None:
             self.training.stage(first, self.directory, "pretrained")
@@ -184,7 +185,7 @@ def _stages(run: Run, seed: int) -> Iterator[tuple[Path, int]]:
     """The file that each stage of a seed leaves when it is done, and the stage's epochs."""
     recipe = run.recipe
     teachers = [_teacher_name(member) for member in range(recipe.distillation.teachers)]
-    teachers = teachers if recipe.distillation.taught else []
+    teachers = teachers if is_taught(recipe) else []
     if recipe.pretraining is not None:
         for name in (*(f"pretrained-{teacher}" for teacher in teachers), "pretrained"):
             yield run.seed_directory(seed) / f"{name}.auc", recipe.pretraining.epochs
@@ -195,7 +196,7 @@ def _stages(run: Run, seed: int) -> Iterator[tuple[Path, int]]:
         yield directory / "student.auc", recipe.fit.epochs
 
 
-def _fit_seed(run: Run, corpus: Corpus, fold: Fold, recogniser: Student | None, training: _Training) -> None:
+def _fit_seed(run: Run, corpus: Corpus, fold: Fold, recogniser: CausalNetwork | None, training: _Training) -> None:
     recipe, seed, directory = run.recipe, training.seed, run.seed_directory(training.seed)
     one = _Seed(recipe, corpus, seed, directory, training, recogniser)
     student, teacher_aucs = one.student(fold, directory)
@@ -210,7 +211,7 @@ def _fit_seed(run: Run, corpus: Corpus, fold: Fold, recogniser: Student | None, 
         seed=seed,
         labels=corpus.labels,
         skeleton=corpus.input.skeleton if isinstance(corpus.input, PoseInput) else None,
-        frame=corpus.input if isinstance(corpus.input, FrameInput) else None,
+        frame=corpus.input if isinstance(corpus.input, FrameInput) else corpus.frame,
         student_auc=answered.auc,
         teacher_auc=sum(teacher_aucs) / len(teacher_aucs) if teacher_aucs else None,
         calibration=fitted.calibration,

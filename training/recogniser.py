@@ -8,21 +8,25 @@ The copy is what a continued fit goes on with and what the evaluation compares w
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 from inkling.models.bundle.schema import FrameInput, PoseInput
-from inkling.models.networks import Student
+from inkling.models.networks import CausalNetwork
 from inkling.training.errors import ConfigError
 from inkling.training.files import write_text
+from inkling.training.networks.weights import extractor_id
 from inkling.training.recipe.recipe import Recipe
 from inkling.training.run import RESULT_FILE, RUN_FILE, Run
 
 FOLDER = "recogniser"
 WEIGHTS_FILE = "student.pt"
+Takes = Sequence[PoseInput | FrameInput]
+"""All inputs of a network, the joints first where it has them."""
 
 
 def find_recogniser(
-    recipe: Recipe, out: Path | str, labels: tuple[str, ...], takes: PoseInput | FrameInput, root: Path | str
+    recipe: Recipe, out: Path | str, labels: tuple[str, ...], takes: Takes, root: Path | str
 ) -> Run | None:
     """The recogniser of a recipe: the copy in its run directory `out`, else the run that it names; None without one.
 
@@ -37,7 +41,7 @@ def find_recogniser(
     return found
 
 
-def keep_recogniser(run: Run, found: Run | None) -> Student | None:
+def keep_recogniser(run: Run, found: Run | None) -> CausalNetwork | None:
     """The student of a recogniser, which is copied into a run that learns from it; None without one."""
     if found is None:
         return None
@@ -52,25 +56,28 @@ def kept_recogniser(run: Run) -> Run | None:
     return Run.open(folder) if (folder / RUN_FILE).exists() else None
 
 
-def check_recogniser(other: Run, recipe: Recipe, labels: tuple[str, ...], takes: PoseInput | FrameInput) -> None:
-    """Raise ConfigError unless another run is a recogniser of the same labels, input and rate as a recipe's models."""
+def check_recogniser(other: Run, recipe: Recipe, labels: tuple[str, ...], takes: Takes) -> None:
+    """Raise ConfigError unless another run is a recogniser of the same labels, inputs and rate as a recipe's models."""
     result = other.chosen()
     if other.recipe.task != "recognition":
         raise ConfigError(f'{other.directory} anticipates itself; a recogniser is a run of task = "recognition"')
     if result.labels != labels:
         different = ", ".join(sorted(set(result.labels) ^ set(labels)))
         raise ConfigError(f"{other.directory} knows other labels than recipe {recipe.name}: {different}")
-    if other.recipe.rate_hz != recipe.rate_hz or _shown(result.input) != _shown(takes):
+    if other.recipe.rate_hz != recipe.rate_hz or [*map(_shown, result.inputs)] != [*map(_shown, takes)]:
         raise ConfigError(f"{other.directory} has another rate, skeleton or size of frames than recipe {recipe.name}")
+    seen, asked = other.recipe.frames, recipe.frames
+    if seen and asked and asked.frozen and extractor_id(seen) != extractor_id(asked):
+        raise ConfigError(f"{other.directory} sees pictures through another backbone than recipe {recipe.name}")
     wanted = recipe.recogniser
     if wanted is None:
         return
-    if wanted.states > 0 and other.recipe.student.hidden != recipe.student.hidden:
-        have, need = other.recipe.student.hidden, recipe.student.hidden
+    if wanted.states > 0 and _hidden(other.recipe) != _hidden(recipe):
+        have, need = _hidden(other.recipe), _hidden(recipe)
         raise ConfigError(
             f"{other.directory} has {have} hidden units and the student {need}: recogniser.states needs equal"
         )
-    alike = ("student", "poses", "frames")
+    alike = ("network", "student", "two_stage", "poses", "frames")
     if wanted.begin and any(getattr(other.recipe, part) != getattr(recipe, part) for part in alike):
         raise ConfigError(f"{other.directory} is another network: recogniser.begin needs the same {', '.join(alike)}")
 
@@ -86,6 +93,11 @@ def _keep(other: Run, folder: Path) -> None:
     write_text(seed / RESULT_FILE, result.model_dump_json(indent=2) + "\n")
     shutil.copy2(other.directory / RUN_FILE, scratch / RUN_FILE)
     scratch.replace(folder)
+
+
+def _hidden(recipe: Recipe) -> int:
+    """Units of the recurrent layer that answers."""
+    return recipe.two_stage.hidden if recipe.network == "two_stage" else recipe.student.hidden
 
 
 def _shown(takes: PoseInput | FrameInput) -> object:

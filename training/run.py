@@ -18,7 +18,7 @@ from typing import Any, Self
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from inkling.models.bundle.schema import Calibration, FrameInput, PoseInput, StoppingRule, Unknown
-from inkling.models.networks import Student
+from inkling.models.networks import CausalNetwork
 from inkling.models.problems import first_problem
 from inkling.models.skeletons import Skeleton
 from inkling.training.errors import ConfigError, DataMovedError
@@ -40,7 +40,7 @@ class SeedResult(BaseModel):
     skeleton: Skeleton | None = None
     """Of a student on poses."""
     frame: FrameInput | None = None
-    """Of a student on frames."""
+    """Of a student on frames, or on poses with pictures beside them."""
     student_auc: float
     teacher_auc: float | None
     calibration: Calibration
@@ -60,11 +60,17 @@ class SeedResult(BaseModel):
 
     @property
     def input(self) -> PoseInput | FrameInput:
-        """What the student takes."""
+        """What the student takes, or the first of it."""
         if self.skeleton is not None:
             return PoseInput(kind="pose", skeleton=self.skeleton)
         assert self.frame is not None  # noqa: S101  # validated
         return self.frame
+
+    @property
+    def inputs(self) -> tuple[PoseInput | FrameInput, ...]:
+        """All that the student takes."""
+        both = self.skeleton is not None and self.frame is not None
+        return (self.input, self.frame) if both and self.frame is not None else (self.input,)
 
     @model_validator(mode="before")
     @classmethod
@@ -77,8 +83,8 @@ class SeedResult(BaseModel):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        if (self.skeleton is None) == (self.frame is None):
-            raise ValueError("a result is of poses or of frames")
+        if self.skeleton is None and self.frame is None:
+            raise ValueError("a result is of poses, of frames, or of both")
         return self
 
 
@@ -193,7 +199,7 @@ class Run:
         """Where the networks lie that were trained without this part of the clips, counted from 0."""
         return self.seed_directory(seed) / f"fold-{part}"
 
-    def student(self, result: SeedResult, part: int | None = None) -> Student:
+    def student(self, result: SeedResult, part: int | None = None) -> CausalNetwork:
         """The trained student of a seed, on the CPU, in evaluation mode. part: the one trained without this part."""
         directory = self.seed_directory(result.seed) if part is None else self.fold_directory(result.seed, part)
         network = build_student(self.recipe, result.input, len(result.labels))

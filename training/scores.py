@@ -19,8 +19,8 @@ from inkling.training.data.loader import plain_batches
 RATIOS = tuple(r / 10 for r in range(1, 11))
 Floats = NDArray[np.floating[Any]]
 Ints = NDArray[np.int64]
-Predict = Callable[[Tensor], Tensor]
-"""x (B, T, J, C) -> logits (B, T, K), causal, each clip from the initial state."""
+Predict = Callable[[Any], Tensor]
+"""x (B, T, J, C), or that of each input by its name -> logits (B, T, K), causal, each clip from the initial state."""
 
 
 def observed_steps(lengths: Tensor, leads: Tensor | None = None) -> Tensor:
@@ -48,7 +48,7 @@ def step_logits(predict: Predict, examples: Sequence[Example]) -> list[Floats]:
     by_clip: dict[int, Floats] = {}
     with torch.no_grad():
         for indices, batch in plain_batches(examples):
-            logits = predict(batch.x).cpu()
+            logits = predict(batch.inputs).cpu()
             for i, clip, length in zip(indices, logits, batch.lengths.tolist(), strict=True):
                 by_clip[i] = clip[:length].numpy().copy()
     return [by_clip[i] for i in range(len(examples))]

@@ -113,7 +113,7 @@ def read_files(path: Path, spec: BundleSpec) -> Bundle:
     if rows is not None:
         _check_header(path, spec, ROWS_FILE, rows)
     try:
-        vector = TestVector.from_npz(kept[VECTOR_FILE])
+        vector = TestVector.from_npz(kept[VECTOR_FILE], [given.name for given in spec.further_inputs])
         vector.check(spec)
     except ValueError as error:
         raise BundleInvalid(path, f"{VECTOR_FILE}: {error}") from error

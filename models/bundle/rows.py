@@ -2,7 +2,7 @@
 
 A device engine keeps one slab per state tensor on its device; each run reads some rows of the slabs and writes others:
 
-    (input (B, ...), inkling.rows (B, 2) int64, slab of each state (R, *shape))
+    (inputs (B, ...), inkling.rows (B, 2) int64, slab of each state (R, *shape))
         -> (inkling.result (B, K + 1), the same slabs with B rows written)
 
 `inkling.rows` holds the row to read and the row to write, for each row of the batch. The result is the logits, and a
@@ -15,12 +15,14 @@ on: the names, and the check that both graphs are the same model.
 
 from __future__ import annotations
 
+import operator
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from inkling.models.arrays import Array
+from inkling.models.bundle.inputs import Inputs, each, leading, named
 from inkling.models.bundle.loader import Bundle
 from inkling.models.bundle.schema import ROWS_FILE, STEP_FILE, TOLERANCE, BundleSpec, StateTensor
 from inkling.models.bundle.verify import StepGraph, Wanted, check_side, initial_state, run_vector
@@ -58,9 +60,11 @@ def verify_rows(bundle: Bundle, rows: StepGraph, step: StepGraph) -> None:
 
 def _difference(bundle: Bundle, rows: StepGraph, step: StepGraph) -> str:
     """In what the graphs differ on the stored vector; empty when in nothing."""
-    spec, inputs = bundle.spec, bundle.vector.inputs
-    memory, expected = _Slabs(spec, rows, inputs.shape[1]), run_vector(spec, step, inputs)
-    for number, x in enumerate(inputs):
+    spec, inputs = bundle.spec, bundle.vector.given(bundle.spec)
+    steps, batch = leading(inputs)[:2]
+    memory, expected = _Slabs(spec, rows, batch), run_vector(spec, step, inputs)
+    xs = [each(inputs, operator.itemgetter(number)) for number in range(steps)]
+    for number, x in enumerate(xs):
         logits, finite = memory.step(x)
         if not finite.all():
             return f"calls a row not finite that is, in step {number}"
@@ -68,7 +72,7 @@ def _difference(bundle: Bundle, rows: StepGraph, step: StepGraph) -> str:
             return f"is off {STEP_FILE} by {off:.2g} in step {number}"
         if memory.strayed:
             return f"changes rows of the state {memory.strayed!r} that it was not told to write"
-    if not np.array_equal(memory.poisoned(inputs[0]), _finite_after_poison(spec, step, inputs[0])):
+    if not np.array_equal(memory.poisoned(xs[0]), _finite_after_poison(spec, step, xs[0])):
         return "does not tell which rows are not finite"
     return ""
 
@@ -76,7 +80,7 @@ def _difference(bundle: Bundle, rows: StepGraph, step: StepGraph) -> str:
 def _check_tensors(bundle: Bundle, graph: StepGraph) -> None:
     spec = bundle.spec
     wanted_in = {
-        spec.input.name: Wanted("input", spec.input.dtype, spec.input.shape),
+        **{given.name: Wanted("input", given.dtype, given.shape) for given in spec.inputs},
         ROWS: Wanted("rows", "int64", (2,)),
         **{slab(s): Wanted("slab", s.dtype, s.shape, "rows") for s in spec.state},
     }
@@ -109,10 +113,10 @@ class _Slabs:
         tracks = np.arange(self.batch)[::-1]  # not the order of the batch
         self.rows = np.stack([np.full(self.batch, 2 * self.batch), 2 * tracks], axis=1)
 
-    def step(self, x: Array) -> tuple[Array, NDArray[np.bool_]]:
+    def step(self, x: Inputs) -> tuple[Array, NDArray[np.bool_]]:
         """x (B, ...) -> logits (B, K), and which rows are finite (B,); the tracks' states advance."""
         read, written = self.rows.T
-        outputs = self.graph.run({self.spec.input.name: x, ROWS: self.rows, **self.slabs})
+        outputs = self.graph.run({**named(self.spec, x), ROWS: self.rows, **self.slabs})
         for s in self.spec.state:
             before, after = self.slabs[slab(s)], outputs[next_slab(s)]
             kept = np.delete(np.arange(len(before)), written)
@@ -122,7 +126,7 @@ class _Slabs:
         self.rows = np.stack([written, np.where(read == 2 * self.batch, written + 1, read)], axis=1)
         return outputs[RESULT][:, :-1], outputs[RESULT][:, -1] == 0
 
-    def poisoned(self, x: Array) -> NDArray[np.bool_]:
+    def poisoned(self, x: Inputs) -> NDArray[np.bool_]:
         """Which rows (B,) are said to be finite when the first has a state that is not."""
         for s in self.spec.state:
             if s.dtype == "float32":
@@ -130,14 +134,15 @@ class _Slabs:
         return self.step(x)[1]
 
 
-def _finite_after_poison(spec: BundleSpec, step: StepGraph, x: Array) -> NDArray[np.bool_]:
+def _finite_after_poison(spec: BundleSpec, step: StepGraph, x: Inputs) -> NDArray[np.bool_]:
     """Which rows (B,) of a step are finite when the first has a state that is not."""
-    state = initial_state(spec, len(x))
+    batch = leading(x)[0]
+    state = initial_state(spec, batch)
     for s in spec.state:
         if s.dtype == "float32":
             state[s.input][0] = np.nan
-    outputs = step.run({spec.input.name: x, **state})
-    finite = np.ones(len(x), np.bool_)
+    outputs = step.run({**named(spec, x), **state})
+    finite = np.ones(batch, np.bool_)
     for name in (spec.logits, *(s.output for s in spec.state if s.dtype == "float32")):
-        finite &= np.isfinite(outputs[name].reshape(len(x), -1)).all(axis=1)
+        finite &= np.isfinite(outputs[name].reshape(batch, -1)).all(axis=1)
     return finite

@@ -1,9 +1,10 @@
 """`bundle.json`: everything that the service must know of a model, and nothing that it must guess.
 
 A bundle is a directory `NAME/VERSION/` with `bundle.json` (this schema), `step.onnx` (one causal step:
-`(input, *state) -> (logits, *next_state)`, batch first and dynamic), `vector.npz` (stored test vector) and `card.md`.
-Schema 2 adds `kind`, `lead_s`, and the file `rows.onnx` (the step over rows of slabs, see `rows`), which a bundle may
-lack. A bundle of schema 1 loads as it is: it is a step without `rows.onnx`. Bundles of kind `people` are in `people`.
+`(*inputs, *state) -> (logits, *next_state)`, batch first and dynamic), `vector.npz` (stored test vector) and `card.md`.
+Schema 2 adds `kind`, `further_inputs`, `lead_s`, and the file `rows.onnx` (the step over rows of slabs, see `rows`),
+which a bundle may lack. A bundle of schema 1 loads as it is: it is a step without `rows.onnx`. Bundles of kind `people`
+are in `people`.
 
 The docstring under a field is its description in `BundleSpec.model_json_schema()`, from which the reference is made.
 """
@@ -13,7 +14,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    SerializerFunctionWrapHandler,
+    Tag,
+    model_serializer,
+    model_validator,
+)
 
 from inkling.models.clock import GapPolicy
 from inkling.models.resize import FitPolicy
@@ -96,6 +106,9 @@ class FrameInput(Part):
     @property
     def dtype(self) -> str:
         return "uint8"
+
+
+Input = Annotated[PoseInput | FrameInput, Field(discriminator="kind")]
 
 
 class StateTensor(Part):
@@ -277,8 +290,11 @@ class BundleSpec(Part):
     """What it can answer, in the order of the logits."""
     background: str | None = None
     """The label that means 'nothing is happening'; it never becomes an event."""
-    input: Annotated[PoseInput | FrameInput, Field(discriminator="kind")]
-    """What a step is given."""
+    input: Input
+    """What a step is given; of several inputs, the first."""
+    further_inputs: tuple[Input, ...] = ()
+    """The other inputs of a step that is given several, one of each kind: a person's joints and the picture that they
+    were found in."""
     rate_hz: Positive
     """Steps a second; frames of another rate are resampled to it."""
     gaps: Gaps = Gaps()
@@ -312,6 +328,21 @@ class BundleSpec(Part):
         return f"{self.name}/{self.version}"
 
     @property
+    def inputs(self) -> tuple[PoseInput | FrameInput, ...]:
+        """All that a step is given, each by its name."""
+        return (self.input, *self.further_inputs)
+
+    @property
+    def pose(self) -> PoseInput | None:
+        """The input that takes joints; None: there is none."""
+        return next((given for given in self.inputs if isinstance(given, PoseInput)), None)
+
+    @property
+    def frame(self) -> FrameInput | None:
+        """The input that takes pictures; None: there is none."""
+        return next((given for given in self.inputs if isinstance(given, FrameInput)), None)
+
+    @property
     def has_rows(self) -> bool:
         """Whether `rows.onnx` is one of its files; to schema 1 that name meant nothing."""
         return self.schema_version >= 2 and ROWS_FILE in self.files
@@ -325,7 +356,9 @@ class BundleSpec(Part):
         if self.background is not None and self.background not in self.labels:
             raise ValueError(f"background {self.background!r} is not one of the labels")
         self._check_unknown()
-        tensors = [self.input.name, self.logits]
+        if len({given.kind for given in self.inputs}) != len(self.inputs):
+            raise ValueError("further_inputs must be of another kind than input: one of poses, one of frames")
+        tensors = [*(given.name for given in self.inputs), self.logits]
         for state in self.state:
             tensors += [state.input, state.output]
         if len(set(tensors)) != len(tensors):
@@ -345,6 +378,14 @@ class BundleSpec(Part):
             raise ValueError(f"the background {self.background!r} is something known: it cannot be in unknown.labels")
         if len(set(others)) >= len(self.labels):
             raise ValueError("unknown.labels leaves no label that is known")
+
+    @model_serializer(mode="wrap")
+    def _as_before(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """A bundle of one input is written as ever, so that earlier releases read it."""
+        fields: dict[str, Any] = handler(self)
+        if not self.further_inputs:
+            fields.pop("further_inputs", None)
+        return fields
 
 
 def check_file_names(files: Mapping[str, str], needed: Iterable[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inkling.models.arrays import Array
+from inkling.models.bundle.inputs import Inputs, each, leading, named
 from inkling.models.bundle.loader import Bundle
 from inkling.models.bundle.schema import TOLERANCE, BundleSpec
 from inkling.models.errors import BundleDisagrees, BundleInvalid
@@ -38,12 +40,14 @@ def initial_state(spec: BundleSpec, batch: int) -> dict[str, Array]:
     return {s.input: np.full((batch, *s.shape), s.initial, dtype=s.dtype) for s in spec.state}
 
 
-def run_vector(spec: BundleSpec, graph: StepGraph, inputs: Array) -> NDArray[np.float32]:
+def run_vector(spec: BundleSpec, graph: StepGraph, inputs: Inputs) -> NDArray[np.float32]:
     """Step the graph from its initial state over inputs (S, B, *input shape) -> logits (S, B, K)."""
-    state = initial_state(spec, inputs.shape[1])
-    logits = np.empty((*inputs.shape[:2], len(spec.labels)), np.float32)
-    for step, x in enumerate(inputs):
-        outputs = graph.run({spec.input.name: x, **state})
+    steps, batch = leading(inputs)[:2]
+    by_name = named(spec, inputs)
+    state = initial_state(spec, batch)
+    logits = np.empty((steps, batch, len(spec.labels)), np.float32)
+    for step in range(steps):
+        outputs = graph.run({**{name: array[step] for name, array in by_name.items()}, **state})
         if outputs[spec.logits].shape != logits.shape[1:]:  # assignment would broadcast
             raise ValueError(f"logits are {outputs[spec.logits].shape}, not {logits.shape[1:]}")
         logits[step] = outputs[spec.logits]
@@ -60,14 +64,14 @@ def verify_graph(bundle: Bundle, graph: StepGraph) -> None:
     """
     spec = bundle.spec
     check_tensors(bundle, graph)
-    inputs, expected = bundle.vector.inputs, bundle.vector.logits
-    batch = inputs.shape[1]
+    inputs, expected = bundle.vector.given(spec), bundle.vector.logits
+    batch = expected.shape[1]
     together: NDArray[np.float32] | None = None
     runs = [("together", slice(0, batch))]
     runs += [(f"in row {row} alone", slice(row, row + 1)) for row in range(batch)]
     for what, rows in runs:
         try:
-            logits = run_vector(spec, graph, inputs[:, rows])
+            logits = run_vector(spec, graph, each(inputs, operator.itemgetter((slice(None), rows))))
         except Exception as error:  # each runtime has errors of its own
             raise BundleInvalid(bundle.path, f"the graph fails on its test vector {what}: {error}") from error
         if not np.isfinite(logits).all():
@@ -85,7 +89,7 @@ def verify_graph(bundle: Bundle, graph: StepGraph) -> None:
 def check_tensors(bundle: Bundle, graph: StepGraph) -> None:
     """Raise BundleInvalid unless inputs and outputs are those of the spec: names, dtypes, shapes, free batch axis."""
     spec = bundle.spec
-    wanted_in = {spec.input.name: Wanted("input", spec.input.dtype, spec.input.shape)}
+    wanted_in = {given.name: Wanted("input", given.dtype, given.shape) for given in spec.inputs}
     wanted_out = {spec.logits: Wanted("logits", "float32", (len(spec.labels),))}
     for s in spec.state:
         wanted_in[s.input] = wanted_out[s.output] = Wanted("state", s.dtype, s.shape)

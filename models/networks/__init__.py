@@ -3,19 +3,31 @@
 from __future__ import annotations
 
 from inkling.models.networks.frames import FrameConfig, FrameFeatures
+from inkling.models.networks.network import Answers, CausalNetwork, Inputs, WholeClipNetwork
 from inkling.models.networks.pose_features import PoseConfig, PoseFeatures
 from inkling.models.networks.recurrent import Student, StudentConfig, Teacher, TeacherConfig
+from inkling.models.networks.registry import NETWORKS, NetworkPlan
+from inkling.models.networks.two_stage import TwoStageConfig, TwoStageStudent, TwoStageTeacher
 from inkling.models.skeletons import Skeleton
 
 __all__ = [
+    "NETWORKS",
+    "Answers",
+    "CausalNetwork",
     "FrameConfig",
     "FrameFeatures",
+    "Inputs",
+    "NetworkPlan",
     "PoseConfig",
     "PoseFeatures",
     "Student",
     "StudentConfig",
     "Teacher",
     "TeacherConfig",
+    "TwoStageConfig",
+    "TwoStageStudent",
+    "TwoStageTeacher",
+    "WholeClipNetwork",
     "frame_student",
     "frame_teacher",
     "pose_student",

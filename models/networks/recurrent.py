@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 import math
-from typing import Annotated, Literal, Protocol, cast
+from typing import Annotated, Literal, cast
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field
@@ -18,6 +18,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from inkling.models.bundle.schema import StateTensor
 from inkling.models.networks.dropout import Dropout
+from inkling.models.networks.network import Answers, CausalNetwork, Extractor, Inputs, WholeClipNetwork
 
 Size = Annotated[int, Field(ge=1, le=8192)]
 
@@ -54,18 +55,6 @@ class TeacherConfig(NetworkConfig):
 
     hidden: Size = 256
     """Units of the recurrent layer, of each direction."""
-
-
-class Extractor(Protocol):
-    """What turns raw input into features of `dim`: over a sequence (`forward`) or a step at a time, with state."""
-
-    dim: int
-
-    def state_tensors(self) -> tuple[StateTensor, ...]: ...
-
-    def __call__(self, x: Tensor) -> Tensor: ...
-
-    def step(self, x: Tensor, *state: Tensor) -> tuple[Tensor, ...]: ...
 
 
 class Standardised(nn.BatchNorm1d):
@@ -107,6 +96,37 @@ def _recurrence(config: NetworkConfig, inputs: int, *, bidirectional: bool) -> n
     return kind(inputs, config.hidden, batch_first=True, bidirectional=bidirectional)
 
 
+def cell_step(
+    recurrence: nn.GRU | nn.LSTM, z: Tensor, hidden: Tensor, cell: Tensor | None = None
+) -> tuple[Tensor, ...]:
+    """One step of a one-layer GRU, or of an LSTM, which has a `cell` too: z (B, F), hidden (B, H) -> the next of each.
+
+    Spelled out in matrix products and pointwise operations: exporters have written the fused GRU with the wrong
+    `linear_before_reset`, and for a single step the plain form is as fast.
+    """
+    w_input, w_hidden, b_input, b_hidden = cast(list[Tensor], recurrence.all_weights[0])
+    from_input, from_hidden = F.linear(z, w_input, b_input), F.linear(hidden, w_hidden, b_hidden)
+    n = recurrence.hidden_size
+    if cell is None:
+        # torch's order of gates: reset, update, new
+        gates = torch.sigmoid(from_input[:, : 2 * n] + from_hidden[:, : 2 * n])
+        reset, update = gates[:, :n], gates[:, n:]
+        new = torch.tanh(from_input[:, 2 * n :] + reset * from_hidden[:, 2 * n :])
+        return (new + update * (hidden - new),)
+    # input, forget, cell, output
+    total = from_input + from_hidden
+    keep = torch.sigmoid(total[:, n : 2 * n]) * cell
+    cell = keep + torch.sigmoid(total[:, :n]) * torch.tanh(total[:, 2 * n : 3 * n])
+    return torch.sigmoid(total[:, 3 * n :]) * torch.tanh(cell), cell
+
+
+def both_ways(recurrence: nn.GRU | nn.LSTM, z: Tensor, lengths: Tensor) -> Tensor:
+    """(B, T, F), lengths (B,) -> (B, T, 2 H) of a bidirectional layer over whole clips."""
+    # Packed, because the backward direction must start at each clip's own end, not in its padding.
+    packed = pack_padded_sequence(z, lengths.cpu(), batch_first=True, enforce_sorted=False)
+    return pad_packed_sequence(recurrence(packed)[0], batch_first=True, total_length=z.shape[1])[0]
+
+
 class Prototypes(nn.Module):
     """Logits of K classes: cosines between the input and a prototype of each class, times a learned scale.
 
@@ -124,7 +144,7 @@ class Prototypes(nn.Module):
         return self.scale * F.linear(F.normalize(x, dim=-1), F.normalize(self.weight, dim=-1))
 
 
-class Student(nn.Module):
+class Student(CausalNetwork):
     """Causal network: extractor -> layers -> GRU or LSTM, joined with leaking means of its state and a skip from the
     layers -> classes."""
 
@@ -139,31 +159,14 @@ class Student(nn.Module):
         head = Prototypes if config.prototypes else nn.Linear
         self.classify: nn.Linear | Prototypes = head((1 + len(self.leaks)) * config.hidden + width, classes)
 
-    @property
-    def _extract(self) -> Extractor:
-        return cast(Extractor, self.extractor)
-
-    def features(self, x: Tensor) -> Tensor:
-        """x (B, T, *input) -> (B, T, F), what `forward_features` takes (a teacher on the same extractor too)."""
-        return self._extract(x)
-
-    def forward_features(self, features: Tensor) -> Tensor:
-        """(B, T, F) -> logits (B, T, K). Padding after a clip's end cannot change what comes before it."""
-        return self.logits_and_hidden(features)[0]
-
-    def logits_and_hidden(self, features: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, T, F) -> logits (B, T, K) and the states of the recurrent layer (B, T, H)."""
+    def detailed(self, features: Tensor) -> Answers:
         z = self.layers(features)
         hidden, _ = self.recurrence(z)
         means = [_leaking(leak, hidden.shape[1], hidden) @ hidden for leak in self.leaks]
-        return self.classify(self.dropout(torch.cat([hidden, *means, z], dim=-1))), hidden
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Sequences from their initial state. x (B, T, *input) -> logits (B, T, K)."""
-        return self.forward_features(self.features(x))
+        logits = self.classify(self.dropout(torch.cat([hidden, *means, z], dim=-1)))
+        return Answers({"answer": logits}, {"answer": hidden})
 
     def state_tensors(self) -> tuple[StateTensor, ...]:
-        """Every tensor remembered between steps, in the order that `step` takes and returns them."""
         names = ("hidden",) if self.config.cell == "gru" else ("hidden", "cell")
         own = [StateTensor(input=name, output=f"next_{name}", shape=(self.config.hidden,)) for name in names]
         if self.leaks:
@@ -172,21 +175,12 @@ class Student(nn.Module):
             own.append(StateTensor(input="sums", output="next_sums", shape=shape))
         return (*self._extract.state_tensors(), *own)
 
-    def initial_state(self, batch: int) -> tuple[Tensor, ...]:
-        """State of `batch` fresh tracks, each tensor (B, *shape)."""
-        return tuple(torch.full((batch, *tensor.shape), tensor.initial) for tensor in self.state_tensors())
-
-    def step(self, x: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
-        """One frame. x (B, *input), state as `state_tensors` -> (logits (B, K), *next_state).
-
-        The cell is spelled out in matrix products and pointwise operations: exporters have written the fused GRU with
-        the wrong `linear_before_reset`, and for a single step the plain form is as fast.
-        """
+    def step(self, x: Inputs, *state: Tensor) -> tuple[Tensor, ...]:
         count = len(self._extract.state_tensors())
         features, *remembered = self._extract.step(x, *state[:count])
         z = self.layers(features)
         cell_states = 1 if self.config.cell == "gru" else 2
-        own = self._cell(z, *state[count : count + cell_states])
+        own = cell_step(self.recurrence, z, *state[count : count + cell_states])
         known = [own[0]]
         if self.leaks:
             sums = self._remember(own[0], state[-1])
@@ -210,25 +204,8 @@ class Student(nn.Module):
         """The leaking sums (B, leaks, H + 1) with one more state (B, H)."""
         return sums * torch.tensor(self.leaks).view(1, -1, 1) + F.pad(hidden, (0, 1), value=1.0).unsqueeze(1)
 
-    def _cell(self, z: Tensor, hidden: Tensor, cell: Tensor | None = None) -> tuple[Tensor, ...]:
-        weights = self.recurrence
-        w_input, w_hidden, b_input, b_hidden = cast(list[Tensor], weights.all_weights[0])
-        from_input, from_hidden = F.linear(z, w_input, b_input), F.linear(hidden, w_hidden, b_hidden)
-        n = self.config.hidden
-        if cell is None:
-            # torch's order of gates: reset, update, new
-            gates = torch.sigmoid(from_input[:, : 2 * n] + from_hidden[:, : 2 * n])
-            reset, update = gates[:, :n], gates[:, n:]
-            new = torch.tanh(from_input[:, 2 * n :] + reset * from_hidden[:, 2 * n :])
-            return (new + update * (hidden - new),)
-        # input, forget, cell, output
-        total = from_input + from_hidden
-        keep = torch.sigmoid(total[:, n : 2 * n]) * cell
-        cell = keep + torch.sigmoid(total[:, :n]) * torch.tanh(total[:, 2 * n : 3 * n])
-        return torch.sigmoid(total[:, 3 * n :]) * torch.tanh(cell), cell
 
-
-class Teacher(nn.Module):
+class Teacher(WholeClipNetwork):
     """Sees the whole clip at every step: extractor -> layers -> BiGRU or BiLSTM -> classes."""
 
     def __init__(self, extractor: nn.Module, classes: int, config: TeacherConfig) -> None:
@@ -239,18 +216,8 @@ class Teacher(nn.Module):
         self.dropout = Dropout(config.dropout)
         self.classify = nn.Linear(2 * config.hidden + width, classes)
 
-    def features(self, x: Tensor) -> Tensor:
-        """x (B, T, *input) -> (B, T, F)."""
-        return cast(Extractor, self.extractor)(x)
-
-    def forward_features(self, features: Tensor, lengths: Tensor) -> Tensor:
-        """(B, T, F), lengths (B,) -> logits (B, T, K); steps past a clip's length are meaningless but finite."""
+    def detailed(self, features: Tensor, lengths: Tensor) -> Answers:
         z = self.layers(features)
-        # Packed, because the backward direction must start at each clip's own end, not in its padding.
-        packed = pack_padded_sequence(z, lengths.cpu(), batch_first=True, enforce_sorted=False)
-        hidden, _ = pad_packed_sequence(self.recurrence(packed)[0], batch_first=True, total_length=z.shape[1])
-        return cast(Tensor, self.classify(self.dropout(torch.cat([hidden, z], dim=-1))))
-
-    def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
-        """x (B, T, *input), lengths (B,) -> logits (B, T, K)."""
-        return self.forward_features(self.features(x), lengths)
+        hidden = both_ways(self.recurrence, z, lengths)
+        logits = self.classify(self.dropout(torch.cat([hidden, z], dim=-1)))
+        return Answers({"answer": logits}, {"answer": hidden})

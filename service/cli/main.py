@@ -168,7 +168,11 @@ def _facts(found: Found) -> dict[str, object]:
         people = load_people(found.path).spec
         return {"kind": people.kind, "skeleton": people.skeleton.name, "max_people": people.max_people}
     spec = load(found.path).spec
-    facts: dict[str, object] = {"kind": spec.kind, "task": spec.task, "input": spec.input.kind}
+    facts: dict[str, object] = {
+        "kind": spec.kind,
+        "task": spec.task,
+        "input": " and ".join(given.kind for given in spec.inputs),
+    }
     return facts | {"rate_hz": spec.rate_hz, "labels": spec.labels}
 
 

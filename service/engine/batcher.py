@@ -6,15 +6,14 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from inkling.models.arrays import Array
 from inkling.models.bundle.schema import TimedTemperature
 from inkling.models.calibration import probabilities
 from inkling.service.engine.batch_thread import BatchThread
+from inkling.service.engine.gather import gather_for
 from inkling.service.engine.onnx_engine import Stepper
 from inkling.service.engine.scheduler import Step
 from inkling.service.engine.state_pool import StatePool
@@ -60,6 +59,7 @@ class Batcher(BatchThread[BatchOutcome]):
         super().__init__(f"engine-{engine.spec.name}-{engine.spec.version}", post, max_batch, clock)
         self._engine = engine
         self._pool = pool
+        self._gather = gather_for(engine.spec)
         spec = engine.spec
         aged = isinstance(spec.calibration, TimedTemperature) or spec.unknown is not None
         self._ages = TrackAges(pool.slots) if aged else None
@@ -113,7 +113,7 @@ class Batcher(BatchThread[BatchOutcome]):
         rows, generations, epochs = np.array(
             [(step.lane.slot, step.lane.generation, step.epoch) for step in steps], np.int64
         ).T
-        logits, finite = self._engine.advance(self._pool, rows, generations, epochs, _inputs(steps))
+        logits, finite = self._engine.advance(self._pool, rows, generations, epochs, self._gather(steps))
         if finite is not None:
             logits = np.where(finite[:, np.newaxis], logits, 0)
         spec = self._engine.spec
@@ -130,28 +130,3 @@ def _rows(probabilities: NDArray[np.float64]) -> list[bytes]:
     data = probabilities.astype("<f4").tobytes()
     size = 4 * probabilities.shape[1]
     return [data[at : at + size] for at in range(0, len(data), size)]
-
-
-def _stack(xs: list[Any]) -> Array:
-    """B arrays (J, ...) of one shape -> (B, J, ...); several times as fast as np.stack for small ones."""
-    shape = xs[0].shape
-    if len(shape) < 2:
-        return np.stack(xs)
-    return np.concatenate(xs).reshape(len(xs), *shape)
-
-
-def _inputs(steps: list[Step]) -> Array:
-    """(B, *input shape). Streams of one kind share their `prepare`, so that most batches call it once."""
-    xs: list[Any] = [step.lane.held if step.repeats else step.x for step in steps]
-    kinds = {step.lane.prepare for step in steps}
-    if len(kinds) == 1:
-        return kinds.pop()(_stack(xs))
-    inputs: Array | None = None
-    for prepare in kinds:
-        where = [i for i, step in enumerate(steps) if step.lane.prepare == prepare]
-        part = prepare(_stack([xs[i] for i in where]))
-        if inputs is None:
-            inputs = np.empty((len(steps), *part.shape[1:]), part.dtype)
-        inputs[where] = part
-    assert inputs is not None  # noqa: S101 - a batch is never empty
-    return inputs

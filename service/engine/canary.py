@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import logging
 import math
+from operator import itemgetter
 
 import numpy as np
 from numpy.typing import NDArray
 
 from inkling.models.arrays import Array
 from inkling.models.bundle import initial_state
+from inkling.models.bundle.inputs import Inputs, each
 from inkling.models.bundle.schema import TOLERANCE
 from inkling.service.engine.onnx_engine import Engine
 from inkling.service.engine.state_pool import Indices, RowMask, StatePool
@@ -54,14 +56,14 @@ class Canary:
         self._engine.prepare_thread()
 
     def advance(
-        self, pool: StatePool, rows: Indices, generations: Indices, epochs: Indices, x: Array
+        self, pool: StatePool, rows: Indices, generations: Indices, epochs: Indices, x: Inputs
     ) -> tuple[NDArray[np.float32], RowMask | None]:
         """`Engine.advance`; what is compared changes nothing of its answer, not even by failing."""
         logits, finite = self._engine.advance(pool, rows, generations, epochs, x)
         self._meet(rows, generations)
         for i in np.flatnonzero(self._watched[rows]).tolist():
             if finite is None or finite[i]:
-                self._compare(int(rows[i]), int(epochs[i]), x[i : i + 1], logits[i])
+                self._compare(int(rows[i]), int(epochs[i]), each(x, itemgetter(slice(i, i + 1))), logits[i])
         return logits, finite
 
     def _meet(self, rows: Indices, generations: Indices) -> None:
@@ -76,7 +78,7 @@ class Canary:
                 self._alone.pop(row, None)
         self._tenants[rows] = generations
 
-    def _compare(self, row: int, epoch: int, x: Array, together: NDArray[np.float32]) -> None:
+    def _compare(self, row: int, epoch: int, x: Inputs, together: NDArray[np.float32]) -> None:
         alone = self._alone[row]
         if alone.epoch != epoch:
             alone.epoch, alone.state = epoch, initial_state(self.spec, 1)

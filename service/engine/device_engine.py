@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 
 from inkling.models.arrays import Array
 from inkling.models.bundle import Bundle, TensorInfo, verify_rows
+from inkling.models.bundle.inputs import Inputs, named
 from inkling.models.bundle.rows import RESULT, ROWS, next_slab, slab
 from inkling.models.bundle.schema import ROWS_FILE, BundleSpec
 from inkling.models.errors import BundleInvalid
@@ -101,15 +102,18 @@ class Bucket:
     ) -> None:
         """fill: the rows to read and to write until told otherwise."""
         self.size = size
-        self.x: Array = np.zeros((size, *spec.input.shape), spec.input.dtype)
+        self.inputs = {given.name: np.zeros((size, *given.shape), given.dtype) for given in spec.inputs}
         self.rows = np.full((size, 2), fill, np.int64)
-        self._device_x = runtime.OrtValue.ortvalue_from_numpy(self.x, device)
+        self._device_inputs = {
+            name: runtime.OrtValue.ortvalue_from_numpy(array, device) for name, array in self.inputs.items()
+        }
         self._device_rows = runtime.OrtValue.ortvalue_from_numpy(self.rows, device)
         shape = (size, len(spec.labels) + 1)
         self._result = runtime.OrtValue.ortvalue_from_shape_and_type(shape, np.float32, device)
         self._runs = runs
         self._binding = runs.io_binding()
-        self._binding.bind_ortvalue_input(spec.input.name, self._device_x)
+        for name, value in self._device_inputs.items():
+            self._binding.bind_ortvalue_input(name, value)
         self._binding.bind_ortvalue_input(ROWS, self._device_rows)
         self._binding.bind_ortvalue_output(RESULT, self._result)
         for s in spec.state:
@@ -120,14 +124,15 @@ class Bucket:
         """Whether runs replay a CUDA graph."""
 
     def run(self) -> NDArray[np.float32]:
-        """Step `x` from and to `rows` -> (size, K + 1), valid until the next run."""
+        """Step `inputs` from and to `rows` -> (size, K + 1), valid until the next run."""
         self.send()
         self._runs.run_with_iobinding(self._binding, self._graph if self.replays else self._plain)
         return self.fetch()
 
     def send(self) -> None:
         """The inputs to the device."""
-        self._device_x.update_inplace(self.x)
+        for name, array in self.inputs.items():
+            self._device_inputs[name].update_inplace(array)
         self._device_rows.update_inplace(self.rows)
 
     def fetch(self) -> NDArray[np.float32]:
@@ -170,14 +175,15 @@ class DeviceEngine(Engine):
         return pool
 
     def advance(
-        self, pool: StatePool, rows: Indices, generations: Indices, epochs: Indices, x: Array
+        self, pool: StatePool, rows: Indices, generations: Indices, epochs: Indices, x: Inputs
     ) -> tuple[NDArray[np.float32], RowMask | None]:
         if not isinstance(pool, DevicePool):
             raise TypeError("a pool of another engine")
         batch = len(rows)
         bucket = pool.bucket(batch)
         pool.aim(bucket, rows, generations, epochs)
-        bucket.x[:batch] = x
+        for name, array in named(self.spec, x).items():
+            bucket.inputs[name][:batch] = array
         result = self._launch(bucket, batch)
         logits, finite = result[:, :-1], result[:, -1] == 0
         keep = None if finite.all() else finite
@@ -244,7 +250,8 @@ def choose_graphs(pool_buckets: Iterable[Bucket]) -> None:
     pool_buckets = list(pool_buckets)
     rng = np.random.default_rng(0)
     for bucket in pool_buckets:
-        bucket.x[:] = rng.integers(0, 200, bucket.x.shape)
+        for array in bucket.inputs.values():
+            array[:] = rng.integers(0, 200, array.shape)
         bucket.replays = True
         bucket.run()
     for _ in range(2):
@@ -261,7 +268,8 @@ def choose_graphs(pool_buckets: Iterable[Bucket]) -> None:
             "batch %d: %.0f us, as a CUDA graph %.0f us: %s",
             bucket.size, plain_s * 1e6, replay_s * 1e6, "replayed" if bucket.replays else "run",
         )  # fmt: skip
-        bucket.x[:] = 0
+        for array in bucket.inputs.values():
+            array[:] = 0
 
 
 def _once(bucket: Bucket, *, replay: bool) -> NDArray[np.float32]:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from inkling.models.arrays import Array
 from inkling.models.bundle import Bundle, BundleSpec, PeopleBundle, TensorInfo, initial_state, verify_graph
+from inkling.models.bundle.inputs import Inputs, named
 from inkling.models.errors import BundleInvalid, InklingError
 from inkling.service.engine.cuda_libraries import missing_driver, missing_library
 from inkling.service.engine.state_pool import HostPool, Indices, RowMask, StatePool
@@ -86,7 +87,7 @@ class Stepper(Protocol):
     def prepare_thread(self) -> None: ...
 
     def advance(
-        self, pool: StatePool, rows: Indices, generations: Indices, epochs: Indices, x: Array, /
+        self, pool: StatePool, rows: Indices, generations: Indices, epochs: Indices, x: Inputs, /
     ) -> tuple[NDArray[np.float32], RowMask | None]: ...
 
 
@@ -110,12 +111,13 @@ class Engine:
         """All outputs by name, for all inputs by name."""
         return dict(zip(self._names, self._session.run(self._names, feeds), strict=True))
 
-    def step(self, x: Array, state: Mapping[str, Array]) -> tuple[NDArray[np.float32], dict[str, Array]]:
-        """x (B, *input shape), state by input name (B, *shape) -> logits (B, K), next state by output name.
+    def step(self, x: Inputs, state: Mapping[str, Array]) -> tuple[NDArray[np.float32], dict[str, Array]]:
+        """x (B, *input shape), or that of each input by its name; state by input name (B, *shape) -> logits (B, K),
+        next state by output name.
 
         The batch's rows do not influence each other. Raises what onnxruntime raises.
         """
-        outputs = self.run({self.spec.input.name: x, **state})
+        outputs = self.run({**named(self.spec, x), **state})
         return outputs.pop(self.spec.logits), outputs
 
     def pool(self, slots: int, max_batch: int) -> StatePool:
@@ -123,11 +125,11 @@ class Engine:
         return HostPool(self.spec.state, slots, max_batch)
 
     def advance(
-        self, pool: StatePool, rows: Indices, generations: Indices, epochs: Indices, x: Array
+        self, pool: StatePool, rows: Indices, generations: Indices, epochs: Indices, x: Inputs
     ) -> tuple[NDArray[np.float32], RowMask | None]:
         """Step B different rows of a pool of this engine once: gather, step, scatter. On the engine's thread alone.
 
-        x (B, *input shape) -> logits (B, K), and which rows (B,) are finite in logits and state, None: all. The state
+        x as of `step` -> logits (B, K), and which rows (B,) are finite in logits and state, None: all. The state
         of those is stored, where their generation still holds the row. Raises what onnxruntime raises, and then no
         state has changed.
         """
@@ -143,9 +145,9 @@ class Engine:
 
     def warm(self, batches: Iterable[int]) -> None:
         """Step once at each batch size, so that the first client does not pay for what onnxruntime sets up then."""
-        shape, dtype = self.spec.input.shape, self.spec.input.dtype
         for batch in batches:
-            self.step(np.zeros((batch, *shape), dtype), initial_state(self.spec, batch))
+            x = {given.name: np.zeros((batch, *given.shape), given.dtype) for given in self.spec.inputs}
+            self.step(x, initial_state(self.spec, batch))
 
 
 def finite_rows(logits: Array, outputs: Mapping[str, Array]) -> RowMask | None:

@@ -18,13 +18,13 @@ from inkling.service.clips.jobs import ClipOwner, VideoJob
 from inkling.service.clips.pose_clip import WANTED, found, is_arrays, is_text
 from inkling.service.clips.scoring import ScoredClip, score
 from inkling.service.http.schemas import ClipAnswer, ClipStatus, ErrorAnswer, clip_answer, clip_status
+from inkling.service.inputs.wants import NO_PERCEPTION, takes_both, unsupported
 from inkling.service.memory_account import Share
 from inkling.service.patience import patience
 from inkling.service.protocol.codec import Start
 from inkling.service.protocol.errors import BadMessage, Cancelled, IdleTimeout, TooLarge, UnsupportedInput
 from inkling.service.protocol.messages import PictureSide
 from inkling.service.streams.early_decision import early_decision_terms
-from inkling.service.streams.hub import NO_PERCEPTION
 
 BODY: dict[str, Any] = {
     "requestBody": {
@@ -91,6 +91,8 @@ def clip_router(core: Callable[[], Core]) -> APIRouter:
                 return await _score_poses(served, turn, body, poses, fps, owner)
         if not served.hub.takes_pictures(spec):
             what = found(head) or "a file of another kind"
+            if takes_both(spec):
+                raise unsupported(spec, "frame", perception=False)
             takes = f"bundle {spec.name} takes input 'pose', not 'frame', and this is {what}"
             raise UnsupportedInput(f"{takes}; {WANTED}; {NO_PERCEPTION}")
         _check_length(request, served.settings.clips.max_video_bytes)

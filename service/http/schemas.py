@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter
 
-from inkling.models.bundle.schema import BundleSpec, PoseInput
+from inkling.models.bundle.schema import BundleSpec, FrameInput, PoseInput
 from inkling.service.clips.jobs import VideoJob
 from inkling.service.clips.scoring import ClipPrediction, ScoredClip
 from inkling.service.protocol.codec import DecisionMessage, Event
@@ -37,9 +37,10 @@ class VersionInfo(BaseModel):
 class BundleInfo(BaseModel):
     """A loaded bundle: what it recognises, what it takes, how good it is, how much of its capacity is taken.
 
-    kind: `step`, it knows actions. error_rates: those that a stream may ask for, to be told of decisions. task:
-    `recognition`, or `anticipation`: labels are of `lead_s` seconds after each frame. unknown_above: above this score
-    what is seen counts as none of the labels; null: the bundle has no such score.
+    kind: `step`, it knows actions. input: the first of `inputs`, which are all that a step is given. error_rates: those
+    that a stream may ask for, to be told of decisions. task: `recognition`, or `anticipation`: labels are of `lead_s`
+    seconds after each frame. unknown_above: above this score what is seen counts as none of the labels; null: the
+    bundle has no such score.
     """
 
     kind: str
@@ -50,6 +51,7 @@ class BundleInfo(BaseModel):
     labels: tuple[str, ...]
     background: str | None
     input: dict[str, Any]
+    inputs: list[dict[str, Any]]
     rate_hz: float
     error_rates: tuple[float, ...]
     unknown_above: float | None
@@ -167,9 +169,6 @@ _entries = TypeAdapter(list[TimelineEntry])
 def bundle_info(stats: BundleStats) -> BundleInfo:
     """What `/v1/bundles` says of one bundle."""
     spec = stats.spec
-    takes: dict[str, Any] = {"kind": spec.input.kind, "shape": spec.input.shape}
-    if isinstance(spec.input, PoseInput):
-        takes |= {"skeleton": spec.input.skeleton.name, "joints": spec.input.skeleton.joints}
     return BundleInfo(
         kind=spec.kind,
         name=spec.name,
@@ -178,7 +177,8 @@ def bundle_info(stats: BundleStats) -> BundleInfo:
         lead_s=spec.lead_s,
         labels=spec.labels,
         background=spec.background,
-        input=takes,
+        input=_input_info(spec.input),
+        inputs=[{"name": given.name, **_input_info(given)} for given in spec.inputs],
         rate_hz=spec.rate_hz,
         error_rates=error_rates(spec),
         unknown_above=_unknown_above(spec),
@@ -188,6 +188,13 @@ def bundle_info(stats: BundleStats) -> BundleInfo:
         tracks=stats.tracks,
         slots_free=stats.slots_free,
     )
+
+
+def _input_info(given: PoseInput | FrameInput) -> dict[str, Any]:
+    takes: dict[str, Any] = {"kind": given.kind, "shape": given.shape}
+    if isinstance(given, PoseInput):
+        takes |= {"skeleton": given.skeleton.name, "joints": given.skeleton.joints}
+    return takes
 
 
 def clip_answer(scored: ScoredClip) -> Iterator[bytes]:

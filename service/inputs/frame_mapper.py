@@ -18,14 +18,15 @@ from inkling.models.errors import VideoError
 from inkling.models.resize import FitPolicy, fit_image
 from inkling.service.inputs.decode_cost import FREE, DecodeCost, decode_cost
 from inkling.service.inputs.image_decoder import JPEG, decode_image
-from inkling.service.protocol.errors import BadImage, UnsupportedInput
+from inkling.service.inputs.wants import takes_both, unsupported
+from inkling.service.protocol.errors import BadImage
 from inkling.service.protocol.image_binary import NV12, RGB, EncodedImage, ImageFrame, Pixels
 from inkling.service.protocol.messages import Start
 from inkling.service.protocol.pose_binary import about
 
 IncomingImage = EncodedImage | ImageFrame
 
-_MARGIN = 2
+MARGIN = 2
 """A JPEG is not reduced below so many times the input's size: what its decoder averages away differs from what
 `fit_image` does by a quarter of a grey level then, and by ten times that without a margin."""
 
@@ -67,8 +68,8 @@ class FrameMapper:
 
     def __init__(self, spec: BundleSpec, start: Start, limits: ImageLimits) -> None:
         """Raises UnsupportedInput when the bundle takes no images, or `start` announces something else."""
-        if not isinstance(spec.input, FrameInput) or start.input != "frame":
-            raise UnsupportedInput(f"bundle {spec.name} takes input {spec.input.kind!r}, not {start.input!r}")
+        if not isinstance(spec.input, FrameInput) or takes_both(spec) or start.input != "frame":
+            raise unsupported(spec, start.input)
         self._input = spec.input
         self._limits = limits
 
@@ -96,19 +97,19 @@ class FrameMapper:
 
 def fitted(frame: IncomingImage, height: int, width: int, fit: FitPolicy) -> Pixels:
     """The frame upright, as contiguous uint8 RGB (height, width, 3). Raises BadImage when it cannot be decoded."""
-    return fit_image(decoded(frame, height, width, fit), height, width, fit)
+    return fit_image(decoded(frame, (height, width, fit)), height, width, fit)
 
 
-def decoded(frame: IncomingImage, height: int, width: int, fit: FitPolicy) -> Pixels:
+def decoded(frame: IncomingImage, *sizes: tuple[int, int, FitPolicy]) -> Pixels:
     """The frame upright, as uint8 RGB; smaller than it is where that costs `fit_image` nothing that it would keep.
 
-    Raises BadImage when it cannot be decoded.
+    sizes: height, width and fit of all that is made of it. Raises BadImage when it cannot be decoded.
     """
     if isinstance(frame, ImageFrame):
         image = frame.image if isinstance(frame.image, np.ndarray) else frame.image()
     elif frame.file is not None:
-        factor = reduction(frame.height, frame.width, height, width, fit) if frame.file.coding in JPEG else 1
-        image = decode_image(frame.data, frame.file, factor)
+        least = min(reduction(frame.height, frame.width, *size) for size in sizes)
+        image = decode_image(frame.data, frame.file, least if frame.file.coding in JPEG else 1)
     elif frame.format == RGB:
         image = np.frombuffer(frame.data, np.uint8).reshape(frame.height, frame.width, 3)
     else:
@@ -145,7 +146,7 @@ def reduction(image_height: int, image_width: int, height: int, width: int, fit:
         pick(image_height / height, image_width / width),
         pick(image_width / height, image_height / width),
     )
-    return next((factor for factor in (8, 4, 2) if scale >= factor * _MARGIN), 1)
+    return next((factor for factor in (8, 4, 2) if scale >= factor * MARGIN), 1)
 
 
 def _pixels(image: Any) -> Pixels:

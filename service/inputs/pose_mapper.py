@@ -9,9 +9,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from inkling.models.bundle.schema import BundleSpec, PoseInput
+from inkling.models.bundle.schema import BundleSpec
 from inkling.models.errors import SkeletonError
 from inkling.models.skeletons import get, mapping, without_origin
+from inkling.service.inputs.wants import unsupported
 from inkling.service.protocol.errors import BadPose, UnsupportedInput
 from inkling.service.protocol.messages import Start
 from inkling.service.protocol.pose_binary import PackedPose
@@ -24,9 +25,9 @@ class PoseMapper:
 
     def __init__(self, spec: BundleSpec, start: Start) -> None:
         """Raises UnsupportedInput when the bundle takes no poses, or none of `start.skeleton`."""
-        if not isinstance(spec.input, PoseInput) or start.input != "pose":
-            raise UnsupportedInput(f"bundle {spec.name} takes input {spec.input.kind!r}, not {start.input!r}")
-        target = spec.input.skeleton
+        if spec.pose is None or start.input != "pose":
+            raise unsupported(spec, start.input)
+        target = spec.pose.skeleton
         try:
             source = target if start.skeleton is None or start.skeleton == target.name else get(start.skeleton)
             self._mapping = mapping(source, target)

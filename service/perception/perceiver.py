@@ -106,6 +106,7 @@ class Perceiver(BatchThread[PerceptionOutcome]):
                 picture.camera.not_perceived()
                 outcome.failed.append(picture)
             else:
+                picture.fitted = picture.x.fitted
                 outcome.seen.append(picture)
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
+from inkling.models.bundle.schema import FrameInput
 from inkling.models.people.motion import MotionConfig, MotionGate
 from inkling.models.people.tracker import PersonTracker
 from inkling.service.engine.scheduler import Lane, Step
@@ -45,21 +46,25 @@ class Perception:
         self._post = post
         self._refuse = refuse
         self._perceiver = Perceiver(model.name, model.estimator, self._done, max_batch, clock)
-        self._decoders: dict[tuple[int | None, bool], tuple[PictureMapper, PictureDecoder]] = {}
+        self._decoders: dict[tuple[int | None, bool, tuple[FrameInput, ...]], tuple[PictureMapper, PictureDecoder]] = {}
 
-    def open(self, options: PerceptionOptions | None, most: int, lost_s: float) -> StreamPerception:
+    def open(
+        self, options: PerceptionOptions | None, most: int, lost_s: float, frames: Sequence[FrameInput] = ()
+    ) -> StreamPerception:
         """Perception for one more stream. options: None: those of the server. most: people at once.
 
-        lost_s: seconds for which somebody may be lost and still be who they were.
+        lost_s: seconds for which somebody may be lost and still be who they were. frames: what its bundle takes of a
+        picture besides its people; of several bundles, what each takes.
         """
         options, model = options or self.options, self.model
-        way = options.longer_side, options.motion_gate
+        way = options.longer_side, options.motion_gate, tuple(frames)
         if way not in self._decoders:
             mapper = PictureMapper(
                 partial(model.estimator.prepare, longer_side=options.longer_side),
                 model.size(options),
                 self._limits,
                 gated=options.motion_gate,
+                frames=frames,
             )
             decoder = PictureDecoder(self._pool, self._perceiver, mapper.decode, self._refuse, mapper.cost)
             self._decoders[way] = mapper, decoder
@@ -67,7 +72,7 @@ class Perception:
         gate = MotionGate(MotionConfig()) if options.motion_gate else None
         camera = Camera(PersonTracker(model.tracker(options, lost_s)), gate, min(model.most(options), most))
         lane = Lane(0, 0, lambda rows: rows)
-        return StreamPerception(mapper, decoder, lane, camera, model.spec.skeleton, lost_s)
+        return StreamPerception(mapper, decoder, lane, camera, model.spec.skeleton, lost_s, next(iter(frames), None))
 
     def start(self) -> None:
         """Begin to perceive what is submitted. Once."""

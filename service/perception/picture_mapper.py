@@ -10,7 +10,7 @@ same either way.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import partial
 from typing import Any, cast
 
@@ -18,11 +18,14 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from inkling.models.bundle.schema import FrameInput
 from inkling.models.errors import VideoError
 from inkling.models.people.input_fit import InputSize, PreparedPicture
+from inkling.models.resize import FitPolicy, fit_image
 from inkling.service.engine.scheduler import Step
 from inkling.service.inputs.decode_pool import Decoder
 from inkling.service.inputs.frame_mapper import (
+    MARGIN,
     ImageLimits,
     IncomingImage,
     decoded,
@@ -43,19 +46,29 @@ GREY_SIDE = 64
 class PictureMapper:
     """Images as they come, for one size of an estimator's input. Shared by all streams with the same options."""
 
-    __slots__ = ("_gated", "_limits", "_prepare", "size")
+    __slots__ = ("_frames", "_gated", "_limits", "_prepare", "_sizes", "size")
 
     def __init__(
-        self, prepare: Callable[[Pixels], PreparedPicture], size: InputSize, limits: ImageLimits, *, gated: bool
+        self,
+        prepare: Callable[[Pixels], PreparedPicture],
+        size: InputSize,
+        limits: ImageLimits,
+        *,
+        gated: bool,
+        frames: Collection[FrameInput] = (),
     ) -> None:
         """prepare: RGB of any size -> the estimator's input. size: of that.
 
-        gated: a motion gate looks at the pictures too.
+        gated: a motion gate looks at the pictures too. frames: what bundles take of a picture besides its people.
         """
         self._prepare = prepare
         self.size = size
         self._limits = limits
         self._gated = gated
+        self._frames = tuple(frames)
+        longer = max(size.height, size.width)
+        self._sizes: list[tuple[int, int, FitPolicy]] = [(longer, longer, "letterbox")]
+        self._sizes += [(frame.height, frame.width, frame.fit) for frame in self._frames]
 
     def accept(self, frame: IncomingImage) -> IncomingImage:
         """The same frame. Raises BadImage (with `seq`) when it has too many pixels, or would take too long."""
@@ -64,8 +77,13 @@ class PictureMapper:
 
     @property
     def side(self) -> int:
-        """The longer one of the estimator's input, in pixels."""
-        return max(self.size.height, self.size.width)
+        """Longer side of what is seen of a picture, in pixels."""
+        return max([self.size.height, self.size.width, *(MARGIN * max(frame.shape[:2]) for frame in self._frames)])
+
+    @property
+    def within(self) -> tuple[int, int]:
+        """Height and width of a picture of which everything is seen."""
+        return (self.side, self.side) if self._frames else (self.size.height, self.size.width)
 
     cost = staticmethod(image_cost)
 
@@ -78,17 +96,19 @@ class PictureMapper:
             if self._gated and isinstance(frame, EncodedImage) and frame.file and frame.file.coding == "jpeg":
                 grey = jpeg_grey(frame)
                 return CameraPicture(grey, partial(self._decoded, frame) if passed_over else self._decoded(frame))
-            picture = decoded(frame, self.side, self.side, "letterbox")
+            picture = decoded(frame, *self._sizes)
             return CameraPicture(small_grey(picture) if self._gated else None, self._prepared(frame, picture))
         except (BadImage, VideoError, ValueError) as error:
             raise about(frame.seq, BadImage(str(error))) from None
 
     def _decoded(self, frame: IncomingImage) -> DecodedPicture:
-        return self._prepared(frame, decoded(frame, self.side, self.side, "letterbox"))
+        return self._prepared(frame, decoded(frame, *self._sizes))
 
     def _prepared(self, frame: IncomingImage, picture: Pixels) -> DecodedPicture:
         width, height = camera_size(frame, picture)
-        return DecodedPicture(self._prepare(picture), (width / picture.shape[1], height / picture.shape[0]))
+        scale = width / picture.shape[1], height / picture.shape[0]
+        fitted = {given: fit_image(picture, given.height, given.width, given.fit) for given in self._frames}
+        return DecodedPicture(self._prepare(picture), scale, fitted)
 
 
 class PictureDecoder(Decoder):

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from inkling.models.bundle.schema import FrameInput
 from inkling.models.people.detections import Detections
 from inkling.models.people.input_fit import PreparedPicture
 from inkling.models.people.track_changes import Changes
@@ -27,12 +29,21 @@ class Estimator(Protocol):
         """The people of each picture, in pixels of what was prepared; all of one `shape`. One thread."""
 
 
+Fitted = Mapping[FrameInput, NDArray[np.uint8]]
+"""A picture as the inputs of bundles take it: one array each, for all people in it and all streams."""
+NOT_FITTED: Fitted = MappingProxyType({})
+
+
 @dataclass(frozen=True, slots=True)
 class DecodedPicture:
-    """prepared: for the estimator. scale: from its pixels to those of the picture as its camera has it, (x, y)."""
+    """prepared: for the estimator. scale: from its pixels to those of the picture as its camera has it, (x, y).
+
+    fitted: the whole picture as bundles take it besides its people.
+    """
 
     prepared: PreparedPicture
     scale: tuple[float, float]
+    fitted: Fitted = field(default_factory=lambda: NOT_FITTED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +63,10 @@ class PictureStep(Step):
     x: the image as it came, and once it is decoded a `CameraPicture`. epoch: counts the resets of the camera; a picture
     of another one than the picture before it starts with nobody tracked. people: those who are tracked in the frame,
     in its camera's pixels; None while they are not known, and where the motion gate passed over it (`still`).
-    changes: what became of tracks in it.
+    changes: what became of tracks in it. fitted: of the picture, once its people are known.
     """
 
-    __slots__ = ("camera", "changes", "people", "pts_s", "still")
+    __slots__ = ("camera", "changes", "fitted", "people", "pts_s", "still")
 
     def __init__(self, lane: Lane, x: Any, epoch: int, submitted_s: float, camera: Camera, pts_s: float) -> None:
         super().__init__(lane, x, epoch, 0, submitted_s)
@@ -64,6 +75,7 @@ class PictureStep(Step):
         self.people: TrackedPeople | None = None
         self.still = False
         self.changes = NO_CHANGES
+        self.fitted = NOT_FITTED
 
     def seen(self, now_s: float) -> None:
         """`people` are known, or `still` is true. On the event loop."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any, cast
 
+from inkling.models.bundle.schema import FrameInput
 from inkling.service.engine.scheduler import Lane, Step
 from inkling.service.perception.picture_step import PictureStep
 from inkling.service.perception.stream_perception import StreamPerception
@@ -29,7 +30,8 @@ class SharedPictureStep(PictureStep):
 
     def seen(self, now_s: float) -> None:
         for picture in self.owner.settled(self):
-            picture.people, picture.still, picture.changes = self.people, self.still, self.changes
+            picture.people, picture.still = self.people, self.still
+            picture.changes, picture.fitted = self.changes, self.fitted
             picture.seen(now_s)
 
     def failed(self, now_s: float) -> None:
@@ -50,13 +52,13 @@ class SharedPerception:
         self._members: set[Lane] = set()
         self._epoch = 0
 
-    def member(self) -> StreamPerception:
-        """For one more stream."""
+    def member(self, frame: FrameInput | None = None) -> StreamPerception:
+        """For one more stream. frame: what its bundle takes of a picture besides its people."""
         perception = self.perception
         lane = Lane(0, 0, lambda rows: rows)
         self._members.add(lane)
         return StreamPerception(
-            perception.mapper, self, lane, perception.camera, perception.skeleton, perception.lost_s
+            perception.mapper, self, lane, perception.camera, perception.skeleton, perception.lost_s, frame
         )
 
     def submit(self, steps: Iterable[Step]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from inkling.models.bundle.schema import FrameInput
 from inkling.models.skeletons import Skeleton
 from inkling.service.engine.scheduler import Lane, StepQueue
 from inkling.service.inputs.frame_mapper import IncomingImage
@@ -16,6 +17,7 @@ class StreamPerception:
     """One stream's part of perception. Its pictures follow each other in `lane`, which is closed with the stream.
 
     skeleton: of the people who are found. lost_s: seconds for which somebody may be lost and still be who they were.
+    frame: what the stream's bundle takes of a picture besides its people; None: nothing.
     """
 
     mapper: PictureMapper
@@ -24,6 +26,7 @@ class StreamPerception:
     camera: Camera
     skeleton: Skeleton
     lost_s: float
+    frame: FrameInput | None = None
 
     def accept(self, frame: IncomingImage) -> IncomingImage:
         """The frame, if it may be decoded at all. Raises BadImage (with `seq`)."""

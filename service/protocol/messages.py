@@ -129,6 +129,7 @@ class Ready(Message):
     """The stream is admitted. `credits`: frames that may be unanswered at a time.
 
     image_size: width and height of what the model sees of an image; sending much more than that is a waste.
+    inputs: of a model that is given several things at once, the name of each.
     skeleton: of the keypoints in `people` messages, where they come.
     task: only of a bundle that says what comes: its labels are of `lead_s` seconds after each frame.
     unknown_above: above this `unknown` no event begins and nothing is decided; only where predictions have `unknown`.
@@ -142,6 +143,7 @@ class Ready(Message):
     rate_hz: float
     credits: int
     image_size: tuple[int, int] | None = None
+    inputs: tuple[str, ...] | None = None
     skeleton: PeopleSkeleton | None = None
     task: Literal["anticipation"] | None = None
     lead_s: float | None = None

@@ -53,6 +53,7 @@ class CameraIntake:
         self._reason = "requested"  # of the last one
         self._pictures = 0
         self._crowded_s = -math.inf  # when it was last said that there are too many people
+        self._fitted_bytes = 0 if perception.frame is None else math.prod(perception.frame.shape)
         self._resets: dict[TrackId, int] = {}
         """Of single people: each waits for the first picture after this number."""
 
@@ -84,7 +85,7 @@ class CameraIntake:
             number=self._pictures,
             clock_s=self._clock.tick_s,
         )
-        if not has_memory(frame, message, self._pending, self._responder):
+        if not has_memory(frame, message, self._pending, self._responder, self._fitted_bytes):
             return True
         if not self._pending.submit(frame):
             return False
@@ -111,6 +112,9 @@ class CameraIntake:
             self._people.reset(track_id)
         tracks: list[int] = [] if found is None else found.tracks.tolist()
         poses: Sequence[Any] = () if found is None else list(found.keypoints)
+        if self._perception.frame is not None and found is not None:
+            fitted = picture.fitted[self._perception.frame]
+            poses = [(pose, fitted) for pose in poses]
         without_slot = self._people.put_into(frame, tracks, poses, picture.clock_s, now_s)
         counts = self._counts
         if picture.error is not None:

@@ -22,11 +22,12 @@ import time
 from collections.abc import Callable, Sequence
 
 from inkling.models.bundle import Bundle
-from inkling.models.bundle.schema import BundleSpec, FrameInput
+from inkling.models.bundle.schema import BundleSpec
 from inkling.models.errors import BundleInvalid
 from inkling.service.engine.onnx_engine import Device
 from inkling.service.inputs.decode_pool import DecodePool
 from inkling.service.inputs.frame_mapper import ImageLimits
+from inkling.service.inputs.wants import takes_both, unsupported
 from inkling.service.memory_account import MemoryAccount, default_limit
 from inkling.service.perception.people_model import PeopleModel
 from inkling.service.perception.perceiver import PerceptionOutcome
@@ -49,7 +50,6 @@ from inkling.service.streams.tracks import PeopleQuota
 
 log = logging.getLogger(__name__)
 
-NO_PERCEPTION = "to have people found in pictures, load a people bundle (setting people_bundle)"
 _STOP_S = 5.0
 """How long `stop` waits for an engine that is in the middle of a batch."""
 
@@ -183,24 +183,30 @@ class Hub:
         """
         specs = [self.spec(name) for name in bundles]
         for spec in specs:
-            if isinstance(spec.input, FrameInput):
+            if spec.pose is None:
                 raise UnsupportedInput(f"bundle {spec.name} takes pictures as they are: give it a source of its own")
         if self.perception is None:
-            raise UnsupportedInput(f"bundle {specs[0].name} takes input 'pose', not 'frame'; {NO_PERCEPTION}")
+            raise unsupported(specs[0], "frame", perception=False)
         lost_s = max(spec.gaps.max_gap_s for spec in specs)
-        return SharedPerception(self.perception.open(options, self.limits.max_people, lost_s))
+        frames = list(dict.fromkeys(spec.frame for spec in specs if spec.frame is not None))
+        return SharedPerception(self.perception.open(options, self.limits.max_people, lost_s, frames))
 
     def _stream_perception(
         self, bundle: LoadedBundle, start: Start, options: PerceptionOptions | SharedPerception | None
     ) -> StreamPerception | None:
-        """That of a stream of images on a bundle that takes poses. Raises UnsupportedInput when nothing has any."""
+        """That of a stream of images on a bundle that takes poses. Raises UnsupportedInput when nothing has any, and
+        for poses alone where the bundle takes pictures with them."""
+        spec = bundle.spec
         if start.input != "frame" or bundle.images is not None:
+            if takes_both(spec):
+                raise unsupported(spec, start.input, perception=self.perception is not None)
             return None
         if self.perception is None:
-            raise UnsupportedInput(f"bundle {bundle.spec.name} takes input 'pose', not 'frame'; {NO_PERCEPTION}")
+            raise unsupported(spec, start.input, perception=False)
         if isinstance(options, SharedPerception):
-            return options.member()
-        return self.perception.open(options, self.limits.max_people, bundle.spec.gaps.max_gap_s)
+            return options.member(spec.frame)
+        frames = [] if spec.frame is None else [spec.frame]
+        return self.perception.open(options, self.limits.max_people, spec.gaps.max_gap_s, frames)
 
     def follow(self, stream: str, limit: int, choice: FollowerChoice = EVERYTHING) -> Follower:
         """Listen to an open stream from now on; `limit` messages may wait. Close the follower in the end.
@@ -218,7 +224,7 @@ class Hub:
 
     def takes_pictures(self, spec: BundleSpec) -> bool:
         """Whether a stream of images may run on a loaded bundle."""
-        return isinstance(spec.input, FrameInput) or self.perception is not None
+        return spec.pose is None or self.perception is not None
 
     def spec(self, name: str, version: str | None = None) -> BundleSpec:
         """A loaded bundle, by default its newest version. Raises UnknownBundle."""

@@ -102,17 +102,20 @@ class FrameIntake:
         self._people.reset(track_id)
 
 
-def has_memory(frame: FrameInFlight, message: FrameMessage, pending: PendingFrames, responder: Responder) -> bool:
+def has_memory(
+    frame: FrameInFlight, message: FrameMessage, pending: PendingFrames, responder: Responder, fitted: int = 0
+) -> bool:
     """Whether there is memory for the frame's image, older frames being dropped for it; if not, it is dropped itself.
 
-    Raises OverCapacity where none may be dropped.
+    fitted: bytes of the picture that is kept of it until its people are answered. Raises OverCapacity where none may be
+    dropped.
     """
     if not isinstance(message, EncodedImage):
         return True
     before = pending.waiting
     fits = True
     try:
-        pending.hold(frame, len(message.data))
+        pending.hold(frame, max(len(message.data), fitted), fitted)
     except OverCapacity:
         if not pending.drop_oldest:
             raise

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from inkling.models.bundle import Bundle
-from inkling.models.bundle.schema import BundleSpec, FrameInput
+from inkling.models.bundle.schema import BundleSpec
 from inkling.service.engine.batcher import Batcher, BatchOutcome
 from inkling.service.engine.canary import Canary
 from inkling.service.engine.device_engine import buckets, engine_for
@@ -50,7 +50,7 @@ class LoadedBundle:
     canary: Canary | None = None
     images: FrameMapper | None = None
     decoder: Decoder | None = None
-    """Both only of a bundle that takes images."""
+    """Both only of a bundle that takes images alone."""
     sessions: dict[str, Session] = field(default_factory=dict)
     closed: Counts = field(default_factory=Counts)
     mappers: dict[str | None, PoseMapper] = field(default_factory=dict)
@@ -121,7 +121,7 @@ def prepare(
     canary = Canary(engine, options.canary, limits.slots) if options.canary else None
     batcher = Batcher(canary or engine, pool, lambda outcome: post(loaded, outcome), limits.max_batch, clock)
     loaded = LoadedBundle(spec, pool, batcher, canary)
-    if isinstance(spec.input, FrameInput):
+    if spec.pose is None:
         image_limits = ImageLimits(limits.max_pixels, limits.max_decode_s)
         loaded.images = FrameMapper(spec, Start(bundle=spec.name, input="frame"), image_limits)
         loaded.decoder = Decoder(decoders, batcher, loaded.images.decode, refuse, loaded.images.cost)

@@ -29,6 +29,7 @@ class PendingFrames:
     __slots__ = (
         "_bytes",
         "_entries",
+        "_fitted",
         "_held",
         "_largest",
         "_markers",
@@ -63,6 +64,7 @@ class PendingFrames:
         self._held: dict[FrameInFlight, int] = {}  # bytes of images that wait
         self._bytes = 0  # of all of them
         self._largest = 0  # of those so far
+        self._fitted = 0  # of each, needed while its people are stepped
         self.waiting = 0
 
     def __len__(self) -> int:
@@ -75,9 +77,12 @@ class PendingFrames:
             return self.waiting >= self.limit or not self._memory.fits(self._largest)
         return self.waiting >= self.limit
 
-    def hold(self, frame: FrameInFlight, count: int) -> None:
+    def hold(self, frame: FrameInFlight, count: int, fitted: int = 0) -> None:
         """Account for an image of so many bytes, before its frame is submitted. Frames that wait are dropped for it,
-        the oldest first. Raises OverCapacity when there is no room all the same."""
+        the oldest first. Raises OverCapacity when there is no room all the same.
+
+        fitted: bytes of it that are needed after its people were found.
+        """
         if self._memory is None:
             return
         while True:
@@ -88,6 +93,7 @@ class PendingFrames:
                 if not (self.drop_oldest and self._drop_one()):
                     raise
         self._held[frame] = count
+        self._fitted = fitted
         self._bytes += count
         self._largest = max(self._largest, count)
 
@@ -140,7 +146,7 @@ class PendingFrames:
     def perceived(self, frame: FrameInFlight) -> bool:
         """The frame's people are known, and its steps go on. True: it has none, and that frees the first place."""
         frame.picture = None
-        if self._held:
+        if self._held and not (self._fitted and frame.steps):
             self._release(frame)
         frame.left = len(frame.steps)
         if frame.steps:

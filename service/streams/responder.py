@@ -6,7 +6,7 @@ from typing import Protocol
 
 import numpy as np
 
-from inkling.models.bundle.schema import BundleSpec, FrameInput
+from inkling.models.bundle.schema import BundleSpec
 from inkling.models.people.tracker import TrackedPeople
 from inkling.models.skeletons import Skeleton
 from inkling.models.unknown import UnknownScore
@@ -81,7 +81,7 @@ class Responder:
         """image_size: of what is seen of an image, if that is not the bundle's own input. skeleton: of the people who
         are found in images."""
         spec = self._spec
-        size = (spec.input.width, spec.input.height) if isinstance(spec.input, FrameInput) else image_size
+        own = (spec.frame.width, spec.frame.height) if spec.frame is not None and spec.pose is None else image_size
         self._send(
             Ready(
                 stream=stream,
@@ -90,7 +90,8 @@ class Responder:
                 labels=spec.labels,
                 rate_hz=spec.rate_hz,
                 credits=credits,
-                image_size=size,
+                image_size=own,
+                inputs=tuple(given.name for given in spec.inputs) if spec.further_inputs else None,
                 skeleton=None
                 if skeleton is None
                 else PeopleSkeleton(name=skeleton.name, joints=skeleton.joints, bones=skeleton.bones),

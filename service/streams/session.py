@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from inkling.models.bundle.schema import BundleSpec, FrameInput
+from inkling.models.bundle.schema import BundleSpec
 from inkling.service.engine.scheduler import StepQueue
 from inkling.service.engine.state_pool import StatePool
 from inkling.service.inputs.picture_fit import Fit
@@ -132,11 +132,10 @@ class Session:
     def picture_size(self) -> tuple[int, int, Fit]:
         """Height and width of what is seen of a picture, and how it is fitted. Raises UnsupportedInput."""
         if self._perception is not None:
-            size = self._perception.mapper.size
-            return size.height, size.width, "within"
-        given = self.spec.input
-        if not isinstance(given, FrameInput):
-            raise UnsupportedInput(f"bundle {self.spec.name} takes input {given.kind!r}, and this stream no pictures")
+            return (*self._perception.mapper.within, "within")
+        given = self.spec.frame
+        if given is None:
+            raise UnsupportedInput(f"bundle {self.spec.name} takes input 'pose', and this stream no pictures")
         return given.height, given.width, given.fit
 
     # -- in ---------------------------------------------------------------------------------------------------------

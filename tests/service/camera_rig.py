@@ -48,7 +48,8 @@ class CameraRig(Rig):
         )
 
     def _own_perception(self) -> StreamPerception:
-        return self.perception.open(None, self.limits.max_people, self.spec.gaps.max_gap_s)
+        frames = [self.spec.frame] if self.spec.frame is not None else []
+        return self.perception.open(None, self.limits.max_people, self.spec.gaps.max_gap_s, frames)
 
     def open(self, send: Callable[[Outgoing], None], **start: Any) -> Session:
         message = Start(bundle=self.spec.name, input="frame", **start)

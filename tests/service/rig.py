@@ -57,7 +57,7 @@ class FaultyDevice(DeviceEngine):
 
     def _launch(self, bucket: Bucket, batch: int) -> NDArray[np.float32]:
         if self.poisoned is not None:
-            bucket.x[self.poisoned % batch] = np.nan
+            bucket.inputs["pose"][self.poisoned % batch] = np.nan
         result = super()._launch(bucket, batch)
         if self.during is not None:
             during, self.during = self.during, None

@@ -112,7 +112,7 @@ def test_in_folds_every_clip_is_trained_on_and_answered_by_a_student_that_was_no
     result = run.chosen()
     assert (result.train_clips, result.val_clips) == (36, 36)
     assert result.stopping is not None
-    networks = [run.student(result, part).classify.weight for part in (None, 0, 1)]
+    networks = [run.student(result, part).get_parameter("classify.weight") for part in (None, 0, 1)]
     assert not torch.equal(networks[0], networks[1])
     assert not torch.equal(networks[1], networks[2])
     before = (run.seed_directory(0) / "result.json").read_text()

@@ -153,7 +153,7 @@ def test_onnx_equals_torch_step_by_step(backbone: str, motion: bool, steps: int)
     )
     student = frame_student(StudentConfig(hidden=8, widths=(8,)), config, 10.0, 3).eval()
     takes = FrameInput(kind="frame", height=32, width=32)
-    graph = OnnxGraph(step_onnx(student, takes, "net", "1"))
+    graph = OnnxGraph(step_onnx(student, [takes], "net", "1"))
     frames = rough_frames(takes, steps, 2)
     assert check_parity(student, graph, frames, input_name="frame", sequence_steps=48) < 1e-4
 
@@ -162,7 +162,7 @@ def test_parity_notices_another_network() -> None:
     takes = FrameInput(kind="frame", height=32, width=32)
     config = FrameConfig(height=32, width=32, channels=8)
     students = [frame_student(StudentConfig(hidden=8, widths=(8,)), config, 10.0, 3).eval() for _ in range(2)]
-    graph = OnnxGraph(step_onnx(students[0], takes, "net", "1"))
+    graph = OnnxGraph(step_onnx(students[0], [takes], "net", "1"))
     with pytest.raises(ExportError, match="off torch"):
         check_parity(students[1], graph, rough_frames(takes, 5, 2), input_name="frame")
 

@@ -28,6 +28,11 @@ def add_verbs(verbs: Verbs) -> None:
     urfall = kinds.add_parser("urfall", help="UR Fall: its folder; writes OUT/urfall and five folds")
     people = kinds.add_parser("people", help="poses of the people in your videos: class folders, or a table")
     falls = kinds.add_parser("urfall-people", help="UR Fall as poses: OUT/urfall-people, five folds, two kinds")
+    pictures = kinds.add_parser("pictures", help="the films of a data set of poses, for networks that see both")
+    pictures.add_argument("folder", type=Path, metavar="DIR", help="the data set folder: clips.csv has a column video")
+    pictures.add_argument("--recipe", type=Path, required=True, help="prepare what its [frames] and rate_hz ask for")
+    pictures.add_argument("--workers", type=int, help="processes (default one per core)")
+    pictures.set_defaults(run=_pictures)
     works = {clips: _videos, poses: _poses, penn: _penn, jhmdb14: _jhmdb14, urfall: _urfall}
     works |= {people: _people, falls: _urfall_people}
     for kind, work in works.items():
@@ -114,6 +119,16 @@ def _videos(arguments: argparse.Namespace, console: Console) -> None:
         _begin_with(frame_recipe(recipe_name(folder), folder, done.rows, plan), arguments.out, console)
     else:
         _say_next(arguments.recipe, arguments.out, console)
+
+
+def _pictures(arguments: argparse.Namespace, console: Console) -> None:
+    from inkling.training.prepare import pictures
+
+    plan = _plan(arguments)
+    with shown_progress(console) as bar:
+        done = pictures.prepare(arguments.folder, plan, workers=arguments.workers, progress=bar.video_done)
+    console.print(f"pictures of {done.films} films in {arguments.folder}, {done.made} of them new", markup=False)
+    _say_next(arguments.recipe, arguments.folder, console)
 
 
 def _urfall(arguments: argparse.Namespace, console: Console) -> None:

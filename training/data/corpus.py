@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -21,6 +21,7 @@ from inkling.models.skeletons import Skeleton
 from inkling.training.data.ahead import of_one_label, targets_ahead
 from inkling.training.data.frame_dataset import Recording
 from inkling.training.data.frame_sets import FrameSets, read_frame_sets, renamed
+from inkling.training.data.pictures import Pictures, read_pictures
 from inkling.training.data.pose_dataset import CLIPS_FILE, DATASET_FILE, Clip, PoseDataset, Split
 from inkling.training.data.pose_sets import (
     LabelledSet,
@@ -67,6 +68,9 @@ class Example:
     """How many steps later the label is from that is the target of a step."""
     present: Tensor | None = None
     """(T,) the label of each step at that moment, where `step_targets` are of `ahead` steps later; else None."""
+    further: Mapping[str, Tensor] = field(default_factory=dict)
+    """What is given beside the pose, by the name of the input, a row per step: `frame`, pictures (T, H, W, 3) uint8 or
+    their features (T, F) float32."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +93,13 @@ class Corpus:
     """The labelled training clips of the section `pretraining`, with labels of their own."""
     left_out: tuple[Example, ...] = ()
     """Test clips of labels that the recipe leaves out. In neither `examples` nor the digest: nothing learns them."""
+    frame: FrameInput | None = None
+    """Of pictures that are given beside the poses."""
+
+    @property
+    def inputs(self) -> tuple[PoseInput | FrameInput, ...]:
+        """All that a network on these clips is given."""
+        return (self.input,) if self.frame is None else (self.input, self.frame)
 
     @property
     def skeleton(self) -> Skeleton:
@@ -101,11 +112,15 @@ class Corpus:
         """sha256 over all clips, labels and splits, those of `pretraining` too."""
         what = self.input.skeleton if isinstance(self.input, PoseInput) else self.input
         sha256 = hashlib.sha256(repr((self.labels, self.rate_hz, what)).encode())
+        if self.frame is not None:
+            sha256.update(repr(self.frame).encode())
         for e in self.examples:
             sha256.update(f"{e.target} {e.source} {e.split} {e.group} {tuple(e.pose.shape)}".encode())
             sha256.update(e.pose.numpy().tobytes())
             if e.step_targets is not None:
                 sha256.update(e.step_targets.numpy().tobytes())
+            for name, tensor in sorted(e.further.items()):
+                sha256.update(f"{name} {tuple(tensor.shape)}".encode() + tensor.numpy().tobytes())
         if self.pretraining is not None:
             sha256.update(self.pretraining.digest().encode())
         return sha256.hexdigest()
@@ -150,11 +165,17 @@ def segments(example: Example) -> list[Example]:
     for stop in range(1, len(targets) + 1):
         if stop == len(targets) or targets[stop] != targets[start]:
             if targets[start] >= 0:
-                pose = example.pose[:stop]
-                stretch = replace(example, pose=pose, target=targets[start], lead=start)
+                seen = at_steps(example, torch.arange(stop), example.pose[:stop])
+                stretch = replace(seen, target=targets[start], lead=start)
                 stretches.append(replace(stretch, step_targets=None, present=None))
             start = stop
     return stretches
+
+
+def at_steps(example: Example, steps: Tensor, pose: Tensor) -> Example:
+    """The clip with other poses, which show these steps of it; whatever lies beside the poses goes with them."""
+    further = {name: tensor[steps] for name, tensor in example.further.items()}
+    return replace(example, pose=pose, further=further)
 
 
 def load_corpus(recipe: Recipe, root: Path | str = ".", labels: Sequence[str] | None = None) -> Corpus:
@@ -163,7 +184,7 @@ def load_corpus(recipe: Recipe, root: Path | str = ".", labels: Sequence[str] | 
     labels: of a model that clips of poses are to measure, which may know more than these have. By default the labels
     that the clips train.
     """
-    if recipe.frames is not None:
+    if recipe.frames is not None and recipe.on_frames:
         return _frame_corpus(recipe, read_frame_sets(recipe, recipe.frames, Path(root)), Path(root))
     first = recipe.first
     own, own_problems = inspect_sets(recipe, Path(root))
@@ -205,6 +226,7 @@ def _pose_corpus(
     index = {label: i for i, label in enumerate(labels)}
     examples: list[Example] = []
     left_out: list[Example] = []
+    frame: FrameInput | None = None
     for each in sets:
         problems += untrained_labels(each, labels)
         try:
@@ -212,12 +234,20 @@ def _pose_corpus(
         except SkeletonError as error:
             problems.append(Problem(each.dataset.directory / DATASET_FILE, None, str(error)))
             continue
-        examples += _pose_examples(recipe, each, each.clips, to_target, index)
-        left_out += _pose_examples(recipe, each, each.left_out, to_target, index)
+        pictures = None
+        if recipe.frames is not None:
+            try:
+                pictures = read_pictures(each.dataset, recipe.frames, recipe.rate_hz)
+            except DataError as error:
+                problems += error.problems
+                continue
+            frame = pictures.input
+        examples += _pose_examples(recipe, each, each.clips, to_target, index, pictures)
+        left_out += _pose_examples(recipe, each, each.left_out, to_target, index, pictures)
     own = {each.name: tuple(sorted({index[label] for label in meant(each) if label in index})) for each in sets}
     origins = tuple(_origin(each.name, each.dataset.about, each.dataset.terms) for each in sets)
     corpus = Corpus(labels, pose_input(target), recipe.rate_hz, tuple(examples), own, _repeats(recipe), origins)
-    return replace(corpus, left_out=tuple(left_out)), problems
+    return replace(corpus, left_out=tuple(left_out), frame=frame), problems
 
 
 def _pose_examples(
@@ -226,6 +256,7 @@ def _pose_examples(
     clips: Sequence[Clip],
     to_target: skeletons.Mapping,
     index: Mapping[str, int],
+    pictures: Pictures | None,
 ) -> list[Example]:
     """clips: those of the set that are wanted."""
     examples = []
@@ -239,7 +270,8 @@ def _pose_examples(
         if clip.spans:
             targets = torch.from_numpy(step_targets(clip.spans, clip.pts_s[steps], index))
             target = whole_clip_target(targets.tolist())
-        example = Example(pose, target, labelled.name, clip.split, group, targets, path=clip.path)
+        further = {} if pictures is None else {pictures.input.name: pictures.beside(clip, steps)}
+        example = Example(pose, target, labelled.name, clip.split, group, targets, path=clip.path, further=further)
         examples.append(_foretelling(example, recipe.ahead))
     return examples
 

@@ -74,7 +74,7 @@ def _kept_out(
 def _repeated(train: Sequence[Example], corpus: Corpus, recipe: Recipe) -> list[Example]:
     """The clips as often as an epoch sees them: as each data set says, and a recording once for each window in it."""
     train = [e for e in train for _ in range(corpus.repeats[e.source])]
-    if recipe.frames is None:
+    if not recipe.on_frames:
         return train
     steps = recipe.windows.steps(recipe.rate_hz)
     return [e for e in train for _ in range(max(1, round(len(e.pose) / steps)))]

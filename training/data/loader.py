@@ -5,8 +5,8 @@ Everything is drawn from the seed, the epoch and the clip, so a resumed run draw
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, fields, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import numpy as np
@@ -15,10 +15,12 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import DataLoader, Dataset
 
+from inkling.models.networks import Inputs
+from inkling.models.networks.joints_and_picture import POSE
 from inkling.training.augment.joining import join
 from inkling.training.augment.poses import View
 from inkling.training.data.ahead import targets_ahead
-from inkling.training.data.corpus import Example
+from inkling.training.data.corpus import Example, at_steps
 from inkling.training.labels import UNLABELLED
 from inkling.training.seeds import mixed_seed
 
@@ -55,7 +57,7 @@ class Windows:
         labels = example.present if example.present is not None else targets_by_step(example)
         labelled = places + pace * example.ahead if example.present is not None else places
         targets = torch.where(labelled < last + 0.5, labels[labelled.round().long().clamp(max=last)], UNLABELLED)
-        return replace(example, pose=example.pose[rows], step_targets=targets, present=None)
+        return replace(at_steps(example, rows, example.pose[rows]), step_targets=targets, present=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +77,7 @@ class Batch:
     leads: (B,) int64, steps before each clip itself; None where there are none at all.
     step_answers: (B, T) int64, the row of the answers (N, K) to whole clips that belongs to each step; None where no
     clip has such a row.
+    further: what is given beside x by the name of the input, (B, T, ...) each.
     """
 
     x: Tensor
@@ -83,6 +86,12 @@ class Batch:
     step_targets: Tensor
     leads: Tensor | None = None
     step_answers: Tensor | None = None
+    further: Mapping[str, Tensor] = field(default_factory=dict)
+
+    @property
+    def inputs(self) -> Inputs:
+        """What a network is given: x, or each of several inputs by its name."""
+        return {POSE: self.x, **self.further} if self.further else self.x
 
     @property
     def weight(self) -> Tensor:
@@ -91,8 +100,10 @@ class Batch:
         return (steps < self.lengths[:, None]).to(torch.float32)
 
     def to(self, device: torch.device) -> Batch:
-        values: dict[str, Tensor | None] = {f.name: getattr(self, f.name) for f in fields(self)}
-        return replace(self, **{name: value.to(device) for name, value in values.items() if value is not None})
+        values: dict[str, Tensor | None] = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "further"}
+        further = {name: value.to(device) for name, value in self.further.items()}
+        moved: dict[str, Any] = {name: value.to(device) for name, value in values.items() if value is not None}
+        return replace(self, further=further, **moved)
 
 
 class Cut(Dataset[Example]):
@@ -129,8 +140,18 @@ def drawn(examples: Sequence[Example], drawing: Drawing, joining: Joining | None
         answers = torch.full_like(targets, UNLABELLED)
         answers[: len(earlier)], answers[-len(example.pose) :] = before.answer, example.answer
         lead = len(pose) - len(example.pose)
-        epoch_clips[i] = replace(example, pose=pose, step_targets=targets, lead=lead, step_answers=answers)
+        further = {
+            name: _led_in(before.further[name][-int(kept[i]) :], tensor, joining.passage)
+            for name, tensor in example.further.items()
+        }
+        followed = replace(example, pose=pose, step_targets=targets, lead=lead, further=further)
+        epoch_clips[i] = replace(followed, step_answers=answers)
     return epoch_clips
+
+
+def _led_in(before: Tensor, own: Tensor, passage: int) -> Tensor:
+    """Rows (S, ...) of another clip, the last of them held over the passage, and then the clip's own (T, ...)."""
+    return torch.cat([before, before[-1:].expand(passage, *before.shape[1:]), own])
 
 
 def targets_by_step(example: Example) -> Tensor:
@@ -142,12 +163,13 @@ def targets_by_step(example: Example) -> Tensor:
 
 def seen_as(example: Example, view: View) -> Example:
     """A clip as a view shows it, its targets where their steps have gone."""
+    seen = at_steps(example, view.steps, view.pose)
     if example.step_targets is None:
-        return replace(example, pose=view.pose)
+        return seen
     if example.present is not None:
         targets = targets_ahead(example.present, view.steps, example.ahead)
-        return replace(example, pose=view.pose, step_targets=targets, present=None)
-    return replace(example, pose=view.pose, step_targets=example.step_targets[view.steps])
+        return replace(seen, step_targets=targets, present=None)
+    return replace(seen, step_targets=example.step_targets[view.steps])
 
 
 BATCHES_SORTED_TOGETHER = 32
@@ -182,6 +204,7 @@ def collate(examples: Sequence[Example]) -> Batch:
         _by_step([(len(e.pose), e.target, e.step_targets) for e in examples]),
         torch.tensor([e.lead for e in examples]) if any(e.lead for e in examples) else None,
         _by_step([(len(e.pose), e.answer, e.step_answers) for e in examples]) if answered else None,
+        {name: pad_sequence([e.further[name] for e in examples], batch_first=True) for name in examples[0].further},
     )
 
 
@@ -238,10 +261,15 @@ def _labelled(example: Example) -> bool:
     return bool((example.step_targets != UNLABELLED).any())
 
 
+def _large(example: Example) -> bool:
+    """Whether its steps are pictures, which fill memory."""
+    return any(tensor.dtype == torch.uint8 for tensor in (example.pose, *example.further.values()))
+
+
 def plain_batches(examples: Sequence[Example], batch_size: int | None = None) -> Iterator[tuple[list[int], Batch]]:
     """Batches for measuring, by length, as they are: (indices into `examples`, batch). By default 32, of frames 4."""
     if batch_size is None:
-        batch_size = 4 if examples and examples[0].pose.dtype == torch.uint8 else 32
+        batch_size = 4 if examples and _large(examples[0]) else 32
     order = sorted(range(len(examples)), key=lambda i: len(examples[i].pose))
     for start in range(0, len(order), batch_size):
         indices = order[start : start + batch_size]

@@ -5,10 +5,11 @@ A folder with
 - `dataset.toml`: `skeleton` (a name that `models.skeletons` knows, or a new name together with `joints`, `root` and
   optionally `pairs`, `bones`, all by joint name, and `dimensions`), `fps`, and optionally `about` and `terms`, one
   sentence each, which end up on the card of every bundle trained on it;
-- `clips.csv`: `path,label,split[,start_s,end_s,group]`, a row per clip. `split` is train, val or test. An empty label
-  means unlabelled (train only). `start_s` and `end_s` cut a span out of a longer recording, so the same path may occur
-  several times. Clips of one `group` (a person, a video) never lie on both sides of a validation split; without the
-  column each recording is its own group;
+- `clips.csv`: `path,label,split[,start_s,end_s,group,video]`, a row per clip. `split` is train, val or test. An empty
+  label means unlabelled (train only). `start_s` and `end_s` cut a span out of a longer recording, so the same path may
+  occur several times. Clips of one `group` (a person, a video) never lie on both sides of a validation split; without
+  the column each recording is its own group. `video` names the film of the same timing, for networks that see the
+  picture beside the joints (see `data.pictures`);
 - optionally `spans.csv`: labels of parts of a clip (see `data.spans`);
 - pose files beside it: `.npz` with `keypoints` (T, J, D) or (T, J, D + 1), the last column a confidence, and optionally
   `pts_s` (T,), seconds. Opened without pickle. A joint is missing where its confidence is 0, or where all its
@@ -41,6 +42,7 @@ from inkling.training.recipe.sections import Occluded
 DATASET_FILE = "dataset.toml"
 CLIPS_FILE = "clips.csv"
 COLUMNS = ("path", "label", "split", "start_s", "end_s", "group")
+POSE_COLUMNS = (*COLUMNS, "video")
 REQUIRED_COLUMNS = COLUMNS[:3]
 
 Split = Literal["train", "val", "test"]
@@ -101,6 +103,8 @@ class Clip:
     pts_s: NDArray[np.float64]
     spans: tuple[Span, ...] = ()
     """The labels of its parts, in order of time: those of its file that have a frame in it."""
+    video: str = ""
+    """The film of the same timing, inside the data set's folder; empty: none is named."""
 
     @property
     def names(self) -> set[str]:
@@ -149,10 +153,12 @@ def inspect(directory: Path | str, occluded: Occluded = "missing") -> tuple[Pose
     return PoseDataset(directory, skeleton, about.fps, about.about, about.terms, tuple(clips)), []
 
 
-def header_problem(columns: Sequence[str], required: Sequence[str] = REQUIRED_COLUMNS) -> str | None:
+def header_problem(
+    columns: Sequence[str], required: Sequence[str] = REQUIRED_COLUMNS, known: Sequence[str] = COLUMNS
+) -> str | None:
     """What is wrong with the header of a `clips.csv`; None: nothing."""
     missing = [name for name in required if name not in columns]
-    unknown = [str(name) for name in columns if name not in COLUMNS]
+    unknown = [str(name) for name in columns if name not in known]
     if not missing and not unknown and len(set(columns)) == len(columns):
         return None
     what = f"no column {missing[0]}" if missing else f"column {(unknown or columns)[0]!r} is not known"
@@ -174,7 +180,7 @@ class _Reader:
             with table.open(encoding="utf-8-sig", newline="") as file:
                 reader = csv.DictReader(file, strict=True)
                 columns = list(reader.fieldnames or ())
-                wrong = header_problem(columns)
+                wrong = header_problem(columns, known=POSE_COLUMNS)
                 if wrong is not None:
                     self.problems.append(Problem(table, 1, wrong))
                     return []
@@ -222,11 +228,13 @@ class _Reader:
         if inside.sum() < 2:
             self._refuse(line, f"{path}: {inside.sum()} frames, a clip has at least two")
             return None
-        group = cells.get("group") or path
+        group, video = cells.get("group") or path, cells.get("video", "")
+        if Path(video).is_absolute() or ".." in Path(video).parts:
+            self._refuse(line, "a video must lie inside the data set's folder")
         pts_s = pts_s[inside]
         spans = tuple(span for span in self._spans.get(path, ()) if span.covers(pts_s).any())
         self._met.update(spans)
-        return Clip(path, line, label or None, split, group, keypoints[inside], pts_s, spans)
+        return Clip(path, line, label or None, split, group, keypoints[inside], pts_s, spans, video)
 
     def _refuse(self, line: int, reason: str) -> None:
         self.problems.append(Problem(self.directory / CLIPS_FILE, line, reason))

@@ -1,5 +1,6 @@
-"""Losses of progressive distillation as pure functions (Tran, Balasubramanian, Hoai: 'Progressive Knowledge
-Distillation for Early Action Recognition', equations 1 to 4).
+"""Losses as pure functions: of progressive distillation (Tran, Balasubramanian, Hoai: 'Progressive Knowledge
+Distillation for Early Action Recognition', equations 1 to 4), and of two stages (Wang, equations 2 and 3). `terms` has
+their names in a recipe.
 
 Everywhere logits (B, T, K), weight (B, T): 0 in padding, else how much the step counts. Each clip's mean over its
 weighted steps comes first, then the mean over the clips that have any weight: long clips count as much as short ones.
@@ -137,3 +138,31 @@ def exclusion(student: Tensor, target: Tensor) -> Tensor:
     excluded = anything_but(target).clamp(min=0)
     others = student.scatter(-1, excluded[..., None], -torch.inf)
     return torch.logsumexp(student, -1) - torch.logsumexp(others, -1)
+
+
+def rising_loss(student: Tensor, target: Tensor, weight: Tensor) -> Tensor:
+    """L_C of Wang ('Action Prediction Research Based on Knowledge Distillation', equation 2; after Aliakbarian et al.):
+    -[y log p + t/T (1 - y) log(1 - p)], summed over labels, mean over the steps of a clip.
+
+    An answer that misses the label costs the same at every step, a false one more the later it comes. t/T counts within
+    the run of equal targets. Steps of which only an excluded label is known teach that alone (`exclusion`).
+    """
+    labelled = weight * (target != UNLABELLED)
+    log_p = F.log_softmax(student, -1)
+    right = F.one_hot(target.clamp(min=0), student.shape[-1]).bool()
+    # clamped: a certain and false answer must not cost more than a float can say
+    log_others = torch.log1p(-log_p.exp().clamp(max=1 - 1e-6))
+    false_ones = -log_others.masked_fill(right, 0.0).sum(-1)
+    values = -log_p.masked_fill(~right, 0.0).sum(-1) + passed(target) * false_ones
+    if bool((target < UNLABELLED).any()):
+        values = torch.where(target < UNLABELLED, exclusion(student, target), values)
+    return clip_mean(values, labelled)
+
+
+def states_loss(student: Tensor, teacher: Tensor, weight: Tensor) -> Tensor:
+    """L_TS of Wang (equation 3): the squared distance of hidden states (B, T, H) at all steps; no gradient reaches the
+    teacher.
+
+    The mean over units, steps and clips, where the paper has the sum: so a weight does not depend on size or length.
+    """
+    return clip_mean((student - teacher.detach()).float().square().mean(-1), weight)

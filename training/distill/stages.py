@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from inkling.models.networks import Student, Teacher
+from inkling.models.networks import CausalNetwork, Student, Teacher, WholeClipNetwork
 from inkling.models.skeletons import Skeleton
 from inkling.training.augment.poses import View
 from inkling.training.data.corpus import Corpus
@@ -23,6 +23,7 @@ from inkling.training.distill.ensemble import Ensemble, averaged, with_pseudo_la
 from inkling.training.distill.foresight import Foresight
 from inkling.training.distill.label_propagation import neighbours_answers
 from inkling.training.distill.learner import StudentLearner, TeacherLearner
+from inkling.training.distill.terms import TERMS, weights_of
 from inkling.training.networks.build import Network, build_student, build_teacher, with_published
 from inkling.training.recipe.recipe import Recipe
 from inkling.training.seeds import mixed_seed
@@ -47,7 +48,7 @@ def first_teacher(recipe: Recipe, corpus: Corpus, seed: int, member: int = 0) ->
 
 
 def teacher_learner(
-    recipe: Recipe, corpus: Corpus, fold: Fold, seed: int, member: int = 0, begin: Teacher | None = None
+    recipe: Recipe, corpus: Corpus, fold: Fold, seed: int, member: int = 0, begin: WholeClipNetwork | None = None
 ) -> TeacherLearner:
     """A teacher about to be trained. member: which of the recipe's `distillation.teachers`, counted from 0.
 
@@ -58,7 +59,8 @@ def teacher_learner(
     network = with_published(build_teacher(recipe, corpus.input, len(corpus.labels)), recipe)
     network = _begun(network, begin)
     drawing = Drawing(_augment(recipe, corpus), _joining(recipe), mixed_seed(seed, TEACHER, 1, *which))
-    return TeacherLearner(network, fold, recipe.fit_teacher or recipe.fit, drawing, recipe.validation.select)
+    fit, select = recipe.fit_teacher or recipe.fit, recipe.validation.select
+    return TeacherLearner(network, fold, fit, drawing, select, recipe.distillation, recipe.losses)
 
 
 def student_learner(
@@ -67,8 +69,8 @@ def student_learner(
     fold: Fold,
     seed: int,
     teacher: Ensemble | None,
-    begin: Student | None = None,
-    recogniser: Student | None = None,
+    begin: CausalNetwork | None = None,
+    recogniser: CausalNetwork | None = None,
 ) -> StudentLearner:
     """A student about to be trained.
 
@@ -89,7 +91,7 @@ def student_learner(
         fold = replace(fold, train=with_pseudo_labels(answers, fold.train))
     if answers is not None and not by_step:
         fold = replace(fold, train=tuple(replace(e, answer=i) for i, e in enumerate(fold.train)))
-    taught = distillation.alpha > 0
+    taught = any(TERMS[name].of_teacher for name in weights_of(recipe.losses, distillation))
     return StudentLearner(
         network,
         fold,
@@ -100,11 +102,12 @@ def student_learner(
         distillation=distillation,
         lead=recipe.lead,
         answers=answers if taught and not by_step else None,
+        losses=recipe.losses,
         foresight=_foresight(recipe, recogniser),
     )
 
 
-def _foresight(recipe: Recipe, recogniser: Student | None) -> Foresight | None:
+def _foresight(recipe: Recipe, recogniser: CausalNetwork | None) -> Foresight | None:
     """What is learned from a recogniser; None: nothing."""
     wanted = recipe.recogniser
     if recogniser is None or wanted is None or not (wanted.answers > 0 or wanted.states > 0):
@@ -113,7 +116,7 @@ def _foresight(recipe: Recipe, recogniser: Student | None) -> Foresight | None:
 
 
 def _clip_answers(
-    recipe: Recipe, corpus: Corpus, fold: Fold, seed: int, teacher: Ensemble | None, network: Student
+    recipe: Recipe, corpus: Corpus, fold: Fold, seed: int, teacher: Ensemble | None, network: CausalNetwork
 ) -> Tensor | None:
     """Log-probabilities (N, K) of whole training clips, where the recipe learns from them; else None."""
     distillation = recipe.distillation
@@ -129,7 +132,7 @@ def _clip_answers(
 
 def _begun(network: Network, begin: Network | None) -> Network:
     """A fresh network with the layers and the recurrence of another. The last layer, of other labels, stays fresh."""
-    if begin is not None:
+    if isinstance(begin, Student | Teacher) and isinstance(network, Student | Teacher):
         network.layers.load_state_dict(begin.layers.state_dict())
         network.recurrence.load_state_dict(begin.recurrence.state_dict())
     return network
@@ -151,13 +154,13 @@ class Augmented:
 
 
 def _augment(recipe: Recipe, corpus: Corpus) -> Augment:
-    return Augmented(recipe, corpus.skeleton if recipe.frames is None else None)
+    return Augmented(recipe, None if recipe.on_frames else corpus.skeleton)
 
 
 def _joining(recipe: Recipe) -> Joining | Windows:
     """How training clips are drawn: clips of poses are joined, recordings of frames are cut into windows."""
     rate_hz = recipe.rate_hz
-    if recipe.frames is not None:
+    if recipe.on_frames:
         return Windows(recipe.windows.steps(rate_hz), recipe.windows.speed)
     streaming = recipe.streaming
     longest, passage = max(1, round(streaming.longest_s * rate_hz)), round(streaming.passage_s * rate_hz)

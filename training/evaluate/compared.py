@@ -40,7 +40,7 @@ def compared_with(other: Run | None, recipe: Recipe, corpus: Corpus) -> Answerin
         return None
     if not recipe.ahead:
         raise ConfigError(f"recipe {recipe.name} recognises what is: it is not compared with a recogniser")
-    check_recogniser(other, recipe, corpus.labels, corpus.input)
+    check_recogniser(other, recipe, corpus.labels, corpus.inputs)
     result = other.chosen()
     return Answering(other.student(result), result.calibration)
 

@@ -65,6 +65,11 @@ class SideHidden:
         return pose.index_fill(1, self.pairs[:, side], 0.0)
 
 
+def unseen(pose: Tensor, generator: torch.Generator) -> Tensor:
+    """No joint is seen at any step: what is left is the picture beside them."""
+    return torch.zeros_like(pose)
+
+
 def dim(frames: Tensor, generator: torch.Generator) -> Tensor:
     """Each grey level times `LIGHT`."""
     return (frames.to(torch.float32) * LIGHT).round().to(torch.uint8)
@@ -79,6 +84,7 @@ def grain(frames: Tensor, generator: torch.Generator) -> Tensor:
 
 FRAME_CONDITIONS: dict[str, Corruption] = {"clean": clean, "half the light": dim, "noise of 10 grey levels": grain}
 FEATURE_CONDITIONS: dict[str, Corruption] = {"clean": clean}
+BESIDE_PICTURES: dict[str, Corruption] = {"no joints at all": unseen}
 CONDITIONS: dict[str, Corruption] = {"clean": clean, "20 % of joints missing": missing, "noise of 3 % of height": noise}
 
 
@@ -95,10 +101,11 @@ def conditions(examples: list[Example], skeleton: Skeleton | None) -> dict[str, 
     frames have."""
     if skeleton is None:
         return FRAME_CONDITIONS if examples[0].pose.dtype == torch.uint8 else FEATURE_CONDITIONS
+    found = CONDITIONS | (BESIDE_PICTURES if examples[0].further else {})
     if not skeleton.pairs:
-        return CONDITIONS
+        return found
     swaps, hides = Swapped(skeleton), SideHidden(skeleton)
-    return CONDITIONS | {
+    return found | {
         "sides swapped at 20 % of steps": swaps,
         "one side hidden": hides,
         "one side hidden, sides swapped": lambda pose, generator: swaps(hides(pose, generator), generator),

@@ -144,7 +144,7 @@ def measure_folds(runs: Sequence[Run], folds: Path, of: str, only: str = "") -> 
     if len(runs) < 2:
         raise ConfigError("a threshold is set on the other folds: there must be at least two")
     recipe = runs[0].recipe
-    if recipe.frames is None or len(recipe.datasets) != 1:
+    if not recipe.on_frames or len(recipe.datasets) != 1:
         raise ConfigError(f"recipe {recipe.name}: warnings are measured on one data set of recordings of frames")
     source = recipe.datasets[0]
     label = source.rename.get(of, of)

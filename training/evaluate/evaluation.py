@@ -260,7 +260,7 @@ def evaluate_bundle(
     if set(corpus.labels) < set(spec.labels) and recipe.frames is None:
         corpus = load_corpus(_measured(recipe), data, spec.labels)  # on some of the sets that it learned from
     _same_labels(spec.labels, corpus)
-    if not _fits(spec.input, corpus) or recipe.rate_hz != spec.rate_hz:
+    if not all(_fits(given, corpus) for given in spec.inputs) or recipe.rate_hz != spec.rate_hz:
         what = "skeleton" if isinstance(spec.input, PoseInput) else "size of frames"
         raise ConfigError(f"recipe {recipe.name} has another {what} or rate than bundle {spec.name}")
     if recipe.whole_lead_s != spec.lead_s:
@@ -295,10 +295,12 @@ def _fits(takes: PoseInput | FrameInput, corpus: Corpus) -> bool:
     """Whether the clips are what a bundle takes."""
     if isinstance(takes, PoseInput):
         return isinstance(corpus.input, PoseInput) and corpus.skeleton.joints == takes.skeleton.joints
-    if not isinstance(corpus.input, FrameInput):
+    frame = corpus.frame or corpus.input
+    if not isinstance(frame, FrameInput):
         return False
-    frames = all(e.pose.dtype == torch.uint8 for e in corpus.examples)  # a whole bundle cannot take features
-    return frames and (corpus.input.shape, corpus.input.fit) == (takes.shape, takes.fit)
+    seen = [e.pose if corpus.frame is None else e.further[frame.name] for e in corpus.examples]
+    frames = all(tensor.dtype == torch.uint8 for tensor in seen)  # a whole bundle cannot take features
+    return frames and (frame.shape, frame.fit) == (takes.shape, takes.fit)
 
 
 def is_bundle(directory: Path | str) -> bool:

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from inkling.models.arrays import Array
 from inkling.models.bundle import Bundle, run_vector, verify_graph, verify_rows
+from inkling.models.bundle.inputs import Inputs
 from inkling.models.bundle.verify import TensorInfo
 from inkling.training.errors import ExportError
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from inkling.training.scores import Predict
 
 DTYPES = {"tensor(float)": "float32", "tensor(int64)": "int64", "tensor(uint8)": "uint8"}
 
@@ -49,12 +52,15 @@ def verified_graph(bundle: Bundle) -> OnnxGraph:
     return step
 
 
-def bundle_predictor(bundle: Bundle, graph: OnnxGraph) -> Callable[[Tensor], Tensor]:
+def bundle_predictor(bundle: Bundle, graph: OnnxGraph) -> Predict:
     """A `inkling.training.scores.Predict` that steps a bundle as the service would."""
     import torch  # here: workers that only run graphs start in a fraction of a second
 
-    def predict(x: Tensor) -> Tensor:
-        steps = np.ascontiguousarray(x.transpose(0, 1).numpy())
+    def predict(x: Tensor | Mapping[str, Tensor]) -> Tensor:
+        if isinstance(x, torch.Tensor):
+            steps: Inputs = np.ascontiguousarray(x.transpose(0, 1).numpy())
+        else:
+            steps = {name: np.ascontiguousarray(tensor.transpose(0, 1).numpy()) for name, tensor in x.items()}
         return torch.from_numpy(run_vector(bundle.spec, graph, steps)).transpose(0, 1)
 
     return predict

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import torch
 
-from inkling.models.arrays import Array
 from inkling.models.bundle import TestVector, write
+from inkling.models.bundle.inputs import Inputs
 from inkling.models.bundle.schema import TOLERANCE, FrameInput, PoseInput, Provenance
-from inkling.models.networks import Student
+from inkling.models.networks import CausalNetwork
 from inkling.training.errors import ExportError
 from inkling.training.evaluate.evaluation import Evaluation
 from inkling.training.evaluate.figures import Figures
 from inkling.training.evaluate.onnx_graph import OnnxGraph, verified_graph
 from inkling.training.export.card import card
-from inkling.training.export.parity import check_parity
+from inkling.training.export.parity import check_parity, sequence_logits
 from inkling.training.export.quantise import TOLERANCE as ROUNDING
 from inkling.training.export.quantise import quantised
 from inkling.training.export.rough_streams import rough_frames, rough_poses
@@ -32,6 +34,8 @@ FRAME_PARITY_ROWS, FRAME_SEQUENCE_STEPS = 2, 48
 VECTOR_STEPS, VECTOR_ROWS = 24, 3
 FRAME_VECTOR_STEPS, FRAME_VECTOR_ROWS = 8, 2
 Precision = Literal["float32", "int8"]
+Takes = Sequence[PoseInput | FrameInput]
+"""The inputs of a student."""
 
 
 def export(
@@ -54,7 +58,7 @@ def export(
     """
     result = run.chosen(seed)
     _refuse(run, result, evaluation)
-    student, takes, name = run.student(result), result.input, name or run.recipe.name
+    student, takes, name = run.student(result), result.inputs, name or run.recipe.name
     step, rounding = _proven_step(student, takes, name, version, precision)
     fields = _fields(run, result, student, takes, rounding) | {"name": name, "version": version}
     fields["quality"] = _quality(result, evaluation, figures, rounding)
@@ -81,7 +85,7 @@ def _refuse(run: Run, result: SeedResult, evaluation: Evaluation | None) -> None
 
 
 def _proven_step(
-    student: Student, takes: PoseInput | FrameInput, name: str, version: str, precision: Precision
+    student: CausalNetwork, takes: Takes, name: str, version: str, precision: Precision
 ) -> tuple[bytes, float | None]:
     """The step graph, and, in eight bits, the largest difference of a logit from the network's over rough streams.
 
@@ -89,7 +93,7 @@ def _proven_step(
     """
     rough = _rough(takes)
     check = partial(
-        check_parity, student, poses=rough.streams, input_name=takes.name, sequence_steps=rough.sequence_steps
+        check_parity, student, streams=rough.streams, input_name=takes[0].name, sequence_steps=rough.sequence_steps
     )
     step = step_onnx(student, takes, name, version)
     check(OnnxGraph(step))
@@ -103,30 +107,43 @@ def _proven_step(
 class _Rough:
     """Made-up streams (S, B, ...) to compare graphs by. sequence_steps: of those, so many as one sequence too."""
 
-    streams: Array
+    streams: Inputs
     sequence_steps: int
 
 
-def _rough(takes: PoseInput | FrameInput) -> _Rough:
-    if isinstance(takes, FrameInput):
-        return _Rough(rough_frames(takes, PARITY_STEPS, FRAME_PARITY_ROWS), FRAME_SEQUENCE_STEPS)
-    return _Rough(rough_poses(takes.skeleton, PARITY_STEPS, PARITY_ROWS), PARITY_STEPS)
+def _rough(takes: Takes) -> _Rough:
+    pictures = any(isinstance(given, FrameInput) for given in takes)
+    rows = FRAME_PARITY_ROWS if pictures else PARITY_ROWS
+    streams = _rough_streams(takes, PARITY_STEPS, rows, seed=0)
+    return _Rough(streams, FRAME_SEQUENCE_STEPS if pictures else PARITY_STEPS)
 
 
-def _vector(student: Student, takes: PoseInput | FrameInput) -> TestVector:
+def _rough_streams(takes: Takes, steps: int, rows: int, seed: int) -> Inputs:
+    """Made-up streams (steps, rows, *input), or those of each of several inputs by its name."""
+    found = {
+        given.name: rough_frames(given, steps, rows, seed)
+        if isinstance(given, FrameInput)
+        else rough_poses(given.skeleton, steps, rows, seed)
+        for given in takes
+    }
+    return found if len(takes) > 1 else found[takes[0].name]
+
+
+def _vector(student: CausalNetwork, takes: Takes) -> TestVector:
     """A few rough steps, and what torch says of them as a sequence."""
-    inputs: Array
-    if isinstance(takes, FrameInput):
-        inputs = rough_frames(takes, FRAME_VECTOR_STEPS, FRAME_VECTOR_ROWS, seed=1)
-    else:
-        inputs = rough_poses(takes.skeleton, VECTOR_STEPS, VECTOR_ROWS, seed=1)
+    pictures = any(isinstance(given, FrameInput) for given in takes)
+    steps, rows = (FRAME_VECTOR_STEPS, FRAME_VECTOR_ROWS) if pictures else (VECTOR_STEPS, VECTOR_ROWS)
+    inputs = _rough_streams(takes, steps, rows, seed=1)
     with torch.no_grad():
-        logits = student(torch.from_numpy(inputs).transpose(0, 1)).transpose(0, 1).contiguous().numpy()
-    return TestVector(inputs, logits)
+        logits = sequence_logits(student, inputs)
+    if isinstance(inputs, np.ndarray):
+        return TestVector(inputs, logits)
+    first, *others = takes
+    return TestVector(inputs[first.name], logits, {given.name: inputs[given.name] for given in others})
 
 
 def _fields(
-    run: Run, result: SeedResult, student: Student, takes: PoseInput | FrameInput, rounding: float | None
+    run: Run, result: SeedResult, student: CausalNetwork, takes: Takes, rounding: float | None
 ) -> dict[str, Any]:
     """What `bundle.json` says of the model, but for its name, version and quality."""
     recipe = run.recipe
@@ -135,7 +152,8 @@ def _fields(
         "lead_s": recipe.whole_lead_s,
         "labels": result.labels,
         "background": recipe.background_label,
-        "input": takes,
+        "input": takes[0],
+        "further_inputs": takes[1:],
         "rate_hz": recipe.rate_hz,
         "gaps": recipe.bundle.gaps,
         "logits": LOGITS,

@@ -27,7 +27,8 @@ def card(
     rounding: of a bundle in eight bits, the largest difference of a logit from the network's.
     """
     texts = recipe.bundle
-    what = "frames" if isinstance(result.input, FrameInput) else "body joints"
+    names = ["frames" if isinstance(given, FrameInput) else "body joints" for given in result.inputs]
+    what = " and ".join(names)
     background = f" `{recipe.background_label}` means that nothing is happening." if recipe.background_label else ""
     teacher = f" (its teacher, which sees the whole clip: {100 * result.teacher_auc:.1f})" if result.teacher_auc else ""
     measured = "It was not measured on test clips." if figures is None else ""
@@ -45,8 +46,8 @@ def card(
         texts.title or _title(recipe, len(result.labels), what),
         "## What it answers",
         ", ".join(f"`{label}`" for label in result.labels) + f".{background}",
-        f"Input: {_takes(result.input)}, at {recipe.rate_hz:g} steps a second. One step sees the present and the past "
-        "only.",
+        f"Input: {' and '.join(map(_takes, result.inputs))}, at {recipe.rate_hz:g} steps a second. One step sees the "
+        "present and the past only.",
         *((_ahead(recipe),) if recipe.ahead else ()),
         "## How well",
         *((figures.text,) if figures is not None else ()),

@@ -6,46 +6,50 @@ import contextlib
 import io
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import onnx
 import torch
 from torch import Tensor, nn
 
 from inkling.models.bundle.schema import FrameInput, PoseInput
-from inkling.models.networks import Student
+from inkling.models.networks import CausalNetwork
 
 OPSET = 20
 LOGITS = "logits"
 
 
 class Step(nn.Module):
-    """A student's `step` as `forward`: (pose or frame, *state) -> (logits, *next_state)."""
+    """A student's `step` as `forward`: (*inputs, *state) -> (logits, *next_state)."""
 
-    def __init__(self, student: Student) -> None:
+    def __init__(self, student: CausalNetwork, names: Sequence[str]) -> None:
+        """names: of the inputs."""
         super().__init__()
-        self.student = student
+        self.student, self.names = student, names
 
-    def forward(self, x: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
-        return self.student.step(x, *state)
+    def forward(self, *given: Tensor) -> tuple[Tensor, ...]:
+        count = len(self.names)
+        x = given[0] if count == 1 else dict(zip(self.names, given[:count], strict=True))
+        return self.student.step(x, *given[count:])
 
 
-def step_onnx(student: Student, takes: PoseInput | FrameInput, name: str, version: str) -> bytes:
-    """One causal step as an ONNX file: named states, dynamic batch axis, metadata `name` and `version`."""
+def step_onnx(student: CausalNetwork, takes: Sequence[PoseInput | FrameInput], name: str, version: str) -> bytes:
+    """One causal step as an ONNX file: named inputs and states, dynamic batch axis, metadata `name` and `version`."""
     states = student.state_tensors()
-    example = torch.zeros(2, *takes.shape, dtype=getattr(torch, takes.dtype))
+    names = [given.name for given in takes]
+    examples = [torch.zeros(2, *given.shape, dtype=getattr(torch, given.dtype)) for given in takes]
     batch = torch.export.Dim("batch", min=1, max=1 << 16)
     with _quiet():
         program = torch.onnx.export(
-            Step(student.merged()).eval(),
-            (example, *student.initial_state(2)),
-            input_names=[takes.name, *(s.input for s in states)],
+            Step(student.merged(), names).eval(),
+            (*examples, *student.initial_state(2)),
+            input_names=[*names, *(s.input for s in states)],
             output_names=[LOGITS, *(s.output for s in states)],
             opset_version=OPSET,
             dynamo=True,
             external_data=False,
             verbose=False,
-            dynamic_shapes=({0: batch}, tuple({0: batch} for _ in states)),
+            dynamic_shapes=(tuple({0: batch} for _ in (*takes, *states)),),
         )
     assert program is not None, "dynamo=True returns a program"  # noqa: S101
     return tidied(program.model_proto, name, version)

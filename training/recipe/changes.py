@@ -54,8 +54,9 @@ def nearest_names(key: str, names: set[str]) -> list[str]:
 
 
 def _below_table(key: str, names: set[str]) -> bool:
-    """Whether a key lies in a free table, such as `datasets.0.rename.golf`."""
-    return key.rpartition(".")[0] == "datasets.N.rename" and "datasets.N.rename" in names
+    """Whether a key lies in a free table, such as `datasets.0.rename.golf` or `losses.states`."""
+    table = key.rpartition(".")[0]
+    return table in ("datasets.N.rename", "losses") and table in names
 
 
 def _put(table: Any, key: str, parts: Sequence[str], value: Any) -> None:

@@ -21,7 +21,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, ValidationError, model_validator
 
 from inkling.models.bundle.schema import Name, Positive
-from inkling.models.networks import FrameConfig, PoseConfig, StudentConfig, TeacherConfig
+from inkling.models.networks import NETWORKS, FrameConfig, PoseConfig, StudentConfig, TeacherConfig, TwoStageConfig
 from inkling.models.problems import all_problems
 from inkling.training.augment.frames import PixelAugmentation
 from inkling.training.augment.poses import Augmentation
@@ -32,6 +32,7 @@ from inkling.training.recipe.sections import (
     Count,
     Distillation,
     Fit,
+    NotNegative,
     Pretraining,
     Recogniser,
     Section,
@@ -61,6 +62,9 @@ _ADDED = {
     "fit_teacher": {"late": 0.0},
     "augmentation": {"short": 0.0, "hiding": 0.0, "swapping": 0.0},
     "validation": {"folds": 0},
+    "network": "recurrent",
+    "two_stage": TwoStageConfig(),
+    "losses": {},
 }
 """Sections and keys of later releases, with the value that stands for what earlier ones did. Digests leave a key out
 where it has that value, so that runs begun earlier still continue."""
@@ -93,18 +97,27 @@ class Recipe(Section):
     poses: PoseConfig = PoseConfig()
     """How poses become features."""
     frames: FrameConfig | None = None
-    """How frames become features. Without this section the clips are poses."""
+    """How frames become features. Without this section the clips are poses; with `network = "two_stage"` they are poses
+    and have pictures beside them."""
     seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)] = (0,)
     """Seeds to fit, one after the other. The one with the best validation AUC is exported."""
     labelled: Annotated[float, Field(gt=0, le=1)] = 1.0
     """Share of the labelled training clips whose label is used, drawn for each seed and class. The others count as
     unlabelled clips."""
+    network: str = "recurrent"
+    """The kind of network: `recurrent`, one recurrent layer over poses or over frames, as `student` and `teacher` say;
+    or `two_stage`, one layer over the picture and one over its state beside the joints."""
+    two_stage: TwoStageConfig = TwoStageConfig()
+    """Student and teacher, with `network = "two_stage"`."""
     student: StudentConfig = StudentConfig()
     """The causal network that is served."""
     teacher: TeacherConfig = TeacherConfig()
     """The network that sees the whole clip."""
     distillation: Distillation = Distillation()
     """What the student learns besides the labels."""
+    losses: dict[str, NotNegative] = {}  # noqa: RUF012 - pydantic copies it
+    """Weights of terms of the loss by their names (`distill.terms`), beside those that `distillation` has:
+    `classification` (1 if it is not given), `rising`, `states`."""
     fit: Fit = Fit()
     """How the student is optimised."""
     fit_teacher: Fit | None = None
@@ -138,7 +151,13 @@ class Recipe(Section):
             raise ValueError("two data sets have the same folder name; results are reported by it")
         if len(set(self.seeds)) != len(self.seeds):
             raise ValueError("seeds must be different")
-        if self.frames is not None and (self.skeleton or (self.background and self.background.clips)):
+        if self.network not in NETWORKS:
+            raise ValueError(f"network is one of {', '.join(NETWORKS)}, not {self.network!r}")
+        if NETWORKS[self.network].both:
+            self._check_both()
+        elif self.two_stage != TwoStageConfig():
+            raise ValueError(f'two_stage belongs to network = "two_stage"; this one is {self.network!r}')
+        if self.on_frames and (self.skeleton or (self.background and self.background.clips)):
             raise ValueError("a recipe on frames has no skeleton and no synthetic background clips")
         if self.synthetic_falls is not None and (self.frames is not None or self.background is None):
             raise ValueError("synthetic_falls are poses, and need the label of background for who lies after a fall")
@@ -146,7 +165,7 @@ class Recipe(Section):
             raise ValueError("several teachers need poses: each would bring an eye of its own for frames")
         if self.frames is not None and self.distillation.target == "neighbours":
             raise ValueError("neighbours are found among poses")
-        if self.frames is not None and self.left_out:
+        if self.on_frames and self.left_out:
             raise ValueError("unknown.left_out is for clips of poses")
         if self.background_label in self.left_out:
             raise ValueError("the background cannot be left out")
@@ -158,6 +177,15 @@ class Recipe(Section):
         elif self.distillation.tau_levels is not None:
             raise ValueError('tau_levels belongs to clock = "progress"; the rate clock has tau_s')
         return self
+
+    def _check_both(self) -> None:
+        """Raise ValueError where a network on joints and pictures cannot be trained."""
+        if self.frames is None or not self.frames.frozen:
+            raise ValueError(f"{self.network} sees pictures through a frozen backbone: frames with frozen = true")
+        if (self.student, self.teacher) != (StudentConfig(), TeacherConfig()):
+            raise ValueError(f"{self.network} has a section of its own in place of student and teacher")
+        if self.pretraining is not None or (self.background and self.background.clips):
+            raise ValueError(f"{self.network} has no pretraining and no synthetic clips: they would have no pictures")
 
     def _check_task(self) -> None:
         """Raise ValueError where it is not clear how far ahead the model answers, or that it does not."""
@@ -187,7 +215,7 @@ class Recipe(Section):
 
     def _check_progress(self) -> None:
         """Raise ValueError where something would change the number of a clip's levels, or what they mean."""
-        if self.frames is not None or self.background is not None:
+        if self.on_frames or self.background is not None:
             raise ValueError('clock = "progress" is for clips of poses without background')
         changed = self.augmentation
         if changed.speed > 1 or changed.crop > 0 or changed.short > 0 or self.streaming.chance > 0:
@@ -195,6 +223,11 @@ class Recipe(Section):
                 'clock = "progress" gives every clip the same number of levels: '
                 "it needs speed = 1, crop = 0 and short = 0 in augmentation, and streaming.chance = 0"
             )
+
+    @property
+    def on_frames(self) -> bool:
+        """Whether the clips are frames alone; else they are poses, with pictures beside where `frames` is given."""
+        return self.frames is not None and not NETWORKS[self.network].both
 
     @property
     def lead(self) -> int:

@@ -26,6 +26,7 @@ from inkling.training.distill.ensemble import Ensemble, whole_clip
 from inkling.training.distill.learner import Learner, StudentLearner
 from inkling.training.distill.loop import train
 from inkling.training.distill.stages import first_student, first_teacher, student_learner, teacher_learner
+from inkling.training.distill.terms import is_taught
 from inkling.training.errors import ConfigError
 from inkling.training.files import load_weights, save_weights, write_text
 from inkling.training.labels import UNLABELLED
@@ -132,7 +133,10 @@ def _refuse_other_recipes(recipes: Mapping[Cell, Recipe], out: Path) -> None:
 def _clips_key(recipe: Recipe) -> str:
     """What decides how clips are read."""
     return recipe.model_dump_json(
-        include={"task", "lead_s", "datasets", "pretraining", "rate_hz", "clock", "levels", "skeleton", "bundle"}
+        include={
+            *("task", "lead_s", "datasets", "pretraining", "rate_hz", "clock", "levels", "skeleton", "bundle"),
+            *("frames", "network"),
+        }
     )
 
 
@@ -147,7 +151,7 @@ def _fit(cell: Cell, recipe: Recipe, corpus: Corpus, digest: str, out: Path) -> 
     begun = time.perf_counter()
     fold, test = draw_fold(corpus, recipe, cell.seed), _test_clips(corpus, recipe)
     labelled = sum(e.target != UNLABELLED for e in fold.train)
-    teachers = _teachers(recipe, corpus, fold, cell, out, digest, test) if recipe.distillation.taught else None
+    teachers = _teachers(recipe, corpus, fold, cell, out, digest, test) if is_taught(recipe) else None
     first = first_student(recipe, corpus, cell.seed)
     if first is not None:
         _pretrained(first, recipe, corpus, f"student {cell.seed}", out)

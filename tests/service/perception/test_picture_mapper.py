@@ -6,8 +6,10 @@ import cv2
 import numpy as np
 import pytest
 
+from inkling.models.bundle.schema import FrameInput
 from inkling.models.people.input_fit import InputSize, prepare
-from inkling.service.inputs.frame_mapper import ImageLimits, decoded
+from inkling.models.resize import fit_image
+from inkling.service.inputs.frame_mapper import ImageLimits, decoded, fitted
 from inkling.service.perception.picture_mapper import GREY_SIDE, PictureMapper, small_grey
 from inkling.service.perception.picture_step import CameraPicture, DecodedPicture
 from inkling.service.protocol.errors import BadImage
@@ -17,8 +19,9 @@ from tests.support import picture
 SIZE = InputSize(96, 128, 32)
 
 
-def mapper(*, gated: bool = True, max_pixels: int = 10**6) -> PictureMapper:
-    return PictureMapper(partial(prepare, size=SIZE), SIZE, ImageLimits(max_pixels, 0.25), gated=gated)
+def mapper(*, gated: bool = True, max_pixels: int = 10**6, frames: tuple[FrameInput, ...] = ()) -> PictureMapper:
+    limits = ImageLimits(max_pixels, 0.25)
+    return PictureMapper(partial(prepare, size=SIZE), SIZE, limits, gated=gated, frames=frames)
 
 
 def jpeg(height: int, width: int, orientation: int = 0) -> bytes:
@@ -67,7 +70,7 @@ def test_the_gate_sees_the_same_of_a_jpeg_that_it_would_see_of_its_pixels(
     frame = unpack_image(jpeg(height, width, orientation))
     grey = mapper().decode(frame).grey
     assert grey is not None
-    whole = small_grey(decoded(frame, 2000, 2000, "letterbox"))
+    whole = small_grey(decoded(frame, (2000, 2000, "letterbox")))
     assert grey.shape == whole.shape
     assert np.abs(grey.astype(int) - whole).mean() <= 2, "cells of it are averages of a few that were averages before"
 
@@ -107,3 +110,37 @@ def test_pictures_of_every_shape_are_made_to_fit(height: int, width: int) -> Non
     seen = made(mapper().decode(ImageFrame(0, 0.0, np.zeros((height, width, 3), np.uint8))))
     assert all(side % 32 == 0 for side in seen.prepared.shape[:2])
     assert seen.scale == (1.0, 1.0)
+
+
+def test_a_picture_is_fitted_for_each_bundle_from_the_same_decoded_pixels() -> None:
+    large, small = (
+        FrameInput(kind="frame", height=200, width=200, fit="crop"),
+        FrameInput(kind="frame", height=8, width=9),
+    )
+    both = mapper(frames=(large, small))
+    image = picture(300, 400)
+    seen = made(both.decode(ImageFrame(0, 0.0, image)))
+    assert np.array_equal(seen.fitted[large], fit_image(image, 200, 200, "crop"))
+    assert np.array_equal(seen.fitted[small], fit_image(image, 8, 9))
+    assert made(mapper().decode(ImageFrame(0, 0.0, image))).fitted == {}
+
+
+def test_what_is_seen_of_a_picture_is_as_large_as_the_largest_that_is_made_of_it_needs() -> None:
+    large = FrameInput(kind="frame", height=200, width=150)
+    assert (mapper().side, mapper().within) == (128, (96, 128))
+    both = mapper(frames=(large,))
+    assert (both.side, both.within) == (400, (400, 400))
+    reduced, whole = (made(m.decode(unpack_image(jpeg(480, 640)))) for m in (mapper(), both))
+    assert (reduced.prepared.geometry.width, whole.prepared.geometry.width) == (320, 640)
+
+
+@pytest.mark.parametrize("orientation", [0, 6])
+def test_a_bundle_is_given_the_whole_picture_of_a_jpeg_of_which_the_gate_sees_a_small_one(orientation: int) -> None:
+    large = FrameInput(kind="frame", height=200, width=150)
+    frame, both = unpack_image(jpeg(480, 640, orientation)), mapper(frames=(large,))
+    expected = fitted(frame, large.height, large.width, large.fit)
+    for passed_over in (False, True):
+        taken = both.decode(frame, passed_over)
+        assert taken.grey is not None
+        assert max(taken.grey.shape) == GREY_SIDE
+        assert np.array_equal(made(taken).fitted[large], expected)

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from inkling.models.bundle import Bundle
+from inkling.models.bundle import Bundle, load
 from inkling.models.bundle.schema import DecisionRule
+from inkling.models.resize import fit_image
 from inkling.models.skeletons import BODY13, get, mapping
 from inkling.service.protocol.codec import (
     End,
@@ -25,10 +26,11 @@ from inkling.service.protocol.errors import BadImage
 from inkling.service.protocol.image_binary import ImageFrame
 from inkling.service.streams.limits import Limits
 from tests.coloured_people import BLUE, GREEN, RED, joints_of, moved, room
+from tests.joints_and_picture import TinyBothReference, make_both_bundle
 from tests.people_bundle import CONFIDENCE, SCORE, Box
 from tests.service.camera_rig import CameraRig, Watched
-from tests.service.rig import Floats, PlainTrack, tiny
-from tests.support import TinyReference
+from tests.service.rig import Floats, PlainTrack, probabilities_of, tiny
+from tests.support import HIDDEN, HIDDEN_AT_START, TinyReference
 
 ERROR = 1e-4
 STEP_S = 1 / 15
@@ -40,6 +42,11 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     # A rule that one result fulfils, so that events can be counted: some label of three always has a third.
     rule = DecisionRule(on=0.3, off=0.0, min_steps=1)
     return tiny(tmp_path_factory.mktemp("bundles"), decision=rule)
+
+
+@pytest.fixture(scope="module")
+def both(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    return load(make_both_bundle(tmp_path_factory.mktemp("bundles")))
 
 
 @pytest.fixture
@@ -69,6 +76,48 @@ def test_people_in_pictures_are_stepped_as_if_they_had_come_as_poses(rig: Camera
     assert camera.session.counts.perceived == 12
     assert camera.session.counts.found == 24
     assert camera.settled
+
+
+def test_joints_are_stepped_beside_the_picture_that_they_were_found_in(both: Bundle) -> None:
+    rig = CameraRig(both)
+    camera, tiny_both = Watched(rig), TinyBothReference()
+    states = {
+        1: np.full((1, HIDDEN), HIDDEN_AT_START, np.float32),
+        2: np.full((1, HIDDEN), HIDDEN_AT_START, np.float32),
+    }
+    for seq in range(8):
+        boxes = {1: moved(LEFT, seq), 2: moved(RIGHT, -seq)}
+        picture = room({RED: boxes[1], BLUE: boxes[2]})
+        camera.show(seq, seq * STEP_S, picture)
+        while not rig.batcher._arrived:
+            rig.perceive(1)
+        one, two = (step.x for step in rig.batcher._arrived)
+        assert one[1] is two[1], "one array, for everybody in the picture"
+        rig.work()
+        fitted = fit_image(picture, 24, 32)[np.newaxis]
+        for prediction in camera.predictions[-2:]:
+            track = prediction.track
+            assert isinstance(track, int)
+            logits, states[track] = tiny_both.step(pose_of(boxes[track])[np.newaxis], fitted, states[track])
+            assert prediction.probabilities == pytest.approx(probabilities_of(logits[0]), abs=ERROR)
+    assert [p.track for p in camera.predictions] == [1, 2] * 8
+    assert sum(rig.graph.batches) == 8, "each picture is looked at once"
+    assert camera.settled
+
+
+def test_a_hold_repeats_the_joints_and_their_picture(both: Bundle) -> None:
+    rig = CameraRig(both)
+    camera, tiny_both = Watched(rig), TinyBothReference()
+    state, shown = np.full((1, HIDDEN), HIDDEN_AT_START, np.float32), []
+    for seq, ticks in enumerate((0, 1, 4)):  # the third picture comes three ticks after the second
+        picture = room({RED: moved(LEFT, 5 * seq)})
+        camera.show(seq, ticks * STEP_S, picture)
+        rig.work()
+        shown.append((pose_of(moved(LEFT, 5 * seq))[np.newaxis], fit_image(picture, 24, 32)[np.newaxis]))
+    for which in (0, 1, 1, 1, 2):
+        logits, state = tiny_both.step(*shown[which], state)
+    assert camera.predictions[-1].probabilities == pytest.approx(probabilities_of(logits[0]), abs=ERROR)
+    assert len(camera.predictions) == 3
 
 
 def test_frames_are_chosen_by_the_clock_before_anybody_looks(rig: CameraRig) -> None:

@@ -271,6 +271,22 @@ def test_small_images_are_not_accounted_for_and_large_ones_until_they_are_answer
     assert account.promised["images"] == 0
 
 
+def test_a_picture_that_is_stepped_beside_its_people_is_accounted_for_until_they_are_answered() -> None:
+    account = MemoryAccount(100 * FREE)
+    for fitted, then in ((0, 0), (2 * FREE, 2 * FREE)):
+        stage = images(account)
+        frame = stage.frame(0, 1)
+        stage.pending.hold(frame, 3 * FREE, fitted)
+        frame.left, stage.pending.waiting = 1, 1
+        stage.pending._entries.append(frame)
+        stage.pending.perceived(frame)
+        assert account.promised["images"] == then
+        for step in (steps := stage.begin()):
+            stage.step_done(cast(PersonStep, step), 0.0)
+        stage.finish(steps)
+        assert account.promised["images"] == 0
+
+
 def test_without_memory_a_live_stream_drops_the_oldest_of_its_own_images() -> None:
     account = MemoryAccount(8 * FREE)  # of which images get half
     stage, other = images(account), images(account)

@@ -80,7 +80,7 @@ def test_the_teacher_is_not_trained_with_the_student(corpus: Corpus, fold: Fold)
 
 def test_the_teacher_sees_the_future_and_is_trained_on_labels(corpus: Corpus, fold: Fold) -> None:
     teacher = pose_teacher(RECIPE.teacher, corpus.skeleton, 10, 3)
-    learner = TeacherLearner(teacher, fold, RECIPE.fit, Drawing(as_they_are, None, 0), "best")
+    learner = TeacherLearner(teacher, fold, RECIPE.fit, Drawing(as_they_are, None, 0), "best", RECIPE.distillation, {})
     teacher.eval()
     batch = a_batch(fold, labelled=True)
     logits = learner.answer(learner.network, batch)

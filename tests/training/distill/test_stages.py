@@ -28,7 +28,7 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
 def test_the_teachers_of_a_seed_differ_and_each_is_always_the_same(corpus: Corpus) -> None:
     fold = draw_fold(corpus, RECIPE, 0)
     first, again, second = (teacher_learner(RECIPE, corpus, fold, 0, member) for member in (0, 0, 1))
-    weights = [learner.network.classify.weight for learner in (first, again, second)]
+    weights = [learner.network.get_parameter("classify.weight") for learner in (first, again, second)]
     assert torch.equal(weights[0], weights[1])
     assert not torch.equal(weights[0], weights[2])
     assert first.drawing.seed == again.drawing.seed != second.drawing.seed

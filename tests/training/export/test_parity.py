@@ -21,7 +21,7 @@ from tests.training.export.networks import BODY, TAKES, student
 @pytest.fixture(scope="module")
 def gru_step() -> bytes:
     """The step graph of `student()`."""
-    return step_onnx(student(), TAKES, "sticks", "2")
+    return step_onnx(student(), [TAKES], "sticks", "2")
 
 
 class Spoiled(OnnxGraph):
@@ -48,13 +48,13 @@ def test_the_graph_equals_torch_over_500_steps(gru_step: bytes) -> None:
 def test_an_lstm_on_a_three_dimensional_body_is_exported_too() -> None:
     body = skeletons.get("kinect20")
     network = student("lstm", body)
-    graph = OnnxGraph(step_onnx(network, PoseInput(kind="pose", skeleton=body), "kinect", "1"))
+    graph = OnnxGraph(step_onnx(network, [PoseInput(kind="pose", skeleton=body)], "kinect", "1"))
     assert check_parity(network, graph, rough_poses(body, 200, 3)) < TOLERANCE
 
 
 def test_prototypes_are_exported_too() -> None:
     network = student(prototypes=True)
-    graph = OnnxGraph(step_onnx(network, TAKES, "sticks", "1"))
+    graph = OnnxGraph(step_onnx(network, [TAKES], "sticks", "1"))
     assert check_parity(network, graph, rough_poses(BODY, 200, 3)) < TOLERANCE
 
 

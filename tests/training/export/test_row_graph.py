@@ -112,7 +112,7 @@ def test_rows_equal_the_step_over_500_steps_of_random_slots(kind: str, tmp_path:
 
 def test_a_step_in_eight_bits_has_rows_too() -> None:
     network = student()
-    step = tidied(quantised(step_onnx(network, TAKES, "sticks", "1")), "sticks", "1")
+    step = tidied(quantised(step_onnx(network, [TAKES], "sticks", "1")), "sticks", "1")
     slots = Slots(step, rows_onnx(step, "logits", network.state_tensors()), network.state_tensors(), 4, "pose")
     for _ in range(50):
         tracks = slots.batch()

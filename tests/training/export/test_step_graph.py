@@ -11,7 +11,7 @@ from tests.training.export.networks import TAKES, student
 
 def test_the_file_carries_nothing_of_this_machine_and_names_every_tensor() -> None:
     network = student()
-    step = step_onnx(network, TAKES, "sticks", "2")
+    step = step_onnx(network, [TAKES], "sticks", "2")
     assert b".py" not in step
     assert str(Path.home()).encode() not in step
     model = onnx.load_from_string(step)

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from inkling.training.errors import ConfigError
 from inkling.training.recipe.recipe import RECIPES, read_recipe
 from inkling.training.study.study import is_study
+from tests.training.rooms import rooms_recipe
 from tests.training.support import tiny_recipe
 
 SMALLEST = 'name = "mine"\nrate_hz = 10\n[[datasets]]\npath = "clips"\n'
@@ -207,3 +208,37 @@ def test_folds_are_several_with_nothing_kept_out_and_no_epoch_to_choose(
         tiny_recipe(validation=validation)
     one = tiny_recipe(validation={"share": 0, "select": "last"})
     assert one.digest() != tiny_recipe(validation={"share": 0, "select": "last", "folds": 2}).digest()
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"network": "transformer"}, "network is one of recurrent, two_stage, not 'transformer'"),
+        ({"network": "two_stage"}, "two_stage sees pictures through a frozen backbone"),
+        ({"two_stage": {"hidden": 8}}, "two_stage belongs to network"),
+    ],
+)
+def test_a_network_must_be_known_and_have_what_it_sees(changes: dict[str, object], said: str) -> None:
+    with pytest.raises(ValidationError, match=said):
+        tiny_recipe(**changes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"student": {"hidden": 8}}, "has a section of its own in place of student and teacher"),
+        ({"background": {"clips": 3}}, "no pretraining and no synthetic clips"),
+        ({"distillation": {"teachers": 2}}, "several teachers need poses"),
+    ],
+)
+def test_two_stages_refuse_what_they_cannot_be_trained_with(changes: dict[str, object], said: str) -> None:
+    with pytest.raises(ValidationError, match=said):
+        rooms_recipe(**changes)
+
+
+def test_two_stages_are_on_poses_with_pictures_and_may_have_the_clock_of_paper_a() -> None:
+    assert not rooms_recipe().on_frames
+    levels = {"clock": "progress", "augmentation": {"speed": 1, "crop": 0, "short": 0}, "streaming": {"chance": 0}}
+    assert rooms_recipe(**levels).clock == "progress"
+    assert rooms_recipe(two_stage={"hidden": 8}).digest() != rooms_recipe().digest()
+    assert rooms_recipe(losses={"rising": 2}).digest() != rooms_recipe().digest()
