@@ -80,7 +80,7 @@ def clip(server: Running, path: Path) -> tuple[int, int]:
     if answer.status_code == 422:  # nothing was left of it
         return 0, 0
     told = answer.raise_for_status().json()
-    return sum(one["phase"] == "start" and one["label"] == "fall" for one in told["events"]), len(told["timeline"])
+    return sum(one["phase"] == "begin" and one["label"] == "fall" for one in told["events"]), len(told["timeline"])
 
 
 def stream(server: Running, jpegs: list[bytes], times: list[float]) -> tuple[int, int]:
@@ -93,7 +93,7 @@ def stream(server: Running, jpegs: list[bytes], times: list[float]) -> tuple[int
         for jpeg, pts_s in zip(jpegs, times, strict=True):
             told.send_image(jpeg, pts_s)
         steps = len(list(told.finish()))
-    return sum(one.phase == "start" and one.label == "fall" for one in falls), steps
+    return sum(one.phase == "begin" and one.label == "fall" for one in falls), steps
 
 
 def note(found: dict[str, dict[str, float]], kind: str, whole: tuple[int, int], damaged: tuple[int, int]) -> None:
