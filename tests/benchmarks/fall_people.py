@@ -40,7 +40,7 @@ from torch.nn.utils.rnn import pad_sequence
 from inkling.models import skeletons
 from inkling.models.calibration import probabilities
 from inkling.models.clock import step_frames
-from inkling.models.networks import Student
+from inkling.models.networks import CausalNetwork
 from inkling.training.augment.poses import Augmentation
 from inkling.training.data.corpus import load_corpus
 from inkling.training.data.folds import cross_folds, draw_fold
@@ -63,7 +63,7 @@ TOGETHER = 32
 CAMERAS = {"cam0": "front", "cam1": "ceiling"}
 AS_SEEN = Augmentation(mirror=0.5, speed=1.4, crop=0.5, tilt_degrees=5, stretch=0.1, noise=0.01, lost=0.1, losing=0.3)
 """What a quiet clip could also have looked like."""
-Held = tuple[Student, list[Clip]]
+Held = tuple[CausalNetwork, list[Clip]]
 """A student, and the clips that it was not trained on."""
 
 
@@ -89,7 +89,7 @@ def stepped(clip: Clip, run: Run) -> Tensor:
     return torch.from_numpy(keypoints)
 
 
-def fall_shares(run: Run, student: Student, poses: Sequence[Tensor]) -> Iterator[NDArray[np.float64]]:
+def fall_shares(run: Run, student: CausalNetwork, poses: Sequence[Tensor]) -> Iterator[NDArray[np.float64]]:
     """(T,) of each of the poses (T, J, 3): the calibrated probability of a fall at each step."""
     result = run.chosen()
     fall, rate_hz = result.labels.index(FALL), run.recipe.rate_hz
@@ -131,13 +131,13 @@ def _watched(
     return WatchedRecording(film, probability, quiet, begin, lies)
 
 
-def quiet_figures(run: Run, students: Sequence[Student], folder: Path, hours: float) -> dict[str, Any]:
+def quiet_figures(run: Run, students: Sequence[CausalNetwork], folder: Path, hours: float) -> dict[str, Any]:
     """Events that should not be, in a data set as it is, by each student, and in hours made of it, by one at a time."""
     poses = [stepped(clip, run) for clip in read(folder).clips]
     random = torch.Generator().manual_seed(0)
     skeleton = skeletons.get(run.recipe.skeleton or "coco17")
     wanted, varied = hours * 3600 * run.recipe.rate_hz, 0
-    asked: list[tuple[Student, list[Tensor]]] = []
+    asked: list[tuple[CausalNetwork, list[Tensor]]] = []
     while varied < wanted:
         seen = [view.pose for view in AS_SEEN(poses, skeleton, random)]
         asked.append((students[len(asked) % len(students)], seen))
@@ -148,7 +148,7 @@ def quiet_figures(run: Run, students: Sequence[Student], folder: Path, hours: fl
     }
 
 
-def _false_events(run: Run, asked: Sequence[tuple[Student, Sequence[Tensor]]]) -> dict[str, float]:
+def _false_events(run: Run, asked: Sequence[tuple[CausalNetwork, Sequence[Tensor]]]) -> dict[str, float]:
     """Events of a fall, where students are asked about poses without any."""
     answers = [shares for student, poses in asked for shares in fall_shares(run, student, poses)]
     found = sum(len(events(shares, run.recipe.bundle.decision)) for shares in answers)
