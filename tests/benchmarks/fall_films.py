@@ -6,9 +6,9 @@
 
 The student of each of the five parts in which the recipe validates becomes a bundle, and one server loads them all.
 Every film is sent to `/v1/clips` of the bundle whose part keeps the event out; the server finds the people in it,
-tracks and steps them. What counts is its `fall` events: one that begins between the onset and the lying is a warning, one in a
-film without a fall or before the onset is a false alarm. `fall_people` asks the same of poses that were prepared
-beforehand. The last line is JSON.
+tracks and steps them. What counts is its `fall` events: one that begins between the onset and the lying is a
+warning, one in a film without a fall or before the onset is a false alarm. `fall_people` asks the same of poses that
+were prepared beforehand. The last line is JSON.
 """
 
 from __future__ import annotations
