@@ -190,9 +190,8 @@ def test_every_number_that_a_request_may_carry_has_bounds(server: Running) -> No
         elif isinstance(schema, dict):
             if "$ref" in schema:
                 yield from unbounded(schemas[schema["$ref"].rsplit("/", 1)[1]], path)
-            if schema.get("type") in ("integer", "number") and not {"maximum", "exclusiveMaximum", "const"} & set(
-                schema
-            ):
+            bounds = {"maximum", "exclusiveMaximum", "const", "enum"}
+            if schema.get("type") in ("integer", "number") and not bounds & set(schema):
                 yield path
             for key, part in schema.items():
                 yield from unbounded(part, f"{path} {key}")
