@@ -85,8 +85,10 @@ def show_video(
 
     def drawn() -> RenderableType:
         layout = Layout.of(console.width, console.height)
-        columns = layout.figure(board.size)
-        picture = draw_picture(latest[0], columns, layout.rows, board.bodies, board.figure) if latest else None
+        picture = None
+        if latest:  # before the first picture nobody knows its shape
+            columns = layout.figure(board.size)
+            picture = draw_picture(latest[0], columns, layout.rows, board.bodies, board.figure)
         return people_view(board, bundle, name, picture, layout)
 
     drawn_s = 0.0
