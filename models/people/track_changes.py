@@ -20,7 +20,7 @@ NEAR_S = 3.0
 _FAR = 1.0
 """Near: the centres of the two boxes are no further apart than the longer side of the old one, times this."""
 _ALIKE = 2.0
-"""And neither box is more than so many times as high as the other."""
+"""And the longer side of neither box is more than so many times that of the other."""
 
 
 class Changes(NamedTuple):

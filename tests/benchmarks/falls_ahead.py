@@ -1,12 +1,12 @@
 """How long before the lying a fall is said, by a recogniser and by models that say what comes, at equal false alarms.
 
     inkling train prepare urfall-people UR_FALL datasets
-    inkling train fit body-actions-5 --data datasets --out runs/falls-1 \\
-        --set datasets.5.path=urfall-people-folds/1/urfall-people          # the recogniser of fold 1, and so on
-    inkling train fit body-actions-5 --data datasets --out runs/ahead-0.5-1 \\
-        --set datasets.5.path=urfall-people-folds/1/urfall-people --set task=anticipation --set lead_s=0.5 \\
-        --set recogniser.run=$PWD/runs/falls-1 --set recogniser.begin=true \\
-        --set fit.epochs=2 --set fit.learning_rate=0.001
+    inkling train fit body-actions --data datasets --out runs/falls-1 --set validation.folds=0 \\
+        --set validation.share=0.1 --set datasets.5.path=urfall-people-folds/1/urfall-people    # the recogniser
+    inkling train fit body-actions --data datasets --out runs/ahead-0.5-1 --set validation.folds=0 \\
+        --set validation.share=0.1 --set datasets.5.path=urfall-people-folds/1/urfall-people \\
+        --set task=anticipation --set lead_s=0.5 --set recogniser.run=$PWD/runs/falls-1 \\
+        --set recogniser.begin=true --set fit.epochs=2 --set fit.learning_rate=0.001
     python -m tests.benchmarks.falls_ahead UR_FALL datasets/urfall-people-folds \\
         --runs runs/falls-1 runs/falls-2 --runs runs/ahead-0.5-1 runs/ahead-0.5-2
 

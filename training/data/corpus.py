@@ -272,11 +272,11 @@ def _pose_examples(
             target = whole_clip_target(targets.tolist())
         further = {} if pictures is None else {pictures.input.name: pictures.beside(clip, steps)}
         example = Example(pose, target, labelled.name, clip.split, group, targets, path=clip.path, further=further)
-        examples.append(_foretelling(example, recipe.ahead))
+        examples.append(foretelling(example, recipe.ahead))
     return examples
 
 
-def _foretelling(example: Example, ahead: int) -> Example:
+def foretelling(example: Example, ahead: int) -> Example:
     """An example whose targets are what is labelled `ahead` steps later. 0: as it is."""
     present = example.step_targets
     if not ahead or present is None or of_one_label(present):
@@ -312,7 +312,7 @@ def _frame_corpus(recipe: Recipe, sets: FrameSets, root: Path) -> Corpus:
     index = {label: i for i, label in enumerate(sets.labels)}
     recordings = ((source, recording) for source, dataset in sets.datasets for recording in dataset.recordings)
     plain = (_frame_example(recording, source, index) for source, recording in recordings)
-    examples = tuple(_foretelling(example, recipe.ahead) for example in plain)
+    examples = tuple(foretelling(example, recipe.ahead) for example in plain)
     own = {name: tuple(sorted(index[label] for label in labels)) for name, labels in sets.own_labels.items()}
     origins = tuple(_origin(source.name, d.about.about, d.about.terms) for source, d in sets.datasets)
     frame = sets.datasets[0][1].about.input

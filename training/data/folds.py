@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from inkling.training.data.corpus import Corpus, Example, segments
+from inkling.training.data.corpus import Corpus, Example, foretelling, segments
 from inkling.training.data.pose_dataset import CLIPS_FILE
 from inkling.training.data.synthetic_falls import SYNTHETIC_FALLS, fall_clips
 from inkling.training.data.synthetic_idle import SYNTHETIC, idle_clips
@@ -100,10 +100,11 @@ def _fall_examples(corpus: Corpus, recipe: Recipe, seed: int) -> list[Example]:
     clips = fall_clips(
         falls.clips, corpus.skeleton, corpus.rate_hz, index[falls.label], index[background.label], generator
     )
-    return [
+    examples = (
         Example(pose, whole_clip_target(targets.tolist()), SYNTHETIC_FALLS, "train", "", targets)
         for pose, targets in clips
-    ]
+    )
+    return [foretelling(example, recipe.ahead) for example in examples]
 
 
 def cross_folds(fold: Fold, parts: int, seed: int) -> list[Fold]:

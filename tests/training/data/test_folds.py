@@ -125,6 +125,29 @@ def test_synthetic_falls_are_learned_in_every_fold_and_validated_in_none(tmp_pat
         draw_fold(corpus, other, 0)
 
 
+def test_synthetic_falls_too_are_labelled_by_what_comes_where_a_recipe_says_what_comes(tmp_path: Path) -> None:
+    body = np.random.default_rng(0).uniform(1, 9, (10, 13, 3)).astype(np.float32)
+    clips = [NewClip(f"{label}{i}", body, label, "train", f"{i}") for label in ("fall", "walk") for i in range(4)]
+    write(tmp_path / "bodies", DatasetFile(skeleton="body13", fps=10), clips)
+    fields = {"datasets": [{"path": "bodies"}], "validation": {"share": 0, "select": "last"}}
+    fields |= {"background": {"label": "idle"}, "synthetic_falls": {"clips": 6}}
+    made = []
+    for task in ({}, {"task": "anticipation", "lead_s": 0.5}):
+        recipe = tiny_recipe(**fields, **task)
+        fold = draw_fold(load_corpus(recipe, tmp_path), recipe, 0)
+        made.append([e for e in fold.train if e.source == SYNTHETIC_FALLS])
+    changing = 0
+    for now, later in zip(*made, strict=True):
+        assert now.step_targets is not None
+        assert later.step_targets is not None
+        assert torch.equal(later.pose, now.pose)
+        assert later.ahead == 5
+        if len(now.step_targets.unique()) > 1:
+            changing += 1
+            assert torch.equal(later.step_targets[:-5], now.step_targets[5:])
+    assert changing, "some change their label"
+
+
 def test_nothing_is_kept_out_where_nothing_is_to_be_chosen(corpus: Corpus) -> None:
     fold = draw_fold(corpus, tiny_recipe(validation={"share": 0, "select": "last"}), 0)
     assert not fold.val
